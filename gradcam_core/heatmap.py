@@ -1,0 +1,110 @@
+"""Weights -> map -> [0, 1] -> H x W -> colours -> overlay -> figure. Finite in, finite out."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy import ndimage
+
+from gradcam_core.types import F32, U8
+
+COLOURS = ("viridis", "inferno", "cividis", "turbo", "jet")
+DIVERGING = "RdBu_r"  # white is zero, red for, blue against
+THRESHOLD = 0.15  # of the maximum: where the paper draws its box (section 3.2)
+
+
+def combine(weights: F32, a: F32) -> F32:
+    """Signed sum over k of weights * A: weights (K,) or (h, w, K), A (h, w, K) -> (h, w).
+
+    Grad-CAM, equation 2, before its ReLU.
+    """
+    if weights.ndim == 1:
+        return np.asarray(a.reshape(-1, len(weights)) @ weights, np.float32).reshape(a.shape[:2])
+    return np.einsum("ijk,ijk->ij", weights, a)
+
+
+def normalise(signed: F32) -> F32:
+    """ReLU, then divided by the maximum: (h, w) signed -> [0, 1]. An empty map becomes zeros."""
+    positive = np.maximum(signed, 0)
+    top = positive.max()
+    return positive / top if top > 0 else np.zeros_like(positive)
+
+
+def upsample(grid: F32, size: tuple[int, int]) -> F32:
+    """(h, w) -> (H, W), bilinear with half-pixel centres: a cell stays over what it was made from."""
+    factors = (size[0] / grid.shape[0], size[1] / grid.shape[1])
+    return np.asarray(
+        ndimage.zoom(grid, factors, order=1, mode="nearest", grid_mode=True), np.float32
+    )
+
+
+@lru_cache
+def palette(name: str) -> U8:
+    """A colour map as (256, 3) RGB."""
+    colours = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
+    return np.ascontiguousarray(colours, np.uint8)
+
+
+def paint(heat: F32, name: str) -> U8:
+    """(H, W) in [0, 1] -> (H, W, 3) RGB. On `DIVERGING`, 0.5 is white."""
+    index = np.rint(np.clip(heat, 0, 1) * 255).astype(np.uint8)
+    return palette(name)[index]
+
+
+def overlay(image: U8, heat: F32, colours: str = COLOURS[0], opacity: float = 0.5) -> U8:
+    """(1 - opacity) * image + opacity * colour: (H, W, 3) and (H, W) in [0, 1] -> (H, W, 3)."""
+    mixed = (1 - opacity) * image + opacity * paint(heat, colours).astype(np.float32)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def box(heat: F32, threshold: float = THRESHOLD) -> tuple[int, int, int, int] | None:
+    """(left, top, right, bottom) in pixels round the largest connected part at or above `threshold`
+    of the maximum; None for an empty map. heat (H, W). Grad-CAM, section 3.2 (weak localisation).
+    """
+    top = heat.max()
+    if top <= 0:
+        return None
+    parts, count = ndimage.label(heat >= threshold * top)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    rows, columns = ndimage.find_objects(parts)[int(sizes.argmax())]
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
+def cut_share(signed: F32) -> float:
+    """The share of places that the ReLU sets to zero: (h, w) signed -> [0, 1]."""
+    return float((signed < 0).mean())
+
+
+def agree(maps: list[F32], tolerance: float = 1e-3) -> bool:
+    """Whether these signed (h, w) maps are the same one, up to a positive factor."""
+    scaled = [m / top if (top := np.abs(m).max()) > 0 else m for m in maps]
+    return all(bool(np.abs(m - scaled[0]).max() <= tolerance) for m in scaled[1:])
+
+
+def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure:
+    """The article's figure: "Original image" on the left, the overlay with its title on the right."""
+    fig = Figure(figsize=(10, 5), layout="constrained")
+    left, right = fig.subplots(1, 2)
+    left.imshow(image)
+    left.set_title("Original image")
+    right.imshow(over)
+    right.set_title(title)
+    for axes in (left, right):
+        axes.set_axis_off()
+    scale = matplotlib.cm.ScalarMappable(cmap=colours)
+    fig.colorbar(scale, ax=right, fraction=0.046, label="share of the strongest evidence")
+    return fig
+
+
+def figure_pixels(fig: Figure) -> U8:
+    """What the figure looks like, (H, W, 3)."""
+    canvas = FigureCanvasAgg(fig)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def save_figure(fig: Figure, path: str | Path) -> None:
+    fig.savefig(path, dpi=120, metadata={"Software": None} if str(path).endswith(".png") else None)

@@ -1,0 +1,179 @@
+"""The picture door: any upload -> upright RGB uint8, or a sentence; RGB -> network-sized float32.
+
+The only room that knows Pillow. Whatever the file says of itself (EXIF, GPS, names) stays here.
+"""
+
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
+from PIL.Image import Resampling, Transpose
+
+from gradcam_core.types import F32, U8, UserError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+MAX_SIDE = 1280  # pixels, of what leaves
+MAX_BYTES = 25 * 2**20
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 8  # pixels
+MAX_ASPECT = 20  # longer side / shorter side
+MAX_READS = 100_000  # an honest file needs some thousands
+MAX_SCANS = 500  # an honest JPEG has some ten
+
+MISSING = "The file could not be opened; please choose it again."
+EMPTY = "The file is empty; please choose another picture."
+HEAVY = "The file is larger than 25 MB; please make the picture smaller and try again."
+UNKNOWN = (
+    "This file is not a JPEG, PNG, WebP, GIF or BMP picture; please save it as JPEG "
+    "(a HEIC photo from a phone too) and try again."
+)
+DAMAGED = "The picture is damaged or incomplete; please save it again or choose another one."
+LARGE = "The picture has more than 40 million pixels; please make it smaller and try again."
+SMALL = "The picture is less than 8 pixels wide or high; please choose a larger one."
+NARROW = "One side of the picture is more than 20 times the other; please crop it and try again."
+NOT_RGB = "Please give the picture as a NumPy array of dtype uint8 and shape (H, W, 3), RGB"
+
+START_OF_SCAN = b"\xff\xda"
+
+# EXIF orientation -> what makes the picture upright; 1 and illegal values: nothing
+TURNS: dict[Any, Transpose] = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+
+
+class _Upload(BytesIO):
+    """Bytes that are read a limited number of times. Pillow joins EXIF segments and GIF comments
+    in quadratic time: without a limit a GIF of 4 MB takes 80 s."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        if self.reads > MAX_READS:
+            raise OSError("too many small blocks")
+        return super().read(size)
+
+
+def read_rgb(path: str | Path) -> U8:
+    """Any file -> upright RGB (H, W, 3) u8, fresh and contiguous, longest side <= MAX_SIDE.
+
+    Only the first frame of an animation; transparency on white. Raises UserError, and nothing else.
+    """
+    data = _read(path)
+    try:
+        return _decode(data)
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(UNKNOWN) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise UserError(LARGE) from error
+    except Exception as error:  # decoders meet hostile bytes: any error is the file's
+        raise UserError(DAMAGED) from error
+
+
+def from_array(image: Any) -> U8:
+    """RGB (H, W, 3) u8 -> the same promise as `read_rgb`. Raises UserError."""
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"{NOT_RGB}, not as {type(image).__name__}.")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(f"{NOT_RGB}; this one has dtype {image.dtype} and shape {image.shape}.")
+    _check_size(image.shape[1], image.shape[0])
+    return thumbnail(image, MAX_SIDE)
+
+
+def fit(image: U8, size: int) -> F32:
+    """RGB (H, W, 3) u8 -> (size, size, 3) f32 in [0, 255], fresh: squashed, not cropped."""
+    square = Image.fromarray(image).resize((size, size), Resampling.BILINEAR)
+    return np.array(square, dtype=np.float32)
+
+
+def thumbnail(image: U8, side: int) -> U8:
+    """RGB (H, W, 3) u8 -> the same shape inside side x side pixels, fresh; never enlarged."""
+    small = Image.fromarray(image)
+    small.thumbnail((side, side))
+    return np.array(small)
+
+
+def save_png(image: U8, path: str | Path) -> None:
+    """Write RGB (H, W, 3) u8 without loss and without metadata. Raises OSError."""
+    Image.fromarray(image).save(path, format="PNG")
+
+
+def save_jpeg(image: U8, path: str | Path, quality: int = 92) -> None:
+    """Write RGB (H, W, 3) u8 without metadata, quality 1 to 95. Raises OSError."""
+    Image.fromarray(image).save(path, format="JPEG", quality=quality)
+
+
+def _read(path: str | Path) -> bytes:
+    """At most MAX_BYTES from disk. By bytes, not by path: Pillow would map a BMP into memory, and
+    a file that is cut short while mapped ends the process."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(MISSING) from error
+    if not data:
+        raise UserError(EMPTY)
+    if len(data) > MAX_BYTES:
+        raise UserError(HEAVY)
+    return data
+
+
+def _decode(data: bytes) -> U8:
+    """The order is the defence: the header is judged before a pixel is decoded, and the pixels are
+    decoded before the EXIF is read (for PNG that hides a decoding error)."""
+    with Image.open(_Upload(data), formats=FORMATS) as image:
+        width, height = image.size
+        _check_size(width, height)
+        if image.format in ("JPEG", "MPO") and data.count(START_OF_SCAN) > MAX_SCANS:
+            raise UserError(DAMAGED)  # each scan costs a pass over all pixels: 25 MB, 40 minutes
+        scale = MAX_SIDE / max(width, height)
+        image.draft(None, (int(width * scale), int(height * scale)))  # JPEG: decode it smaller
+        image.load()
+        turn = _turn(image)
+        plain = _eight_bits(image)
+    plain.thumbnail((MAX_SIDE, MAX_SIDE))
+    if turn is not None:
+        plain = plain.transpose(turn)
+    if plain.mode == "RGBA":
+        white = Image.new("RGBA", plain.size, "white")
+        plain = Image.alpha_composite(white, plain).convert("RGB")
+    return np.array(plain)
+
+
+def _check_size(width: int, height: int) -> None:
+    """Pillow itself warns at 89 million pixels only, once a process, and decodes."""
+    if width * height > MAX_PIXELS:
+        raise UserError(LARGE)
+    if min(width, height) < MIN_SIDE:
+        raise UserError(SMALL)
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise UserError(NARROW)
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    """What makes a loaded image upright. A damaged EXIF turns nothing."""
+    with suppress(Exception):
+        return TURNS.get(image.getexif().get(Base.Orientation))
+    return None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Any mode -> RGB, or RGBA where something may be transparent."""
+    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip to white
+        grey = np.asarray(image)
+        clear = image.info.get("transparency", -1)
+        image = Image.fromarray((np.where(grey == clear, 0xFFFF, grey) >> 8).astype(np.uint8))
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)

@@ -1,0 +1,113 @@
+"""The methods: pure functions of A and G, (h, w, K) each, to weights. METHODS has a row for each.
+
+Every map is `heatmap.combine(weights, A)`, the signed sum over k of weights * A, and its ReLU.
+"""
+
+import numpy as np
+from scipy import linalg
+
+from gradcam_core.types import F32, Method
+
+
+def grad_cam(a: F32, g: F32) -> F32:
+    """alpha_k = mean over (i, j) of d y / d A_ijk, (K,). Selvaraju et al. 2016, equation 1."""
+    return g.mean(axis=(0, 1))
+
+
+def grad_cam_plus_plus(a: F32, g: F32) -> F32:
+    """With p = ReLU(G) and S_k = sum over (i, j) of A: sum over (i, j) of p / (2 + S_k p), (K,).
+
+    Chattopadhay et al. 2017, equation 19 for the score exp(y), with G^2 divided out of numerator
+    and denominator: the same number without 0/0. Where the denominator would be zero or less
+    (possible only for S_k < 0, which the paper's ReLU networks do not have) the place counts as 0.
+    """
+    p = np.maximum(g, 0)
+    below = 2 + a.sum(axis=(0, 1)) * p
+    return np.divide(p, below, out=np.zeros_like(p), where=below > 1e-6).sum(axis=(0, 1))
+
+
+def hires_cam(a: F32, g: F32) -> F32:
+    """G itself, (h, w, K): each place with its own gradient. Draelos and Carin 2020, equation 4."""
+    return g
+
+
+def xgrad_cam(a: F32, g: F32) -> F32:
+    """sum over (i, j) of G A / sum over (i, j) of A, (K,). Fu et al. 2020, equation 8.
+
+    A channel whose activations sum to nothing has no place to look at and gets weight 0.
+    """
+    total = a.sum(axis=(0, 1))
+    return np.divide(
+        np.einsum("ijk,ijk->k", g, a),
+        total,
+        out=np.zeros_like(total),
+        where=np.abs(total) > 1e-6 * (1 + np.abs(a).sum(axis=(0, 1))),
+    )
+
+
+def layer_cam(a: F32, g: F32) -> F32:
+    """ReLU(G), (h, w, K): only places that speak for the class. Jiang et al. 2021, equation 6."""
+    return np.maximum(g, 0)
+
+
+def eigen_cam(a: F32, g: F32) -> F32:
+    """First right singular vector of A as (h w, K), (K,). Muhammad and Yeasin 2020, equation 3.
+
+    It asks for no class. A singular vector has no sign of its own: it is turned so that the map
+    points with the activations (its sum is not negative).
+    """
+    flat = a.reshape(-1, a.shape[-1])
+    if not flat.any():
+        return np.zeros(a.shape[-1], np.float32)
+    if len(flat) < a.shape[-1]:  # the smaller of the two Gram matrices has the same vector
+        v = flat.T @ _top(flat @ flat.T)
+    else:
+        v = _top(flat.T @ flat)
+    sign = 1 if (flat @ v).sum() >= 0 else -1
+    return np.asarray(sign * v / np.linalg.norm(v), np.float32)
+
+
+def _top(gram: F32) -> F32:
+    """The eigenvector of the largest eigenvalue of a symmetric matrix (n, n) -> (n,)."""
+    last = len(gram) - 1
+    return np.asarray(linalg.eigh(gram, subset_by_index=(last, last))[1][:, 0], np.float32)
+
+
+METHODS = {
+    "Grad-CAM": Method(
+        grad_cam,
+        "Weights each feature map by its mean gradient, then adds them up.",
+        "https://arxiv.org/abs/1610.02391",
+        "one backward pass",
+    ),
+    "Grad-CAM++": Method(
+        grad_cam_plus_plus,
+        "Counts only gradients that speak for the class, and shares them out among several objects.",
+        "https://arxiv.org/abs/1710.11063",
+        "one backward pass",
+    ),
+    "HiResCAM": Method(
+        hires_cam,
+        "Multiplies every place by its own gradient, without the mean.",
+        "https://arxiv.org/abs/2011.08891",
+        "one backward pass",
+    ),
+    "XGrad-CAM": Method(
+        xgrad_cam,
+        "Like Grad-CAM, but the mean gradient is weighted by the activations.",
+        "https://arxiv.org/abs/2008.02312",
+        "one backward pass",
+    ),
+    "LayerCAM": Method(
+        layer_cam,
+        "Keeps positive gradients place by place; good for early layers.",
+        "https://doi.org/10.1109/TIP.2021.3089943",
+        "one backward pass",
+    ),
+    "Eigen-CAM": Method(
+        eigen_cam,
+        "Shows the strongest pattern in the layer. It knows no class: the map is the same for all.",
+        "https://arxiv.org/abs/2008.00299",
+        "no backward pass",
+    ),
+}

@@ -1,0 +1,359 @@
+"""The only room that runs TensorFlow: tap, compile, one pass. Arrays in, arrays out.
+
+TensorFlow traces a Python function once and then runs a graph. While it traces, and only then,
+under a lock, the `call` of a layer is wrapped to observe its output or to replace it. So any Keras
+model can be looked into (functional, Sequential, nested, subclassed), and nothing is left on it.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gradcam_core.types import F32, Head, Layer, Target, Trace, UserError
+
+_TRACING = threading.RLock()
+COMPILED = 8  # compiled functions kept for each network, the least used leaves first
+SUGGESTED = 20  # layers suggested at most where they are found by rule
+
+PASSES_ON = ("Pooling", "Dropout", "Padding", "Reshape", "Permute", "Cropping", "Identity", "Input")
+NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
+ACTIVATIONS = (
+    "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax",
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "Gelu", "HardSwish", "HardSilu",
+)  # fmt: skip
+ACTIVATION_OPS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "Sigmoid"}
+
+
+def operations(model: keras.Model, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything inside a model that is called with tensors, inner models included, by path."""
+    inner = getattr(model, "operations", None) or model._flatten_layers(False, False)
+    for operation in inner:
+        name = f"{path}{operation.name}"
+        yield name, operation
+        if hasattr(operation, "_flatten_layers"):
+            yield from operations(operation, f"{name}/")
+
+
+@contextmanager
+def tapped(model: keras.Model, visit: Callable[[str, Any, Any, Any], Any]) -> Iterator[None]:
+    """While this lasts, each layer's output y = call(x) becomes `visit(name, layer, ids of x, y)`."""
+
+    def watch(name: str, operation: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        def observed(*args: Any, **kwargs: Any) -> Any:
+            sources = [id(t) for t in tf.nest.flatten((args, kwargs)) if tf.is_tensor(t)]
+            return visit(name, operation, sources, call(*args, **kwargs))
+
+        return observed
+
+    with _TRACING:
+        borrowed: dict[int, tuple[Any, Any]] = {}
+        try:
+            for name, operation in operations(model):
+                if id(operation) not in borrowed:
+                    own = operation.__dict__.get("call")
+                    borrowed[id(operation)] = operation, own
+                    operation.__dict__["call"] = watch(name, operation, operation.call)
+            yield
+        finally:
+            for operation, own in borrowed.values():
+                del operation.__dict__["call"]
+                if own is not None:
+                    operation.__dict__["call"] = own
+
+
+def logits_of(output: tf.Tensor) -> tuple[tf.Tensor, Head]:
+    """(B, C) before its last softmax or sigmoid, and which of them it was."""
+    tensor = output
+    while tensor.op.type in ("Identity", "Cast", "Reshape", "Squeeze"):
+        tensor = tensor.op.inputs[0]
+    heads: dict[str, Head] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+    if tensor.op.type in heads:
+        inner = tf.reshape(tensor.op.inputs[0], tf.shape(output))
+        return inner, heads[tensor.op.type]
+    return output, "softmax" if output.shape[-1] > 1 else "linear"
+
+
+def answers(model: keras.Model, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Head]:
+    """Logits (B, C) and probabilities (B, C) float32. One sigmoid z becomes the two answers -z, z."""
+    output = model(x, training=False)
+    if not tf.is_tensor(output) or output.shape.rank != 2:
+        raise UserError(
+            "This model does not answer with one row of class scores; "
+            "give a model with a single output of shape (batch, classes)."
+        )
+    y, head = logits_of(output)
+    y = tf.cast(tf.ensure_shape(y, output.shape), tf.float32)
+    if head == "softmax":
+        return y, tf.nn.softmax(y), head
+    if head == "linear":
+        return y, y, head
+    if y.shape[-1] == 1:
+        y = tf.concat([-y, y], axis=-1)
+    return y, tf.sigmoid(y), head
+
+
+class Network:
+    """A Keras model made ready to be asked at one input size. The model itself stays as it was.
+
+    `layers` has every layer whose output has four axes, in the order in which they run;
+    `best` the one to look at first; `suggested` those worth looking at, from early to late.
+    Safe under threads.
+    """
+
+    def __init__(self, model: keras.Model, shape: tuple[int, int, int], suggested: Sequence[str] = ()):
+        self.model, self.shape = model, shape
+        self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
+        with _TRACING:
+            if not model.built:
+                model(np.zeros((1, *shape), np.float32))
+        self._look(suggested)
+
+    def _look(self, suggested: Sequence[str]) -> None:
+        seen: list[tuple[str, Any, Any, Any]] = []
+
+        def visit(name: str, operation: Any, x: Any, y: Any) -> Any:
+            seen.append((name, operation, x, y))
+            return y
+
+        kept: dict[str, Any] = {}
+
+        def run(x: tf.Tensor) -> tf.Tensor:
+            kept["x"], (kept["y"], _, self.head) = x, answers(self.model, x)
+            return kept["y"]
+
+        with tapped(self.model, visit):
+            tf.function(run).get_concrete_function(tf.TensorSpec((1, *self.shape), tf.float32))
+        self.classes = int(kept["y"].shape[-1])
+        layers = judge(seen, kept["x"], kept["y"])
+        good = [layer.name for layer in layers.values() if not layer.poor]
+        if not good:
+            good = [n for n, layer in layers.items() if layer.shape[0] * layer.shape[1] > 1]
+        if not good:
+            raise UserError(
+                "This model has no feature map to look at: none of its layers has a grid of more than "
+                "one cell. Grad-CAM needs a convolutional network."
+            )
+        self.best = suggested[0] if suggested else good[-1]
+        chosen = set(suggested) or found(layers)
+        self.layers = {
+            name: Layer(name, layer.shape, layer.kind, layer.poor, name in chosen or name == self.best)
+            for name, layer in layers.items()
+        }
+        self.suggested = tuple(n for n, layer in self.layers.items() if layer.suggested)
+
+    @property
+    def places(self) -> dict[str, Layer]:
+        """The layers that have a place (h w > 1), in the order in which they run."""
+        return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
+
+    def _function(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        with _TRACING:
+            function = self._compiled.pop(key, None) or make()
+            self._compiled[key] = function
+            while len(self._compiled) > COMPILED:
+                self._compiled.popitem(last=False)
+            return function
+
+    def _compile_trace(self, layers: tuple[str, ...]) -> Callable[..., Any]:
+        def run(x: tf.Tensor, weights: tf.Tensor, guess: tf.Tensor, as_p: tf.Tensor) -> Any:
+            tensors: dict[str, tf.Tensor] = {}
+            with tf.GradientTape() as tape:
+
+                def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
+                    if name in wanted:
+                        tape.watch(y)
+                        tensors[name] = y
+                    return y
+
+                with tapped(self.model, visit):
+                    y, p, _ = answers(self.model, x)
+                weights = tf.where(guess, tf.one_hot(tf.argmax(y[0]), self.classes), weights)
+                score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
+            a = [tensors[name] for name in layers]
+            g = tape.gradient(score, a, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            return y[0], p[0], [_plain(t) for t in a], [_plain(t) for t in g]
+
+        wanted = set(layers)
+        return tf.function(run).get_concrete_function(
+            tf.TensorSpec((1, *self.shape), tf.float32),
+            tf.TensorSpec((self.classes,), tf.float32),
+            tf.TensorSpec((), tf.bool),
+            tf.TensorSpec((), tf.bool),
+        )
+
+    def _compile_score(self, layer: str | None) -> Callable[..., Any]:
+        """score(x, a, weights, as_p) (B,): of B inputs x, or of B activations a put in at `layer`."""
+        a_shape = self.layers[layer].shape if layer else ()
+
+        def run(x: tf.Tensor, a: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
+            def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
+                return tf.cast(a, y.dtype) if name == layer else y
+
+            if layer:
+                x = tf.repeat(x, tf.shape(a)[0], axis=0)
+            with tapped(self.model, visit):
+                y, p, _ = answers(self.model, x)
+            return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
+
+        return tf.function(run).get_concrete_function(
+            tf.TensorSpec((None, *self.shape), tf.float32),
+            tf.TensorSpec((None, *a_shape), tf.float32),
+            tf.TensorSpec((self.classes,), tf.float32),
+            tf.TensorSpec((), tf.bool),
+        )
+
+    def _weights(self, target: Target) -> F32:
+        """(C,): score = sum of weights * y; 1 at the class, -1 at the one it is held against."""
+        weights = np.zeros(self.classes, np.float32)
+        weights[target.index] += 1
+        if target.rather_than is not None:
+            weights[target.rather_than] -= 1
+        return weights
+
+    def trace(self, x: F32, target: Target | None = None, layers: Sequence[str] = ()) -> Trace:
+        """One forward and one backward pass: A and G of every layer asked for.
+
+        x (N, N, 3) preprocessed. target None: the likeliest class. layers (): the suggested ones.
+        """
+        layers = tuple(layers or self.suggested)
+        weights = self._weights(target) if target else np.zeros(self.classes, np.float32)
+        run = self._function(layers, partial(self._compile_trace, layers))
+        as_p = tf.constant(bool(target and target.probability))
+        y, p, a, g = run(tf.constant(x[None]), tf.constant(weights), tf.constant(target is None), as_p)
+        logits, probabilities = y.numpy(), p.numpy()
+        if not np.isfinite(logits).all():
+            raise UserError(
+                "The network's answer is not a finite number; its weights or its preprocessing are "
+                "damaged, so there is nothing to explain."
+            )
+        target = target or Target(int(logits.argmax()))
+        scale = tf.constant(self._weights(target))
+
+        def score_inputs(xs: F32) -> F32:
+            run = self._function("inputs", partial(self._compile_score, None))
+            scores: F32 = run(tf.constant(xs), tf.zeros(len(xs)), scale, as_p).numpy()
+            return scores
+
+        def score_activations(layer: str, activations: F32) -> F32:
+            run = self._function(("at", layer), partial(self._compile_score, layer))
+            scores: F32 = run(tf.constant(x[None]), tf.constant(activations), scale, as_p).numpy()
+            return scores
+
+        return Trace(
+            inputs=x,
+            logits=logits,
+            probabilities=probabilities,
+            target=target,
+            activations={name: t.numpy() for name, t in zip(layers, a, strict=True)},
+            gradients={name: t.numpy() for name, t in zip(layers, g, strict=True)},
+            score_inputs=score_inputs,
+            score_activations=score_activations,
+        )
+
+
+def _plain(tensor: tf.Tensor) -> tf.Tensor:
+    """(1, h, w, K) of any precision -> (h, w, K) float32."""
+    return tf.cast(tensor[0], tf.float32)
+
+
+def judge(seen: Sequence[tuple[str, Any, Any, Any]], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
+    """Each layer with a (1, h, w, K) output, and why it is poor, from the traced graph itself.
+
+    seen: (name, layer, input, output) in the order of the run. A layer is a good place to look if
+    every path from the picture x to the answer y goes through its output (no branch leads round
+    it), and if it is not only half-way: before its activation, or thinned by pooling.
+    """
+    order, live = _between(x, y)
+    round_it = _bypassed(order, live)
+    layers: dict[str, Layer] = {}
+    makers: dict[int, str] = {}
+    half_way, done = set(), set()
+    for _, operation, sources, _ in seen:
+        if not hasattr(operation, "layers"):
+            (half_way if type(operation).__name__ in NORMS + ACTIVATIONS else done).update(sources)
+    half_way -= done
+    for name, operation, _, tensor in seen:
+        if not tf.is_tensor(tensor) or tensor.shape.rank != 4 or hasattr(operation, "layers"):
+            continue
+        if None in tensor.shape[1:] or not tensor.dtype.is_floating:
+            continue
+        kind = type(operation).__name__
+        h, w, k = (int(n) for n in tensor.shape[1:])
+        poor = ""
+        if h * w == 1:
+            poor = "1×1: no place left"
+        elif any(word in kind for word in PASSES_ON):
+            poor = "only passes on the layer before it"
+        elif id(tensor.op) not in live or id(tensor) in makers:
+            poor = "does not change what the layer before it says"
+        elif id(tensor.op) in round_it:
+            poor = "one of several branches: another path leads round it"
+        elif id(tensor) in half_way or any(c.type in ACTIVATION_OPS for c in tensor.consumers()):
+            poor = "before the activation"
+        makers.setdefault(id(tensor), name)
+        layers.pop(name, None)
+        layers[name] = Layer(name, (h, w, k), kind, poor, _merges(tensor, seen, live))
+    return layers
+
+
+def found(layers: dict[str, Layer]) -> set[str]:
+    """Of the good layers the block outputs and the last at each resolution, thinned to SUGGESTED."""
+    good = [layer for layer in layers.values() if not layer.poor]
+    stages = {layer.shape[:2]: layer.name for layer in good}
+    merges = [layer.name for layer in good if layer.suggested and layer.name not in stages.values()]
+    room = max(SUGGESTED - len(stages), 0)
+    if len(merges) > room:
+        merges = [merges[i] for i in np.linspace(0, len(merges) - 1, room).round().astype(int)]
+    return {*stages.values(), *merges}
+
+
+def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:
+    """The operations on a floating-point path from x to y, in order, and their numbers."""
+    back, todo = set(), [y.op]
+    while todo:
+        op = todo.pop()
+        if id(op) not in back:
+            back.add(id(op))
+            todo += [t.op for t in op.inputs if t.dtype.is_floating]
+    order, live = [], {id(x.op): 0}
+    for op in x.graph.get_operations():
+        leads = any(id(t.op) in live and t.dtype.is_floating for t in op.inputs)
+        if id(op) in back and (leads or op is x.op):
+            live[id(op)] = len(order)
+            order.append(op)
+    return order, live
+
+
+def _bypassed(order: list[Any], live: dict[int, int]) -> set[int]:
+    """The operations round which another path leads: some earlier output is used after them."""
+    last = list(range(len(order)))
+    for number, op in enumerate(order):
+        for tensor in op.inputs:
+            if id(tensor.op) in live:
+                last[live[id(tensor.op)]] = number
+    farthest, bypassed = 0, set()
+    for number, op in enumerate(order):
+        if farthest > number:
+            bypassed.add(id(op))
+        farthest = max(farthest, last[number])
+    return bypassed
+
+
+def _merges(tensor: tf.Tensor, seen: Sequence[tuple[str, Any, Any, Any]], live: dict[int, int]) -> bool:
+    """Whether branches come together in this output, before its norm and activation if it has any."""
+    sources = {
+        id(y): x for _, operation, x, y in seen if type(operation).__name__ in NORMS + ACTIVATIONS
+    }
+    outputs = {id(y): y for *_, y in seen if tf.is_tensor(y)}
+    while id(tensor) in sources and sources[id(tensor)][0] in outputs:
+        tensor = outputs[sources[id(tensor)][0]]
+    if tensor.op.type not in ("AddV2", "Add", "AddN", "ConcatV2"):
+        return False
+    return sum(id(t.op) in live and t.dtype.is_floating for t in tensor.op.inputs) > 1
