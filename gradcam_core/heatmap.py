@@ -1,11 +1,11 @@
 """Weights -> map -> [0, 1] -> H x W -> colours -> overlay -> figure. Finite in, finite out."""
 
+import io
 from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import ndimage
 
@@ -23,7 +23,7 @@ def combine(weights: F32, a: F32) -> F32:
     """
     if weights.ndim == 1:
         return np.asarray(a.reshape(-1, len(weights)) @ weights, np.float32).reshape(a.shape[:2])
-    return np.einsum("ijk,ijk->ij", weights, a)
+    return np.asarray(np.einsum("ijk,ijk->ij", weights, a))
 
 
 def normalise(signed: F32) -> F32:
@@ -99,12 +99,12 @@ def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure
     return fig
 
 
-def figure_pixels(fig: Figure) -> U8:
-    """What the figure looks like, (H, W, 3)."""
-    canvas = FigureCanvasAgg(fig)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-
 def save_figure(fig: Figure, path: str | Path) -> None:
     fig.savefig(path, dpi=120, metadata={"Software": None} if str(path).endswith(".png") else None)
+
+
+def figure_png(fig: Figure) -> bytes:
+    """The figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    save_figure(fig, file)
+    return file.getvalue()

@@ -11,7 +11,7 @@ from gradcam_core.types import F32, Method
 
 def grad_cam(a: F32, g: F32) -> F32:
     """alpha_k = mean over (i, j) of d y / d A_ijk, (K,). Selvaraju et al. 2016, equation 1."""
-    return g.mean(axis=(0, 1))
+    return np.asarray(g.mean(axis=(0, 1)))
 
 
 def grad_cam_plus_plus(a: F32, g: F32) -> F32:
@@ -23,7 +23,8 @@ def grad_cam_plus_plus(a: F32, g: F32) -> F32:
     """
     p = np.maximum(g, 0)
     below = 2 + a.sum(axis=(0, 1)) * p
-    return np.divide(p, below, out=np.zeros_like(p), where=below > 1e-6).sum(axis=(0, 1))
+    shared = np.divide(p, below, out=np.zeros_like(p), where=below > 1e-6)
+    return np.asarray(shared.sum(axis=(0, 1)))
 
 
 def hires_cam(a: F32, g: F32) -> F32:
@@ -36,13 +37,9 @@ def xgrad_cam(a: F32, g: F32) -> F32:
 
     A channel whose activations sum to nothing has no place to look at and gets weight 0.
     """
-    total = a.sum(axis=(0, 1))
-    return np.divide(
-        np.einsum("ijk,ijk->k", g, a),
-        total,
-        out=np.zeros_like(total),
-        where=np.abs(total) > 1e-6 * (1 + np.abs(a).sum(axis=(0, 1))),
-    )
+    total = np.asarray(a.sum(axis=(0, 1)))
+    some = np.abs(total) > 1e-6 * np.abs(a).sum(axis=(0, 1))
+    return np.divide(np.einsum("ijk,ijk->k", g, a), total, out=np.zeros_like(total), where=some)
 
 
 def layer_cam(a: F32, g: F32) -> F32:
@@ -56,9 +53,10 @@ def eigen_cam(a: F32, g: F32) -> F32:
     It asks for no class. A singular vector has no sign of its own: it is turned so that the map
     points with the activations (its sum is not negative).
     """
-    flat = a.reshape(-1, a.shape[-1])
-    if not flat.any():
+    top = np.abs(a).max()
+    if top == 0:
         return np.zeros(a.shape[-1], np.float32)
+    flat = a.reshape(-1, a.shape[-1]) / top  # near 1, so that squares neither vanish nor overflow
     if len(flat) < a.shape[-1]:  # the smaller of the two Gram matrices has the same vector
         v = flat.T @ _top(flat @ flat.T)
     else:

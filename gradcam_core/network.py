@@ -6,9 +6,10 @@ model can be looked into (functional, Sequential, nested, subclassed), and nothi
 """
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ import tensorflow as tf
 
 from gradcam_core.types import F32, Head, Layer, Target, Trace, UserError
 
+Seen = tuple[str, Any, list[int], Any]  # name, layer, ids of its inputs, output
 _TRACING = threading.RLock()
 COMPILED = 8  # compiled functions kept for each network, the least used leaves first
 SUGGESTED = 20  # layers suggested at most where they are found by rule
@@ -28,6 +30,14 @@ ACTIVATIONS = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax",
     "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "Gelu", "HardSwish", "HardSilu",
 )  # fmt: skip
+LEARNED_OPS = {
+    "Conv2D",
+    "DepthwiseConv2dNative",
+    "Conv2DBackpropInput",
+    "Conv3D",
+    "MatMul",
+    "Einsum",
+}
 ACTIVATION_OPS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "Sigmoid"}
 
 
@@ -42,8 +52,12 @@ def operations(model: keras.Model, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @contextmanager
-def tapped(model: keras.Model, visit: Callable[[str, Any, Any, Any], Any]) -> Iterator[None]:
-    """While this lasts, each layer's output y = call(x) becomes `visit(name, layer, ids of x, y)`."""
+def tapped(model: keras.Model, visit: Callable[..., Any]) -> Iterator[None]:
+    """While this lasts, each layer's output y = call(x) becomes `visit(name, layer, ids of x, y)`.
+
+    What the layers would write (losses, states, counters) goes to a scope that is thrown away; and
+    a `call` that is a tf.function of its own runs as plain Python, or its inside would be hidden.
+    """
 
     def watch(name: str, operation: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         def observed(*args: Any, **kwargs: Any) -> Any:
@@ -54,18 +68,28 @@ def tapped(model: keras.Model, visit: Callable[[str, Any, Any, Any], Any]) -> It
 
     with _TRACING:
         borrowed: dict[int, tuple[Any, Any]] = {}
+        eager = tf.config.functions_run_eagerly()
         try:
+            tf.config.run_functions_eagerly(True)
             for name, operation in operations(model):
                 if id(operation) not in borrowed:
                     own = operation.__dict__.get("call")
                     borrowed[id(operation)] = operation, own
                     operation.__dict__["call"] = watch(name, operation, operation.call)
-            yield
+            with keras.StatelessScope(collect_losses=True):
+                yield
         finally:
+            tf.config.run_functions_eagerly(eager)
             for operation, own in borrowed.values():
                 del operation.__dict__["call"]
                 if own is not None:
                     operation.__dict__["call"] = own
+
+
+def traced(run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
+    """`run` as a graph for inputs of these shapes (float32) or types (scalars)."""
+    specs = [tf.TensorSpec(i) if isinstance(i, tuple) else tf.TensorSpec((), i) for i in inputs]
+    return tf.function(run, autograph=False).get_concrete_function(*specs)  # type: ignore[no-any-return]
 
 
 def logits_of(output: tf.Tensor) -> tuple[tf.Tensor, Head]:
@@ -81,9 +105,9 @@ def logits_of(output: tf.Tensor) -> tuple[tf.Tensor, Head]:
 
 
 def answers(model: keras.Model, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Head]:
-    """Logits (B, C) and probabilities (B, C) float32. One sigmoid z becomes the two answers -z, z."""
-    output = model(x, training=False)
-    if not tf.is_tensor(output) or output.shape.rank != 2:
+    """Logits (B, C) and probabilities (B, C). One sigmoid z becomes the two answers -z, z."""
+    output, *more = tf.nest.flatten(model(x, training=False))
+    if more or output.shape.rank != 2:
         raise UserError(
             "This model does not answer with one row of class scores; "
             "give a model with a single output of shape (batch, classes)."
@@ -107,16 +131,15 @@ class Network:
     Safe under threads.
     """
 
-    def __init__(self, model: keras.Model, shape: tuple[int, int, int], suggested: Sequence[str] = ()):
+    def __init__(
+        self, model: keras.Model, shape: tuple[int, int, int], suggested: Sequence[str] = ()
+    ):
         self.model, self.shape = model, shape
         self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
-        with _TRACING:
-            if not model.built:
-                model(np.zeros((1, *shape), np.float32))
         self._look(suggested)
 
     def _look(self, suggested: Sequence[str]) -> None:
-        seen: list[tuple[str, Any, Any, Any]] = []
+        seen: list[Seen] = []
 
         def visit(name: str, operation: Any, x: Any, y: Any) -> Any:
             seen.append((name, operation, x, y))
@@ -125,25 +148,37 @@ class Network:
         kept: dict[str, Any] = {}
 
         def run(x: tf.Tensor) -> tf.Tensor:
-            kept["x"], (kept["y"], _, self.head) = x, answers(self.model, x)
+            with tapped(self.model, visit):
+                kept["x"], (kept["y"], _, self.head) = x, answers(self.model, x)
             return kept["y"]
 
-        with tapped(self.model, visit):
-            tf.function(run).get_concrete_function(tf.TensorSpec((1, *self.shape), tf.float32))
+        try:
+            with _TRACING:
+                if not self.model.built:
+                    self.model(np.zeros((1, *self.shape), np.float32))
+            traced(run, (1, *self.shape))
+        except UserError:
+            raise
+        except Exception as error:  # another's model: its code may raise anything
+            raise UserError(
+                f"This model cannot be run on one picture of {'×'.join(map(str, self.shape))} "
+                "numbers; check how many inputs it takes, and their size."
+            ) from error
         self.classes = int(kept["y"].shape[-1])
+        self._calls = Counter(name for name, *_ in seen)
         layers = judge(seen, kept["x"], kept["y"])
         good = [layer.name for layer in layers.values() if not layer.poor]
         if not good:
             good = [n for n, layer in layers.items() if layer.shape[0] * layer.shape[1] > 1]
         if not good:
             raise UserError(
-                "This model has no feature map to look at: none of its layers has a grid of more than "
-                "one cell. Grad-CAM needs a convolutional network."
+                "This model has no feature map to look at: none of its layers has a grid of more "
+                "than one cell. Grad-CAM needs a convolutional network."
             )
         self.best = suggested[0] if suggested else good[-1]
         chosen = set(suggested) or found(layers)
         self.layers = {
-            name: Layer(name, layer.shape, layer.kind, layer.poor, name in chosen or name == self.best)
+            name: replace(layer, suggested=name in chosen or name == self.best)
             for name, layer in layers.items()
         }
         self.suggested = tuple(n for n, layer in self.layers.items() if layer.suggested)
@@ -181,20 +216,19 @@ class Network:
             return y[0], p[0], [_plain(t) for t in a], [_plain(t) for t in g]
 
         wanted = set(layers)
-        return tf.function(run).get_concrete_function(
-            tf.TensorSpec((1, *self.shape), tf.float32),
-            tf.TensorSpec((self.classes,), tf.float32),
-            tf.TensorSpec((), tf.bool),
-            tf.TensorSpec((), tf.bool),
-        )
+        return traced(run, (1, *self.shape), (self.classes,), tf.bool, tf.bool)
 
     def _compile_score(self, layer: str | None) -> Callable[..., Any]:
-        """score(x, a, weights, as_p) (B,): of B inputs x, or of B activations a put in at `layer`."""
+        """score(x, a, weights, as_p) (B,): of B inputs x, or of B activations a put in at layer."""
         a_shape = self.layers[layer].shape if layer else ()
 
         def run(x: tf.Tensor, a: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
+            calls: Counter[str] = Counter()
+
             def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
-                return tf.cast(a, y.dtype) if name == layer else y
+                calls[name] += 1  # of a layer that is called twice, A is its last output
+                here = name == layer and calls[name] == self._calls[name]
+                return tf.cast(a, y.dtype) if here else y
 
             if layer:
                 x = tf.repeat(x, tf.shape(a)[0], axis=0)
@@ -202,12 +236,7 @@ class Network:
                 y, p, _ = answers(self.model, x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
-        return tf.function(run).get_concrete_function(
-            tf.TensorSpec((None, *self.shape), tf.float32),
-            tf.TensorSpec((None, *a_shape), tf.float32),
-            tf.TensorSpec((self.classes,), tf.float32),
-            tf.TensorSpec((), tf.bool),
-        )
+        return traced(run, (None, *self.shape), (None, *a_shape), (self.classes,), tf.bool)
 
     def _weights(self, target: Target) -> F32:
         """(C,): score = sum of weights * y; 1 at the class, -1 at the one it is held against."""
@@ -225,10 +254,13 @@ class Network:
         layers = tuple(layers or self.suggested)
         weights = self._weights(target) if target else np.zeros(self.classes, np.float32)
         run = self._function(layers, partial(self._compile_trace, layers))
-        as_p = tf.constant(bool(target and target.probability))
-        y, p, a, g = run(tf.constant(x[None]), tf.constant(weights), tf.constant(target is None), as_p)
+        guess, as_p = tf.constant(target is None), tf.constant(bool(target and target.probability))
+        y, p, a, g = run(tf.constant(x[None]), tf.constant(weights), guess, as_p)
         logits, probabilities = y.numpy(), p.numpy()
-        if not np.isfinite(logits).all():
+        activations = {name: t.numpy() for name, t in zip(layers, a, strict=True)}
+        gradients = {name: t.numpy() for name, t in zip(layers, g, strict=True)}
+        numbers = [logits, *activations.values(), *gradients.values()]
+        if not all(np.isfinite(n).all() for n in numbers):
             raise UserError(
                 "The network's answer is not a finite number; its weights or its preprocessing are "
                 "damaged, so there is nothing to explain."
@@ -251,8 +283,8 @@ class Network:
             logits=logits,
             probabilities=probabilities,
             target=target,
-            activations={name: t.numpy() for name, t in zip(layers, a, strict=True)},
-            gradients={name: t.numpy() for name, t in zip(layers, g, strict=True)},
+            activations=activations,
+            gradients=gradients,
             score_inputs=score_inputs,
             score_activations=score_activations,
         )
@@ -263,25 +295,29 @@ def _plain(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor[0], tf.float32)
 
 
-def judge(seen: Sequence[tuple[str, Any, Any, Any]], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
+def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
     """Each layer with a (1, h, w, K) output, and why it is poor, from the traced graph itself.
 
-    seen: (name, layer, input, output) in the order of the run. A layer is a good place to look if
-    every path from the picture x to the answer y goes through its output (no branch leads round
-    it), and if it is not only half-way: before its activation, or thinned by pooling.
+    seen: in the order of the run. A layer is a good place to look if every path from the picture x
+    to the answer y goes through its output (no branch leads round it), and if it is not only
+    half-way: before its activation, or thinned by pooling.
     """
     order, live = _between(x, y)
     round_it = _bypassed(order, live)
+    first = next((n for n, op in enumerate(order) if op.type in LEARNED_OPS), 0)
     layers: dict[str, Layer] = {}
     makers: dict[int, str] = {}
-    half_way, done = set(), set()
+    half_way: set[int] = set()
+    done: set[int] = set()
     for _, operation, sources, _ in seen:
         if not hasattr(operation, "layers"):
             (half_way if type(operation).__name__ in NORMS + ACTIVATIONS else done).update(sources)
     half_way -= done
     for name, operation, _, tensor in seen:
-        if not tf.is_tensor(tensor) or tensor.shape.rank != 4 or hasattr(operation, "layers"):
+        if not tf.is_tensor(tensor) or tensor.shape.rank != 4:
             continue
+        if hasattr(operation, "layers") and id(tensor) in makers:
+            continue  # an inner model: its last layer stands for it
         if None in tensor.shape[1:] or not tensor.dtype.is_floating:
             continue
         kind = type(operation).__name__
@@ -291,6 +327,8 @@ def judge(seen: Sequence[tuple[str, Any, Any, Any]], x: tf.Tensor, y: tf.Tensor)
             poor = "1×1: no place left"
         elif any(word in kind for word in PASSES_ON):
             poor = "only passes on the layer before it"
+        elif live.get(id(tensor.op), first) < first:
+            poor = "only the picture, prepared for the network"
         elif id(tensor.op) not in live or id(tensor) in makers:
             poor = "does not change what the layer before it says"
         elif id(tensor.op) in round_it:
@@ -304,7 +342,7 @@ def judge(seen: Sequence[tuple[str, Any, Any, Any]], x: tf.Tensor, y: tf.Tensor)
 
 
 def found(layers: dict[str, Layer]) -> set[str]:
-    """Of the good layers the block outputs and the last at each resolution, thinned to SUGGESTED."""
+    """Of the good layers the block outputs and the last of each grid, thinned to SUGGESTED."""
     good = [layer for layer in layers.values() if not layer.poor]
     stages = {layer.shape[:2]: layer.name for layer in good}
     merges = [layer.name for layer in good if layer.suggested and layer.name not in stages.values()]
@@ -322,7 +360,8 @@ def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:
         if id(op) not in back:
             back.add(id(op))
             todo += [t.op for t in op.inputs if t.dtype.is_floating]
-    order, live = [], {id(x.op): 0}
+    order: list[Any] = []
+    live = {id(x.op): 0}
     for op in x.graph.get_operations():
         leads = any(id(t.op) in live and t.dtype.is_floating for t in op.inputs)
         if id(op) in back and (leads or op is x.op):
@@ -346,8 +385,8 @@ def _bypassed(order: list[Any], live: dict[int, int]) -> set[int]:
     return bypassed
 
 
-def _merges(tensor: tf.Tensor, seen: Sequence[tuple[str, Any, Any, Any]], live: dict[int, int]) -> bool:
-    """Whether branches come together in this output, before its norm and activation if it has any."""
+def _merges(tensor: tf.Tensor, seen: Sequence[Seen], live: dict[int, int]) -> bool:
+    """Whether branches come together in this output, before its norm and activation if any."""
     sources = {
         id(y): x for _, operation, x, y in seen if type(operation).__name__ in NORMS + ACTIVATIONS
     }
@@ -356,4 +395,4 @@ def _merges(tensor: tf.Tensor, seen: Sequence[tuple[str, Any, Any, Any]], live: 
         tensor = outputs[sources[id(tensor)][0]]
     if tensor.op.type not in ("AddV2", "Add", "AddN", "ConcatV2"):
         return False
-    return sum(id(t.op) in live and t.dtype.is_floating for t in tensor.op.inputs) > 1
+    return sum(bool(id(t.op) in live and t.dtype.is_floating) for t in tensor.op.inputs) > 1

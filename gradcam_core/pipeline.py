@@ -91,7 +91,9 @@ def layer_of(net: "Network", name: str | None) -> Layer:
     return layer
 
 
-def target_of(target: int | str | Target | None, labels: Sequence[str], classes: int) -> Target | None:
+def target_of(
+    target: int | str | Target | None, labels: Sequence[str], classes: int
+) -> Target | None:
     """A class by number or by name; None stays None: the likeliest class."""
     if isinstance(target, str):
         names = {label.casefold(): i for i, label in enumerate(labels)}
@@ -140,9 +142,7 @@ def survey(
     x = spec.preprocess(pictures.fit(image, net.shape[0]))
     trace = net.trace(x, asked, names)
     maps = {
-        (layer, method): heatmap.combine(
-            METHODS[method].weights(a, trace.gradients[layer]), a
-        )
+        (layer, method): heatmap.combine(METHODS[method].weights(a, trace.gradients[layer]), a)
         for layer, a in trace.activations.items()
         for method in methods
     }
@@ -174,4 +174,3 @@ def explain(
         heatmaps={m: heatmap.upsample(heatmap.normalise(s), size) for m, s in maps.items()},
         survey=seen,
     )
-

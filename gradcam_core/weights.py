@@ -12,7 +12,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from http.client import HTTPException
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -162,12 +162,14 @@ def _download(file: WeightsFile, part: Path, progress: Callable[[float], None]) 
         raise _FetchError("the disk is full")
     try:
         response = urlopen(file.url, timeout=STALL)
-    except ValueError as error:
+    except (ValueError, InvalidURL) as error:
         raise _FetchError("its address or the proxy setting is wrong") from error
     with response, part.open("xb") as out:
-        length: int | None = response.length if _web(response.url) else None
+        if not _web(response.url):
+            raise _FetchError("the server pointed to another kind of address")
+        length: int | None = response.length
         if length is None and not file.digest:
-            raise _FetchError("the server sent the wrong content")  # no way to know it is whole
+            raise _FetchError("the server sent no length")  # no way to know that it is whole
         done, shown = 0, 0.0
         while chunk := response.read1(CHUNK):  # what is there: read() would wait for all of it
             done += len(chunk)

@@ -1,0 +1,30 @@
+.PHONY: run setup test slow check bench
+PY := .venv/bin/python
+
+run: .venv/ready            ## open the page in the browser
+	$(PY) app.py
+
+setup: .venv/tools          ## everything to run and to test
+	@echo "ready: make run, make test"
+
+test: .venv/tools           ## the tests that take minutes at most
+	$(PY) -m pytest -m "not slow"
+
+slow: .venv/tools           ## the rest: every network of the list, the large files
+	$(PY) -m pytest -m slow
+
+check: .venv/tools          ## style and types
+	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+bench: .venv/tools          ## what an answer costs, as ratios
+	$(PY) -m tests.bench
+
+.venv/ready: requirements.txt
+	python3 -m venv .venv
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/tools: .venv/ready pyproject.toml
+	$(PY) -m pip install --quiet --group dev
+	touch $@

@@ -1,0 +1,340 @@
+"""Widget values in, widget values out; where an error becomes a message for the visitor."""
+
+import base64
+import hashlib
+import io
+import logging
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import gradio as gr
+import numpy as np
+from gradio.data_classes import FileData, GradioModel
+from gradio.utils import get_upload_folder, is_in_or_equal
+
+from gradcam_core import heatmap, models, pipeline
+from gradcam_core import image as pictures
+from gradcam_core.methods import METHODS
+from gradcam_core.types import F32, ModelSpec, Survey, Target, UserError
+
+log = logging.getLogger("gradcam_lab")
+
+PREDICTED = -1  # the class selector's "whatever the network says"
+NOBODY = -1  # the "rather than" selector's "no other class"
+LIKELIEST = 5
+WIRE = 225_000  # bytes of maps sent at most, one a cell
+FAILED = "Something went wrong on the server; try once more, or choose another picture or model."
+NO_PICTURE = "Drop in a picture, or choose one of the examples."
+NOT_UPLOADED = "The picture is no longer here; please upload it again."
+
+EXAMPLES_DIR = Path(__file__).parent / "examples"
+EXAMPLES = {  # what the gallery shows: file -> what it is good for
+    "cheetah_and_lion.jpg": "Cheetah and lion: choose one or the other",
+    "cheetah.jpg": "Cheetah",
+    "lion.jpg": "Lion",
+    "tower.jpg": "Tower",
+    "hopper.jpg": "Grace Hopper",
+}
+
+
+class View(GradioModel):
+    """What the viewer gets: the picture as a file the browser has already, the rest as numbers."""
+
+    base: FileData | None = None
+    answer: dict[str, Any] | None = None
+    error: str = ""
+    notice: str = ""
+
+
+_surveys = pipeline.Keep(300e6, lambda s: _weight(s))
+_answers = pipeline.Keep(64)
+_busy = threading.BoundedSemaphore(os.cpu_count() or 2)
+
+
+def _weight(survey: Survey) -> float:
+    trace = survey.trace
+    return float(sum(a.nbytes for t in (trace.activations, trace.gradients) for a in t.values()))
+
+
+def own_file(path: Any) -> str:
+    """The path, if it is a picture that was uploaded or one of the examples; else a sentence."""
+    if not isinstance(path, str) or not path or len(path) > 4096 or "\0" in path:
+        raise UserError(NO_PICTURE)
+    real = os.path.realpath(path)
+    if not any(is_in_or_equal(real, os.path.realpath(d)) for d in (get_upload_folder(), EXAMPLES_DIR)):
+        raise UserError(NOT_UPLOADED)
+    return real
+
+
+def survey(
+    path: str, model: str, target: Target | None, detail: bool, layers: tuple[str, ...] = ()
+) -> Survey:
+    """The survey of a picture, computed once however many visitors ask for it."""
+
+    def make() -> Survey:
+        start = time.monotonic()
+        image = pictures.read_rgb(path)
+        with _busy:
+            done = pipeline.survey(image, model, target, layers, detail=detail)
+        log.info("%s %s %s: %.0f ms", model, image.shape, target, 1e3 * (time.monotonic() - start))
+        return done
+
+    found: Survey = _surveys.get((path, model, target, detail, layers), make)
+    return found
+
+
+def side_limit(cells: list[tuple[int, int]], bands: int) -> int:
+    """The longest side a map may be sent with, so that all of them stay below WIRE bytes."""
+    for limit in (448, 224, 112, 56, 28):
+        if bands * sum(min(h, limit) * min(w, limit) for h, w in cells) <= WIRE:
+            return limit
+    return 14
+
+
+def shrink(grid: F32, limit: int) -> F32:
+    """(h, w) -> at most (limit, limit), the mean of whole blocks of cells."""
+    step = -(-max(grid.shape) // limit)
+    h, w = (n // step * step for n in grid.shape)
+    blocks = grid[:h, :w].reshape(h // step, step, w // step, step)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32) if step > 1 else grid
+
+
+def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
+    """The signed maps as signed bytes, with the numbers they came from.
+
+    A byte b stands for b / 127 of the largest value if positive, of the smallest if negative: so
+    both signs have 127 steps, however unequal they are.
+    surveys: "a" the class, and for a comparison "b" the other and "ab" the one rather than the other.
+    """
+    first = surveys["a"].maps
+    shapes = [first[layer, next(iter(METHODS))].shape for layer in order]
+    limit = side_limit([(h, w) for h, w in shapes], len(METHODS) * len(surveys))
+    blob, rows, at = io.BytesIO(), [], 0
+    for layer in order:
+        grids = {}
+        for band, seen in surveys.items():
+            for method in METHODS:
+                signed = seen.maps[layer, method]
+                small = shrink(signed, limit)
+                top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
+                part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
+                blob.write(np.rint(127 * part).astype(np.int8).tobytes())
+                grids[f"{band}/{method}"] = {
+                    "at": at,
+                    "top": top,
+                    "bottom": bottom,
+                    "min": float(signed.min()),
+                    "max": float(signed.max()),
+                    "cut": heatmap.cut_share(signed),
+                }
+                at = blob.tell()
+        rows.append({"name": layer, "sent": list(small.shape), "maps": grids})
+    return {"layers": rows, "bytes": base64.b64encode(blob.getvalue()).decode()}
+
+
+def likeliest(p: F32, labels: tuple[str, ...], count: int = LIKELIEST) -> list[tuple[int, str]]:
+    return [(int(i), labels[i]) for i in p.argsort()[::-1][:count]]
+
+
+def answer(
+    path: str, model: str, index: int, other: int, detail: bool, extra: str = ""
+) -> dict[str, Any]:
+    """All that the viewer needs for a picture, a model and a class, as JSON. Made once, then kept."""
+
+    def make() -> dict[str, Any]:
+        spec = models.find(model)
+        net = pipeline.network(spec, detail)
+        predicted = survey(path, model, None, detail)
+        chosen = predicted.target.index if index == PREDICTED else index
+        targets = {"a": None if chosen == predicted.target.index else Target(chosen)}
+        if other != NOBODY:
+            targets |= {"b": Target(other), "ab": Target(chosen, other)}
+        seen = {band: survey(path, model, target, detail) for band, target in targets.items()}
+        order = list(net.suggested)
+        if extra and extra not in order:
+            for band, target in targets.items():
+                more = survey(path, model, target, detail, (extra,))
+                seen[band] = replace(seen[band], maps={**seen[band].maps, **more.maps})
+            order = [name for name in net.places if name in net.suggested or name == extra]
+        p, y = predicted.probabilities, predicted.logits
+        ranks = {int(i): n for n, i in enumerate(p.argsort()[::-1], 1)}
+        shown = dict.fromkeys([i for i, _ in likeliest(p, spec.labels)] + [chosen])
+        if other != NOBODY:
+            shown[other] = None
+        h, w = predicted.image.shape[:2]
+        packed = pack(seen, order)
+        for row in packed["layers"]:
+            layer = net.layers[row["name"]]
+            row |= {"shape": layer.shape, "poor": layer.poor, "suggested": layer.suggested}
+        return packed | {
+            "model": {"key": model, "title": spec.title, "head": net.head, "side": net.shape[0]},
+            "picture": [h, w],
+            "best": net.best,
+            "others": [
+                [name, layer.title, layer.poor]
+                for name, layer in net.places.items()
+                if name not in order
+            ],
+            "classes": [
+                {"index": i, "label": spec.labels[i], "p": float(p[i]), "y": float(y[i]), "rank": ranks[i]}
+                for i in shown
+            ],
+            "count": net.classes,
+            "target": chosen,
+            "other": other,
+            "predicted": index == PREDICTED,
+            "detail": detail,
+            "scalable": spec.scalable,
+        }
+
+    made: dict[str, Any] = _answers.get((path, model, index, other, detail, extra), make)
+    return made
+
+
+def class_choices(spec: ModelSpec, p: F32 | None = None) -> list[tuple[str, int]]:
+    """The likeliest classes with their probabilities, then all the others, name and number."""
+    first = likeliest(p, spec.labels) if p is not None else []
+    taken = {i for i, _ in first}
+    return [(f"{name} · {_percent(p[i])} · {i}", i) for i, name in first if p is not None] + [
+        (f"{name} · {i}", i) for i, name in enumerate(spec.labels) if i not in taken
+    ]
+
+
+def _percent(p: float) -> str:
+    return f"{p:.0%}" if p >= 0.01 else f"{p:.1g}" if p < 0.0001 else f"{p:.2%}"
+
+
+def _class(value: Any, spec: ModelSpec, nothing: int) -> int:
+    if value is None:
+        return nothing
+    if isinstance(value, bool) or not isinstance(value, int) or not nothing <= value < len(spec.labels):
+        raise UserError(f"There is no such class: choose one of the {len(spec.labels)} in the list.")
+    return value
+
+
+def look(
+    path: Any, model: Any, index: Any, other: Any, detail: Any, extra: str = ""
+) -> View:
+    """The viewer's new value, or a sentence in it; what was there before stays on the screen."""
+    try:
+        file = own_file(path)
+        spec = models.find(model)
+        chosen, rival = _class(index, spec, PREDICTED), _class(other, spec, NOBODY)
+        wide = bool(detail) and spec.scalable
+        if extra:
+            pipeline.layer_of(pipeline.network(spec, wide), extra)
+        made = answer(file, model, chosen, rival, wide, extra)
+        return View(base=FileData(path=file), answer=made)
+    except UserError as error:
+        return View(error=str(error))
+    except Exception:
+        log.exception("an explanation failed")
+        return View(error=FAILED)
+
+
+def choices(path: str, model: str, detail: bool) -> list[tuple[str, int]]:
+    """The class lists for a picture that has been looked at: its likeliest classes first."""
+    spec = models.find(model)
+    seen = survey(own_file(path), model, None, detail and spec.scalable)
+    return class_choices(spec, seen.probabilities)
+
+
+def figure(request: dict[str, Any]) -> dict[str, str]:
+    """The article's figure of what the viewer shows, as a PNG in base64, or a sentence."""
+    try:
+        file = own_file(request.get("path"))
+        model, layer, method = request.get("model"), request.get("layer"), request.get("method")
+        colours = request.get("colours")
+        spec = models.find(model)  # type: ignore[arg-type]
+        if method not in METHODS or colours not in heatmap.COLOURS:
+            raise UserError("There is no such method or colour map; choose one from the list.")
+        chosen = _class(request.get("target"), spec, PREDICTED)
+        opacity = float(np.clip(request.get("opacity", 0.5), 0, 1))
+        with _busy:
+            e = pipeline.explain(
+                pictures.read_rgb(file), spec, layer, None if chosen == PREDICTED else chosen,
+                (method,), bool(request.get("detail")) and spec.scalable,
+            )  # fmt: skip
+            over = heatmap.overlay(e.image, e.heatmaps[method], colours, opacity)
+            title = figure_title(spec, e.target, float(e.probabilities[e.target]), e.layer, method)
+            png = heatmap.figure_png(heatmap.figure(e.image, over, title, colours))
+        return {"png": base64.b64encode(png).decode()}
+    except (UserError, TypeError, ValueError) as error:
+        return {"error": str(error) if isinstance(error, UserError) else FAILED}
+
+
+def figure_title(spec: ModelSpec, index: int, p: float, layer: str, method: str) -> str:
+    return f"{index}: {spec.labels[index]} ({_percent(p)})\n{method}, {spec.title}, {layer}"
+
+
+class Prediction(TypedDict):
+    index: int
+    label: str
+    probability: float
+    logit: float
+
+
+class Answer(TypedDict):
+    predictions: list[Prediction]
+    target: int
+    layer: str
+    map: list[list[float]]
+    box: list[int] | None
+    overlay: FileData
+
+
+def explain(
+    image: FileData,
+    model: Literal[tuple(models.MODELS)] = models.DEFAULT,  # type: ignore[valid-type]
+    layer: str = "",
+    target: int = PREDICTED,
+    method: Literal[tuple(METHODS)] = next(iter(METHODS)),  # type: ignore[valid-type]
+) -> Answer:
+    """Where a network sees the evidence for a class.
+
+    Args:
+        image: an uploaded picture
+        model: which network
+        layer: which layer; empty for the network's best
+        target: number of the class; -1 for the likeliest
+        method: which method
+    Returns:
+        The likeliest classes; the signed map (h, w) before its ReLU; the box (left, top, right,
+        bottom) in pixels round what is above 15 % of the maximum; the overlay as a PNG file.
+    """
+    try:
+        path = own_file(image.get("path") if isinstance(image, dict) else None)
+        spec = models.find(model)
+        chosen = _class(target, spec, PREDICTED)
+        with _busy:
+            done = pipeline.explain(
+                pictures.read_rgb(path), spec, layer or None,
+                None if chosen == PREDICTED else chosen, (method,),
+            )  # fmt: skip
+        heat = done.heatmaps[method]
+        name = hashlib.sha256(f"{path}{model}{done.layer}{done.target}{method}".encode()).hexdigest()
+        folder = Path(get_upload_folder()) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures.save_png(heatmap.overlay(done.image, heat), folder / "overlay.png")
+        box = heatmap.box(heat)
+        y = done.survey.logits
+        return {
+            "predictions": [
+                {"index": i, "label": n, "probability": float(done.probabilities[i]), "logit": float(y[i])}
+                for i, n in likeliest(done.probabilities, spec.labels)
+            ],
+            "target": done.target,
+            "layer": done.layer,
+            "map": done.maps[method].tolist(),
+            "box": list(box) if box else None,
+            "overlay": FileData(path=str(folder / "overlay.png")).model_dump(),
+        }  # type: ignore[typeddict-item]
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    except Exception:
+        log.exception("an API call failed")
+        raise gr.Error(FAILED, print_exception=False) from None

@@ -1,0 +1,190 @@
+"""What is on the page, then what sets off what."""
+
+import base64
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "200")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
+
+import gradio as gr
+
+from demo import handlers
+from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, View
+from gradcam_core import heatmap, models
+from gradcam_core.methods import METHODS
+
+HERE = Path(__file__).parent
+CPUS = os.cpu_count() or 2
+THEME = gr.themes.Default(
+    primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_dark="*primary_600",
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
+    block_label_text_color="*neutral_700",
+    block_info_text_color="*neutral_600",
+)
+FIRST = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
+
+
+class Picture(gr.Image):
+    """The picture's way in: hands over the path; `image.read_rgb` decodes, and says what is wrong."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        return payload.path if payload else None
+
+
+class Viewer(gr.HTML):
+    """The part of the page that runs in the browser: viewer/viewer.js on viewer/viewer.html."""
+
+    data_model = View
+
+    def preprocess(self, payload: View | None) -> View | None:
+        return payload
+
+    def postprocess(self, value: View | None) -> View | None:
+        return value
+
+
+def viewer() -> Viewer:
+    def colours(name: str) -> str:
+        return base64.b64encode(heatmap.palette(name).tobytes()).decode()
+
+    part = HERE / "viewer"
+    return Viewer(
+        elem_id="viewer",
+        html_template=(part / "viewer.html").read_text(),
+        css_template=(part / "viewer.css").read_text(),
+        js_on_load=(part / "viewer.js").read_text(),
+        apply_default_css=False,
+        server_functions=[handlers.figure],
+        colours=list(heatmap.COLOURS),
+        diverging=heatmap.DIVERGING,
+        palettes={name: colours(name) for name in (*heatmap.COLOURS, heatmap.DIVERGING)},
+        methods=[{"name": n, "line": m.line, "paper": m.paper} for n, m in METHODS.items()],
+    )
+
+
+def build() -> gr.Blocks:
+    with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
+        gr.HTML(
+            "<h1>Grad-CAM Lab</h1><p>See what a convolutional network looks at "
+            "when it names what is in your picture.</p>",
+            elem_id="title",
+        )
+        with gr.Row(equal_height=False, elem_id="lab"):
+            with gr.Column(min_width=260, elem_id="choices"):
+                picture = Picture(
+                    FIRST, label="Your picture", sources=["upload", "clipboard", "webcam"],
+                    height=210, elem_id="picture", buttons=[],
+                )  # fmt: skip
+                examples = gr.Gallery(
+                    [(str(EXAMPLES_DIR / file), title) for file, title in EXAMPLES.items()],
+                    label="Or try one of these", columns=5, height="auto", allow_preview=False, buttons=[],
+                    object_fit="cover", elem_id="examples", interactive=False,
+                )  # fmt: skip
+            with gr.Column(min_width=260, elem_id="asks"):
+                model = gr.Dropdown(
+                    [(spec.title, key) for key, spec in models.MODELS.items()],
+                    value=models.DEFAULT, label="Network", elem_id="model",
+                )  # fmt: skip
+                every = handlers.class_choices(models.MODELS[models.DEFAULT])
+                target = gr.Dropdown(
+                    [("predicted class", PREDICTED), *every], value=PREDICTED,
+                    label="Class to explain", info="Type to search", elem_id="class",
+                )  # fmt: skip
+                other = gr.Dropdown(
+                    [("no other class", NOBODY), *every], value=NOBODY, label="Rather than",
+                    info="What speaks for the one and not for the other?", elem_id="other",
+                )  # fmt: skip
+                detail = gr.Checkbox(
+                    label="Detail: run at twice the side", elem_id="detail",
+                    info="A finer map. Not for networks whose dense layers fix the size.",
+                )  # fmt: skip
+            with gr.Column(min_width=320, elem_id="look"):
+                view = viewer()
+
+        inputs = [picture, model, target, other, detail]
+        model_event: dict[str, Any] = {
+            "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": CPUS,
+            "show_progress": "minimal", "show_progress_on": [view],
+        }  # fmt: skip
+
+        def look(path: Any, key: Any, index: Any, rival: Any, wide: Any) -> tuple[Any, ...]:
+            """A new picture or network: the class lists begin with its likeliest classes."""
+            made = handlers.look(path, key, index, rival, wide)
+            if made.answer is None:
+                return made, gr.skip(), gr.skip()
+            choices = handlers.choices(path, key, bool(wide))
+            return (
+                made,
+                gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], value=index),
+                gr.Dropdown(choices=[("no other class", NOBODY), *choices], value=rival),
+            )
+
+        def look_again(path: Any, key: Any, index: Any, rival: Any, wide: Any) -> View:
+            return handlers.look(path, key, index, rival, wide)
+
+        def look_at(path: Any, key: Any, index: Any, rival: Any, wide: Any, event: gr.EventData) -> View:
+            return handlers.look(path, key, index, rival, wide, event.name)
+
+        def pick(event: gr.SelectData) -> tuple[str, int, int]:
+            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), PREDICTED, NOBODY
+
+        def pick_class(event: gr.EventData) -> int:
+            return event.index
+
+        lists = [view, target, other]
+        page.load(look, inputs, lists, **model_event)
+        picture.input(lambda: (PREDICTED, NOBODY), None, [target, other], **quick()).then(
+            look, inputs, lists, **model_event
+        )
+        examples.select(pick, None, [picture, target, other], **quick()).then(
+            look, inputs, lists, **model_event
+        )
+        gr.on([model.input, detail.input], look, inputs, lists, **model_event)
+        gr.on(
+            [target.input, other.input], look_again, inputs, view,
+            trigger_mode="always_last", **model_event,
+        )  # fmt: skip
+        view.choose(pick_class, None, target, **quick()).then(look_again, inputs, view, **model_event)
+        view.layer(look_at, inputs, view, **model_event)
+        gr.api(handlers.explain, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
+    page.queue(max_size=128, default_concurrency_limit=2)
+    return page
+
+
+def quick() -> dict[str, Any]:
+    return {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def warm() -> None:
+    """Load the default network and explain the first example, so that the first visitor waits less."""
+    handlers.look(FIRST, models.DEFAULT, PREDICTED, NOBODY, False)
+
+
+def launch(**options: Any) -> gr.Blocks:
+    """The page, served; options go to Gradio's `launch`."""
+    page = build()
+    threading.Thread(target=warm, daemon=True).start()
+    page.launch(
+        theme=THEME,
+        css_paths=HERE / "page.css",
+        ssr_mode=False,
+        enable_monitoring=False,
+        run_history=False,
+        show_error=False,
+        strict_cors=True,
+        share=False,
+        max_file_size="25mb",
+        footer_links=["api"],
+        **options,
+    )
+    return page

@@ -1,0 +1,130 @@
+"""What an answer costs, as ratios to the same network's compiled forward pass in the same run.
+
+Every contestant runs once in each round, so that a slow moment of the machine hits all of them; the
+ratio is the median over rounds. `noise` is the forward pass against itself: what a 1.00 is worth.
+"""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import platform
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+ROUNDS = 25
+
+
+def rounds(contestants: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for number in range(count + 3):
+        for name, run in contestants.items():
+            start = time.perf_counter()
+            run()
+            if number >= 3:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def ratios(times: dict[str, list[float]], to: str) -> dict[str, float]:
+    return {
+        name: statistics.median(t / base for t, base in zip(own, times[to], strict=True))
+        for name, own in times.items()
+    }
+
+
+def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> None:
+    import tensorflow as tf
+
+    from gradcam_core import pipeline
+
+    net = pipeline.network(spec)
+    seen = pipeline.survey(image, spec)
+    x = tf.constant(seen.trace.inputs[None])
+    forward = tf.function(lambda x: net.model(x, training=False)).get_concrete_function(
+        tf.TensorSpec((1, *net.shape), tf.float32)
+    )
+    best = (net.best,)
+    times = rounds(
+        {
+            "forward": lambda: forward(x).numpy(),
+            "noise": lambda: forward(x).numpy(),
+            "one layer, one method": lambda: net.trace(seen.trace.inputs, None, best),
+            "all suggested layers: A and G": lambda: net.trace(seen.trace.inputs),
+            "all suggested layers x all methods": lambda: pipeline.survey(image, spec),
+            "the same, second class": lambda: pipeline.survey(image, spec, 0),
+        },
+        count,
+    )
+    print(f"\n{title}: {len(net.suggested)} layers x 6 methods; forward {1e3 * min(times['forward']):.0f} ms")
+    for name, ratio in ratios(times, "forward").items():
+        print(f"| {name} | {ratio:.2f} |")
+
+
+def endpoint_costs(image: np.ndarray) -> None:
+    import gradio as gr
+    from gradio_client import Client, handle_file
+
+    from demo import handlers, ui
+    from gradcam_core import image as pictures
+    from gradcam_core import pipeline
+
+    file = Path(tempfile.mkdtemp()) / "picture.png"
+    pictures.save_png(image, file)
+    with gr.Blocks() as echo:
+        entry, out = gr.Image(type="filepath"), gr.Image()
+        gr.Button().click(lambda path: path, entry, out, api_name="echo")
+    with ui.build() as page:
+        pass
+    options = {"prevent_thread_lock": True, "quiet": True, "show_error": True}
+    urls = [app.launch(**options)[1] for app in (echo, page)]
+    one, two = (Client(url, verbose=False) for url in urls)
+    handlers.log.disabled = True
+    times = rounds(
+        {
+            "echo": lambda: one.predict(handle_file(str(file)), api_name="/echo"),
+            "endpoint": lambda: two.predict(handle_file(str(file)), api_name="/explain"),
+            "alone": lambda: pipeline.explain(image),
+        },
+        ROUNDS,
+    )
+    over = [
+        (whole - alone) / echoed
+        for whole, alone, echoed in zip(times["endpoint"], times["alone"], times["echo"], strict=True)
+    ]
+    print(f"\n| the page's endpoint, its work taken off, to an endpoint that echoes the picture | {statistics.median(over):.2f} |")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(200):
+        handlers.look(str(handlers.EXAMPLES_DIR / list(handlers.EXAMPLES)[number % 5]), "efficientnet_lite0", number, -1, False)
+    middle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number in range(200, 400):
+        handlers.look(str(handlers.EXAMPLES_DIR / list(handlers.EXAMPLES)[number % 5]), "efficientnet_lite0", number, -1, False)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"| memory: first 200 requests, next 200 (MB) | {(middle - before) / 1024:.0f}, {(after - middle) / 1024:.0f} |")
+    for app in (echo, page):
+        app.close()
+
+
+def main() -> None:
+    from demo.handlers import EXAMPLES, EXAMPLES_DIR
+    from gradcam_core import image as pictures
+    from gradcam_core import models
+
+    image = pictures.read_rgb(EXAMPLES_DIR / next(iter(EXAMPLES)))
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    network_costs("EfficientNet-Lite0", models.find(models.DEFAULT), image, ROUNDS)
+    random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
+    network_costs("VGG19 (random weights)", random, image, 9)
+    endpoint_costs(image)
+
+
+if __name__ == "__main__":
+    main()
