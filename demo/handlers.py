@@ -205,7 +205,7 @@ def class_choices(spec: ModelSpec, p: F32 | None = None) -> list[tuple[str, int]
 
 
 def _percent(p: float) -> str:
-    return f"{p:.0%}" if p >= 0.01 else f"{p:.1g}" if p < 0.0001 else f"{p:.2%}"
+    return f"{100 * p:.0f} %" if p >= 0.01 else f"{100 * p:.2f} %" if p >= 1e-4 else "below 0.01 %"
 
 
 def _class(value: Any, spec: ModelSpec, nothing: int) -> int:

@@ -111,20 +111,28 @@ def build() -> gr.Blocks:
             with gr.Column(min_width=320, elem_id="look"):
                 view = viewer()
 
+        shown = gr.State(models.DEFAULT)
         inputs = [picture, model, target, other, detail]
         model_event: dict[str, Any] = {
             "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": CPUS,
             "show_progress": "minimal", "show_progress_on": [view],
         }  # fmt: skip
 
-        def look(path: Any, key: Any, index: Any, rival: Any, wide: Any) -> tuple[Any, ...]:
-            """A new picture or network: the class lists begin with its likeliest classes."""
+        def look(
+            path: Any, key: Any, index: Any, rival: Any, wide: Any, shown: str
+        ) -> tuple[Any, ...]:
+            """A new picture or network: the class lists begin with its likeliest classes.
+
+            A network that cannot be had leaves the one that is shown chosen.
+            """
             made = handlers.look(path, key, index, rival, wide)
             if made.answer is None:
-                return made, gr.skip(), gr.skip()
+                return made, shown, gr.skip(), gr.skip(), gr.skip()
             choices = handlers.choices(path, key, bool(wide))
             return (
                 made,
+                key,
+                key,
                 gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], value=index),
                 gr.Dropdown(choices=[("no other class", NOBODY), *choices], value=rival),
             )
@@ -141,15 +149,15 @@ def build() -> gr.Blocks:
         def pick_class(event: gr.EventData) -> int:
             return event.index
 
-        lists = [view, target, other]
-        page.load(look, inputs, lists, **model_event)
+        lists, asked = [view, model, shown, target, other], [*inputs, shown]
+        page.load(look, asked, lists, **model_event)
         picture.input(lambda: (PREDICTED, NOBODY), None, [target, other], **quick()).then(
-            look, inputs, lists, **model_event
+            look, asked, lists, **model_event
         )
         examples.select(pick, None, [picture, target, other], **quick()).then(
-            look, inputs, lists, **model_event
+            look, asked, lists, **model_event
         )
-        gr.on([model.input, detail.input], look, inputs, lists, **model_event)
+        gr.on([model.input, detail.input], look, asked, lists, **model_event)
         gr.on(
             [target.input, other.input], look_again, inputs, view,
             trigger_mode="always_last", **model_event,

@@ -2,11 +2,16 @@
 
 import argparse
 import sys
+import tempfile
+import webbrowser
 from pathlib import Path
 
-from gradcam_core import heatmap, image as pictures, models, pipeline
+from gradcam_core import heatmap, models, pipeline
+from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
+
+FORMATS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -16,7 +21,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("-i", "--input", type=Path, help="the picture")
-    add("-o", "--output", type=Path, help="where to save the figure (.png, .jpg, .pdf, .svg)")
+    add("-o", "--output", type=Path, help=f"where to save the figure ({', '.join(FORMATS)})")
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
     add("--model", default=models.DEFAULT, help=f"one of: {', '.join(models.MODELS)}")
     add("--class", dest="target", help="class number or name (default: the likeliest)")
@@ -25,13 +30,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--list-layers", action="store_true", help="list the layers one can look at, and stop")
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done")
-    loudness.add_argument("-q", "--quiet", action="store_true", help="save only, do not show")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="save only, say nothing")
     return parser.parse_args(arguments)
 
 
 def run(options: argparse.Namespace) -> None:
     spec = models.find(options.model)
     if options.weights:
+        if not spec.weights:
+            raise UserError(f"{spec.title} has its weights already; leave --weights out.")
         spec = models.with_file(spec, options.weights)
     if options.list_layers:
         net = pipeline.network(spec)
@@ -43,6 +50,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("Name a picture with --input, or list the layers with --list-layers.")
     if not options.output and options.quiet:
         raise UserError("With --quiet nothing is shown, so name a file with --output.")
+    if options.output and options.output.suffix.lower() not in FORMATS:
+        raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
     result = pipeline.explain(
         pictures.read_rgb(options.input), spec, options.layer, options.target, (options.method,)
     )
@@ -54,14 +63,16 @@ def run(options: argparse.Namespace) -> None:
     over = heatmap.overlay(result.image, result.heatmaps[options.method])
     title = f"{result.target}: {name} ({share:.0%})\n{options.method} at {result.layer}"
     figure = heatmap.figure(result.image, over, title)
-    if options.output:
-        heatmap.save_figure(figure, options.output)
+    output = options.output or Path(tempfile.mkdtemp(prefix="gradcam-"), "gradcam.png")
+    try:
+        heatmap.save_figure(figure, output)
+    except OSError as error:
+        raise UserError("The figure could not be saved there; choose another --output.") from error
     if not options.quiet:
         print(f"{name} ({share:.0%}), {options.method} at {result.layer}")
-        if options.output:
-            print(f"saved {options.output}")
-        else:
-            pictures.show(heatmap.figure_pixels(figure))
+        print(f"saved {output}")
+    if not options.output:
+        webbrowser.open(output.as_uri())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -34,7 +34,7 @@ def normalise(signed: F32) -> F32:
 
 
 def upsample(grid: F32, size: tuple[int, int]) -> F32:
-    """(h, w) -> (H, W), bilinear with half-pixel centres: a cell stays over what it was made from."""
+    """(h, w) -> (H, W), bilinear, half-pixel centres: a cell stays over what it was made from."""
     factors = (size[0] / grid.shape[0], size[1] / grid.shape[1])
     return np.asarray(
         ndimage.zoom(grid, factors, order=1, mode="nearest", grid_mode=True), np.float32
@@ -85,13 +85,13 @@ def agree(maps: list[F32], tolerance: float = 1e-3) -> bool:
 
 
 def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure:
-    """The article's figure: "Original image" on the left, the overlay with its title on the right."""
+    """The article's figure: "Original image" on the left, on the right the overlay with a title."""
     fig = Figure(figsize=(10, 5), layout="constrained")
     left, right = fig.subplots(1, 2)
     left.imshow(image)
     left.set_title("Original image")
     right.imshow(over)
-    right.set_title(title)
+    right.set_title(title, parse_math=False)  # a label may have a $
     for axes in (left, right):
         axes.set_axis_off()
     scale = matplotlib.cm.ScalarMappable(cmap=colours)
@@ -100,11 +100,12 @@ def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure
 
 
 def save_figure(fig: Figure, path: str | Path) -> None:
-    fig.savefig(path, dpi=120, metadata={"Software": None} if str(path).endswith(".png") else None)
+    """Write it in the format that the name ends in. Raises OSError, and ValueError for others."""
+    fig.savefig(path, dpi=120)
 
 
 def figure_png(fig: Figure) -> bytes:
     """The figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    save_figure(fig, file)
+    fig.savefig(file, dpi=120, format="png")
     return file.getvalue()

@@ -37,9 +37,10 @@ def xgrad_cam(a: F32, g: F32) -> F32:
 
     A channel whose activations sum to nothing has no place to look at and gets weight 0.
     """
-    total = np.asarray(a.sum(axis=(0, 1)))
+    total = a.sum(axis=(0, 1))
     some = np.abs(total) > 1e-6 * np.abs(a).sum(axis=(0, 1))
-    return np.divide(np.einsum("ijk,ijk->k", g, a), total, out=np.zeros_like(total), where=some)
+    weighted = np.einsum("ijk,ijk->k", g, a)
+    return np.asarray(np.divide(weighted, total, out=np.zeros_like(total), where=some))
 
 
 def layer_cam(a: F32, g: F32) -> F32:
@@ -57,10 +58,8 @@ def eigen_cam(a: F32, g: F32) -> F32:
     if top == 0:
         return np.zeros(a.shape[-1], np.float32)
     flat = a.reshape(-1, a.shape[-1]) / top  # near 1, so that squares neither vanish nor overflow
-    if len(flat) < a.shape[-1]:  # the smaller of the two Gram matrices has the same vector
-        v = flat.T @ _top(flat @ flat.T)
-    else:
-        v = _top(flat.T @ flat)
+    wide = len(flat) < a.shape[-1]  # the smaller of the two Gram matrices is enough
+    v = flat.T @ _top(flat @ flat.T) if wide else _top(flat.T @ flat)
     sign = 1 if (flat @ v).sum() >= 0 else -1
     return np.asarray(sign * v / np.linalg.norm(v), np.float32)
 
@@ -80,7 +79,7 @@ METHODS = {
     ),
     "Grad-CAM++": Method(
         grad_cam_plus_plus,
-        "Counts only gradients that speak for the class, and shares them out among several objects.",
+        "Counts only gradients that speak for the class, shared out among several objects.",
         "https://arxiv.org/abs/1710.11063",
         "one backward pass",
     ),

@@ -8,7 +8,7 @@ model can be looked into (functional, Sequential, nested, subclassed), and nothi
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -31,14 +31,19 @@ ACTIVATIONS = (
     "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "Gelu", "HardSwish", "HardSilu",
 )  # fmt: skip
 LEARNED_OPS = {
-    "Conv2D",
-    "DepthwiseConv2dNative",
-    "Conv2DBackpropInput",
-    "Conv3D",
-    "MatMul",
-    "Einsum",
-}
+    "Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3D", "MatMul", "Einsum",
+}  # fmt: skip
 ACTIVATION_OPS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "Sigmoid"}
+GUIDED: dict[str, Callable[[Any, tf.Tensor], tf.Tensor]] = {  # ReLU-like -> its own gradient
+    "Relu": lambda op, g: tf.raw_ops.ReluGrad(gradients=g, features=op.outputs[0]),
+    "Relu6": lambda op, g: tf.raw_ops.Relu6Grad(gradients=g, features=op.outputs[0]),
+    "Elu": lambda op, g: tf.raw_ops.EluGrad(gradients=g, outputs=op.outputs[0]),
+    "Selu": lambda op, g: tf.raw_ops.SeluGrad(gradients=g, outputs=op.outputs[0]),
+    "Softplus": lambda op, g: tf.raw_ops.SoftplusGrad(gradients=g, features=op.inputs[0]),
+    "LeakyRelu": lambda op, g: tf.raw_ops.LeakyReluGrad(
+        gradients=g, features=op.inputs[0], alpha=op.get_attr("alpha")
+    ),
+}
 
 
 def operations(model: keras.Model, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -238,6 +243,21 @@ class Network:
 
         return traced(run, (None, *self.shape), (None, *a_shape), (self.classes,), tf.bool)
 
+    def _compile_guided(self) -> Callable[..., Any]:
+        def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
+            rules = dict.fromkeys(GUIDED, "GradcamGuided")
+            with x.graph.gradient_override_map(rules), tapped(self.model, lambda *seen: seen[-1]):
+                y, p, _ = answers(self.model, x)
+            if not any(op.type in GUIDED for op in x.graph.get_operations()):
+                raise UserError(
+                    "This model has no ReLU, so guided backpropagation would show the plain "
+                    "gradient; choose a model with ReLU, such as VGG or ResNet."
+                )
+            score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
+            return _plain(tf.gradients(score, x, unconnected_gradients="zero")[0])
+
+        return traced(run, (1, *self.shape), (self.classes,), tf.bool)
+
     def _weights(self, target: Target) -> F32:
         """(C,): score = sum of weights * y; 1 at the class, -1 at the one it is held against."""
         weights = np.zeros(self.classes, np.float32)
@@ -288,6 +308,28 @@ class Network:
             score_inputs=score_inputs,
             score_activations=score_activations,
         )
+
+    def guided_backprop(self, x: F32, target: Target) -> F32:
+        """d score / d x (N, N, 3) where each ReLU also drops negative gradients on the way back.
+
+        R = f'(z) ReLU(R from above), f the activation: Springenberg et al. 2014 (arXiv 1412.6806);
+        used by Guided Grad-CAM (section 3.2). x (N, N, 3) preprocessed. Holds for every operation
+        in `GUIDED`, whether a layer, fused into one or called as a function. Swish and GELU are
+        left as they are; PReLU and hard-swish are made of several operations, and only the ReLUs
+        inside them are guided. A network without any in `GUIDED` gets a UserError.
+        """
+        run = self._function("guided", self._compile_guided)
+        as_p = tf.constant(target.probability)
+        guided: F32 = run(tf.constant(x[None]), tf.constant(self._weights(target)), as_p).numpy()
+        return guided
+
+
+def _guided(op: Any, gradient: tf.Tensor) -> tf.Tensor:
+    return GUIDED[op.type](op, tf.nn.relu(gradient))
+
+
+with suppress(KeyError):  # once for TensorFlow, also where this file is loaded twice
+    tf.RegisterGradient("GradcamGuided")(_guided)
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:

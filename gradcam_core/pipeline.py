@@ -3,12 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from gradcam_core import heatmap, image as pictures, models
+from gradcam_core import heatmap, models
+from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
-from gradcam_core.types import Explanation, Layer, ModelSpec, Survey, Target, U8, UserError
+from gradcam_core.types import U8, Explanation, Layer, ModelSpec, Survey, Target, UserError
 
 if TYPE_CHECKING:
     from gradcam_core.network import Network
@@ -33,7 +34,12 @@ class Keep:
             self._entries.move_to_end(key)
         with entry[0]:
             if entry[1] is None:
-                entry[1] = make()
+                try:
+                    entry[1] = make()
+                except BaseException:
+                    with self._lock:
+                        self._entries.pop(key, None)  # or what fails would pile up
+                    raise
                 entry[2] = self._cost(entry[1])
                 self._trim(key)
             return entry[1]
@@ -49,8 +55,7 @@ class Keep:
                     total -= cost
 
 
-_loaded = Keep(NETWORKS)
-_networks = Keep(2 * NETWORKS)
+_networks = Keep(NETWORKS)
 
 
 def spec_of(model: str | ModelSpec) -> ModelSpec:
@@ -66,16 +71,18 @@ def network(
     spec = spec_of(model)
     if detail and not spec.scalable:
         raise UserError(
-            f"{spec.title} cannot be run at twice its side, because its dense layers fix the size of "
-            "its input; switch detail off or choose another model."
+            f"{spec.title} cannot be run at twice its side, because its dense layers fix the size "
+            "of its input; switch detail off or choose another model."
         )
 
     def make() -> "Network":
         from gradcam_core.network import Network
 
-        side = spec.size * (2 if detail else 1)
-        keras_model = _loaded.get(spec, partial(models.load, spec, progress))
-        return Network(keras_model, (side, side, 3), spec.suggested)
+        if detail:
+            side, model = 2 * spec.size, network(spec, progress=progress).model
+        else:
+            side, model = spec.size, models.load(spec, progress)
+        return Network(model, (side, side, 3), spec.suggested)
 
     found: Network = _networks.get((spec, detail), make)
     return found
@@ -83,10 +90,10 @@ def network(
 
 def layer_of(net: "Network", name: str | None) -> Layer:
     """The layer of that name, None the best one, or a sentence."""
-    layer = net.places.get(name or net.best) if _is(name, str) else None
+    layer = net.places.get(name or net.best) if isinstance(name, str | None) else None
     if layer is None:
         raise UserError(
-            f"This model has no layer of that name with a place to look at; {net.best} is its best one."
+            f"This model has no layer of that name with places to look at; its best is {net.best}."
         )
     return layer
 
@@ -96,26 +103,24 @@ def target_of(
 ) -> Target | None:
     """A class by number or by name; None stays None: the likeliest class."""
     if isinstance(target, str):
-        names = {label.casefold(): i for i, label in enumerate(labels)}
-        if target.strip().casefold() not in names and not target.strip().isdecimal():
+        known = {str(i): i for i in range(classes)}
+        known |= {label.casefold(): i for i, label in enumerate(labels)}
+        known |= {label: i for i, label in enumerate(labels)}  # "A" may be another class than "a"
+        name = target.strip()
+        target = known.get(name, known.get(name.casefold()))
+        if target is None:
             raise UserError("There is no class of that name; give its number or its exact name.")
-        key = target.strip().casefold()
-        target = names[key] if key in names else int(key)
-    if _is(target, int):
-        target = None if target is None else Target(int(target))  # type: ignore[arg-type]
     if target is None:
         return None
-    if not isinstance(target, Target) or not all(
-        _is(i, int) and (i is None or 0 <= i < classes) for i in (target.index, target.rather_than)
-    ):
-        raise UserError(f"There is no such class: classes are numbered from 0 to {classes - 1}.")
+    if not isinstance(target, Target):
+        target = Target(target)
+    rival = () if target.rather_than is None else (target.rather_than,)
+    for i in (target.index, *rival):
+        if not isinstance(i, Integral) or isinstance(i, bool) or not 0 <= int(i) < classes:
+            raise UserError(f"There is no such class: they are numbered from 0 to {classes - 1}.")
     if target.index == target.rather_than:
         raise UserError("A class cannot be compared with itself; choose two different classes.")
     return target
-
-
-def _is(value: object, kind: type) -> bool:
-    return value is None or (isinstance(value, kind) and not isinstance(value, bool))
 
 
 def survey(
@@ -131,8 +136,7 @@ def survey(
     image (H, W, 3) uint8 RGB. target: class number or name, a `Target`, or None for the likeliest.
     layers (): every suggested layer. detail: the network at twice its side, where it allows that.
     """
-    unknown = [m for m in methods if m not in METHODS]
-    if unknown or not methods:
+    if not methods or any(m not in tuple(METHODS) for m in methods):
         raise UserError(f"There is no such method; choose from: {', '.join(METHODS)}.")
     image = pictures.from_array(image)
     spec = spec_of(model)

@@ -336,17 +336,17 @@ def test_the_name_says_nothing(read, name):
 
 # --------------------------------------------------------------------------- what comes out right
 
-GREY_16 = struct.pack(">16H", *range(0, 65536, 4369))  # 4369 = 0x1111
+GREY_16 = b"".join(bytes((17 * i, 0x33)) for i in range(16))  # the high byte is what counts
 RAMP = [(17 * i, 17 * i, 17 * i) for i in range(16)]  # 0x11 = 17
 PALETTE = chunk(b"PLTE", bytes(RED + GREEN + BLUE + WHITE))
 BITS = [(255 * (i % 2),) * 3 for i in range(16)]
 COLOURS = {
     "16-bit grey": (flat_png(16, 0, GREY_16), RAMP),
     "16-bit grey, one clear": (
-        flat_png(16, 0, GREY_16, chunk(b"tRNS", b"\x11\x11")),
+        flat_png(16, 0, GREY_16, chunk(b"tRNS", b"\x11\x33")),
         [RAMP[0], WHITE, *RAMP[2:]],
     ),
-    "16-bit RGB": (flat_png(16, 2, b"\x12\x12\x56\x56\x9a\x9a" * 16), [(0x12, 0x56, 0x9A)] * 16),
+    "16-bit RGB": (flat_png(16, 2, b"\x12\x34\x56\x78\x9a\xbc" * 16), [(0x12, 0x56, 0x9A)] * 16),
     "1 bit": (flat_png(1, 0, b"\x55\x55"), BITS),
     "2 bits": (flat_png(2, 0, b"\x1b" * 4), [(85 * (i % 4),) * 3 for i in range(16)]),
     "4 bits": (flat_png(4, 0, bytes.fromhex("0123456789abcdef")), RAMP),
@@ -441,9 +441,10 @@ DAMAGED_EXIF = {
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("data", DAMAGED_EXIF.values(), ids=DAMAGED_EXIF)
-def test_a_damaged_exif_turns_nothing(read, data):
-    assert corners(read(encode(STORED, "JPEG", exif=data))) == "RG BW"
+def test_a_damaged_exif_turns_nothing(read, data, kind):
+    assert corners(read(encode(STORED, kind, exif=data))) == "RG BW"
 
 
 def test_a_large_turned_jpeg(read):

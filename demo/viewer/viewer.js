@@ -109,7 +109,8 @@ function draw() {
   const heat = upsample(normalised(g), g.h, g.w, canvas.height, canvas.width);
   paint(canvas, heat, coloursNow());
   canvas.style.opacity = state.opacity / 100;
-  const box = state.box && state.sign !== 'both' ? boxOf(heat, canvas.width, canvas.height) : null;
+  const alone = state.sign === 'both' ? upsample(normalised(g, 'for'), g.h, g.w, canvas.height, canvas.width) : heat;
+  const box = state.box ? boxOf(alone, canvas.width, canvas.height) : null;
   place($('.gv-box'), box);
   if (box) $('.gv-box').title = `left ${Math.round(box[0] * W)}, top ${Math.round(box[1] * H)}, right ${Math.round(box[2] * W)}, bottom ${Math.round(box[3] * H)}`;
   $('.gv-stage').dataset.view = state.view;
@@ -227,11 +228,12 @@ function strip() {
   const [H, W] = answer.picture, h = 54, w = Math.round(Math.min(Math.max(h * W / H, 36), 96));
   const holder = $('.gv-strip');
   const buttons = $$('.gv-strip button');
-  const fresh = buttons.length !== answer.layers.length || buttons.some((b, n) => b.dataset.layer !== answer.layers[n].name);
+  const label = (row) => `${row.name}, ${row.shape.join('×')}`;
+  const fresh = buttons.length !== answer.layers.length || buttons.some((b, n) => b.ariaLabel !== label(answer.layers[n]));
   if (fresh) {
     clear(holder);
     for (const row of answer.layers) {
-      const b = make('button', null, { type: 'button', role: 'radio', 'aria-label': `${row.name}, ${row.shape.join('×')}`, 'data-layer': row.name });
+      const b = make('button', null, { type: 'button', role: 'radio', 'aria-label': label(row), 'data-layer': row.name });
       b.append(make('canvas', null), make('span', row.name, { class: 'gv-name' }), make('span', `${row.shape[0]}×${row.shape[1]}${row.name === answer.best ? ' ★' : ''}`, { class: 'gv-grid' }));
       holder.append(b);
     }
@@ -272,10 +274,11 @@ function play(on) {
   $('.gv-play').textContent = on ? '❚❚ Pause' : '▶ Play';
   $('.gv-play').setAttribute('aria-pressed', String(on));
 }
-function save(name, href) {
+function save(name, blob) {
   const link = make('a', '', { download: name });
-  link.href = href;
+  link.href = URL.createObjectURL(blob);
   link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 const fileName = (what) => `gradcam-${answer.model.key}-${state.layer.replaceAll('/', '-')}-${answer.target}-${what}.png`;
 function saveOverlay() {
@@ -287,7 +290,7 @@ function saveOverlay() {
   pen.drawImage(base, 0, 0, W, H);
   pen.globalAlpha = state.opacity / 100;
   pen.drawImage(heat, 0, 0);
-  out.toBlob((blob) => { const url = URL.createObjectURL(blob); save(fileName('overlay'), url); setTimeout(() => URL.revokeObjectURL(url), 10000); });
+  out.toBlob((blob) => save(fileName('overlay'), blob));
 }
 async function saveFigure(button) {
   button.disabled = true;
@@ -298,7 +301,7 @@ async function saveFigure(button) {
       path: props.value.base.path, model: answer.model.key, target: state.band === 'b' ? answer.other : answer.target, layer: state.layer,
       method: state.method, colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
     });
-    if (made.png) save(fileName('figure'), `data:image/png;base64,${made.png}`);
+    if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
     else complain(made.error);
   } catch { complain('The server could not be reached; try again in a moment.'); }
   button.disabled = false;

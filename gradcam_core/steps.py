@@ -1,0 +1,305 @@
+"""Grad-CAM taken apart: each step of arXiv 1610.02391 as arithmetic on one trace.
+
+    alpha_k = mean over (i, j) of d y / d A^k_ij           equation 1, `methods.grad_cam`
+    L = ReLU(sum over k of alpha_k A^k)                    equation 2, `heatmap.combine`
+
+A "term" is one alpha_k A^k of that sum. Weights are Grad-CAM's own, (K,). Only `nudge` and
+`score_without` run the network, and of it only the tail: the layers after the one looked at.
+"""
+
+import ast
+import textwrap
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcam_core import heatmap
+from gradcam_core.methods import grad_cam
+from gradcam_core.types import F32, Trace
+
+Channels = NDArray[np.intp]
+
+
+class Nudge(NamedTuple):
+    """What a change of one number does to the score, for S sizes of the change."""
+
+    predicted: F32  # (S,), gradient * step
+    true: F32  # (S,), from running the network's tail again
+
+
+class Pooling(NamedTuple):
+    """Global average pooling of one channel's gradients."""
+
+    total: float
+    cells: int
+    mean: float  # alpha_k = total / cells
+
+
+class BuildUp(NamedTuple):
+    """The weighted sum after the first 1, 2, .. K channels."""
+
+    maps: F32  # (K, h, w), signed; the last is the whole sum
+    share: F32  # (K,) in [0, 1], grows: of sum over k, i, j of |alpha_k A^k_ij|; 0 if all are 0
+    correlation: F32  # (K,) in [-1, 1]: Pearson's, with the whole sum; 0 where one of them is flat
+
+
+class Term(NamedTuple):
+    """One term alpha_k A^k of the weighted sum."""
+
+    channel: int  # k
+    alpha: float
+    total: float  # sum over (i, j) of alpha_k A^k_ij
+    grid: F32  # (h, w), alpha_k A^k
+
+
+class CellSum(NamedTuple):
+    """The sum that made one cell of the map: total = sum of values + rest."""
+
+    channels: Channels  # (top,), the largest |alpha_k A^k_ij| first
+    values: F32  # (top,), their alpha_k A^k_ij
+    rest: float  # the sum of the other K - top
+    total: float
+
+
+class Rectified(NamedTuple):
+    """The map on both sides of the ReLU."""
+
+    before: F32  # (h, w), signed
+    after: F32  # (h, w), >= 0
+    cut: float  # share of cells set to zero
+
+
+def order(a: F32, alpha: F32) -> Channels:
+    """Channels by |alpha_k| * mean over (i, j) of A^k, the largest first: (K,). A (h, w, K).
+
+    The mean keeps its sign: where A can be negative (before a ReLU, or where there is none),
+    channels that are negative on average come last. Equal ones stay in the network's order.
+    """
+    return np.argsort(-np.abs(alpha) * a.mean(axis=(0, 1)), kind="stable")
+
+
+def nudge(trace: Trace, layer: str, cell: tuple[int, int], k: int, steps: Sequence[float]) -> Nudge:
+    """A^k_ij + step for each of S steps: predicted d y / d A^k_ij * step, and the true change.
+
+    One batch of S + 1 runs of the tail; the first is left as it is, to compare with.
+    """
+    i, j = cell
+    sizes = np.asarray(steps, np.float32)
+    batch = np.repeat(trace.activations[layer][None], len(sizes) + 1, axis=0)
+    batch[1:, i, j, k] += sizes
+    scores = trace.score_activations(layer, batch)
+    return Nudge(trace.gradients[layer][i, j, k] * sizes, scores[1:] - scores[0])
+
+
+def pooling(g_k: F32) -> Pooling:
+    """alpha_k = 1/Z * sum over (i, j) of d y / d A^k_ij, equation 1, with Z = h w. g_k (h, w)."""
+    total = float(g_k.sum(dtype=np.float64))
+    return Pooling(total, g_k.size, total / g_k.size)
+
+
+def terms(a: F32, alpha: F32) -> F32:
+    """alpha_k A^k, the terms of equation 2: A (h, w, K), alpha (K,) -> (K, h, w)."""
+    return np.moveaxis(a * alpha, -1, 0)
+
+
+def build_up(a: F32, alpha: F32, order: Channels) -> BuildUp:
+    """Equation 2 before its ReLU, channel by channel in this order. A (h, w, K), alpha (K,).
+
+    Added in float64, so that 2048 roundings do not show. Takes about five times A in memory.
+    """
+    parts = terms(a, alpha)[order]
+    sizes = np.abs(parts).sum(axis=(1, 2), dtype=np.float64).cumsum()
+    maps = parts.cumsum(axis=0, dtype=np.float64).astype(np.float32)
+
+    flat = maps.reshape(len(maps), -1)
+    whole = flat[-1] - flat[-1].mean()
+    spread = flat.std(axis=1)
+    uneven = (spread > 1e-6 * np.abs(flat).max(axis=1)) & (
+        spread[-1] > 1e-6 * np.abs(flat[-1]).max()
+    )
+    below = spread * spread[-1] * flat.shape[1]
+    correlation = np.divide(flat @ whole, below, out=np.zeros_like(spread), where=uneven)
+    share = sizes / sizes[-1] if sizes[-1] > 0 else sizes
+    return BuildUp(maps, share.astype(np.float32), correlation.clip(-1, 1))
+
+
+def switchboard(trace: Trace, layer: str, k_positive: int = 5, k_negative: int = 5) -> list[Term]:
+    """The terms with the largest positive sums over places, then those with the most negative.
+
+    Strongest first on either side; fewer where fewer have that sign.
+    """
+    a = trace.activations[layer]
+    alpha = grad_cam(a, trace.gradients[layer])
+    totals = alpha * a.sum(axis=(0, 1))
+    ranked = totals.argsort(kind="stable")
+    raising = [k for k in ranked[::-1][:k_positive] if totals[k] > 0]
+    lowering = [k for k in ranked[:k_negative] if totals[k] < 0]
+    return [
+        Term(int(k), float(alpha[k]), float(totals[k]), alpha[k] * a[:, :, k])
+        for k in raising + lowering
+    ]
+
+
+def score_without(trace: Trace, layer: str, channels: Sequence[Collection[int]]) -> F32:
+    """The score with A^k = 0 for the channels of each set, (n,): n runs of the tail, one batch.
+
+    An empty set is the score as it is.
+    """
+    batch = np.repeat(trace.activations[layer][None], len(channels), axis=0)
+    for a, off in zip(batch, channels, strict=True):
+        a[:, :, list(off)] = 0
+    return trace.score_activations(layer, batch)
+
+
+def cell(a: F32, alpha: F32, i: int, j: int, top: int = 5) -> CellSum:
+    """sum over k of alpha_k A^k_ij, equation 2 at one place: its largest terms, and the rest."""
+    values = a[i, j] * alpha
+    ranked = np.argsort(-np.abs(values), kind="stable")
+    first, others = ranked[:top], ranked[top:]
+    rest = values[others].sum(dtype=np.float64)
+    return CellSum(first, values[first], float(rest), float(rest + values[first].sum()))
+
+
+def relu(signed: F32, against: bool = False) -> Rectified:
+    """max(0, x), the ReLU of equation 2. signed (h, w). against: of -x, the evidence against.
+
+    That is the paper's counterfactual (section 3.3): the same sum with the gradients negated.
+    """
+    before = -signed if against else signed
+    return Rectified(before, np.maximum(before, 0), heatmap.cut_share(before))
+
+
+def nearest(grid: F32, size: tuple[int, int]) -> F32:
+    """(h, w) -> (H, W), each pixel the number of the cell it lies in; beside `heatmap.upsample`."""
+    rows, columns = (
+        (2 * np.arange(large) + 1) * small // (2 * large)
+        for large, small in zip(size, grid.shape, strict=True)
+    )
+    return grid[np.ix_(rows, columns)]
+
+
+def guided_grad_cam(guided: F32, heat: F32) -> F32:
+    """Guided backpropagation times the map, pixel by pixel (section 3.2): (N, N, 3), (N, N).
+
+    guided: `Network.guided_backprop`. heat: the Grad-CAM map in [0, 1], scaled up to N x N.
+    It shows fine lines at the places of the map. It does not explain more than the map does:
+    guided backpropagation is nearly the same for every class, and much as it was when the upper
+    layers' weights are replaced by random ones (Adebayo et al. 2018, arXiv 1810.03292).
+    """
+    return guided * heat[:, :, None]
+
+
+class Step(NamedTuple):
+    """One step, as the page explains it."""
+
+    title: str
+    formula: str  # LaTeX
+    words: str  # two sentences for a pupil of sixteen
+    code: tuple[str, ...]  # where it is computed, as "room.function"
+
+
+STEPS = {
+    "question": Step(
+        "The question",
+        r"p_c = \frac{e^{y^c}}{\sum_j e^{y^j}}",
+        "The network gives every class it knows a score y: the higher the score, the better the "
+        "picture fits that class. Softmax only turns the scores into percentages that add up to "
+        "100; Grad-CAM asks about the score itself: which parts of the picture push it up?",
+        ("image.fit", "network.answers"),
+    ),
+    "maps": Step(
+        "Feature maps",
+        r"A^k \in \mathbb{R}^{h \times w}, \quad k = 1, \dots, K",
+        "This layer of the network has learned many filters, and each reacts to a pattern of its "
+        "own: a stripe, an ear, often something we have no word for. A filter's feature map is a "
+        "small grid that says how strongly it reacted at each place, and the top left of the grid "
+        "belongs to the top left of the picture.",
+        ("network.Network._compile_trace.run", "steps.order"),
+    ),
+    "gradient": Step(
+        "The gradient",
+        r"\frac{\partial y^c}{\partial A^k_{ij}}",
+        "Change one number of a feature map a tiny bit: the gradient tells how much the score "
+        "changes for each unit of that change, and whether it goes up (plus) or down (minus). "
+        "It is a promise for tiny changes only: after a large one the score may be quite different "
+        "from what the gradient said.",
+        ("network.Network._compile_trace.run", "steps.nudge"),
+    ),
+    "pooling": Step(
+        "Global average pooling",
+        r"\alpha_k^c = \frac{1}{h\,w} \sum_i \sum_j \frac{\partial y^c}{\partial A^k_{ij}}",
+        "Add up all the gradients of one feature map and divide by the number of cells: that is "
+        "their mean, and it becomes the weight of this filter. A positive weight says that more of "
+        "the filter's pattern would, on average, raise the score, and a negative one that it would "
+        "lower it.",
+        ("methods.grad_cam",),
+    ),
+    "sum": Step(
+        "The weighted sum",
+        r"\sum_k \alpha_k^c \, A^k",
+        "Multiply each feature map by its weight, then add up all of them, cell by cell. A cell "
+        "becomes large where filters that raise the score reacted strongly, and negative where "
+        "those that lower it outweigh them.",
+        ("heatmap.combine",),
+    ),
+    "relu": Step(
+        "ReLU",
+        r"L^c = \mathrm{ReLU}\Big(\sum_k \alpha_k^c \, A^k\Big), \quad \mathrm{ReLU}(x) = \max(0, x)",
+        "ReLU is a simple rule: positive numbers stay, negative ones become zero. What stays is "
+        "evidence for the class; what is cut off is evidence against it, often because something "
+        "else can be seen there.",
+        ("heatmap.normalise",),
+    ),
+    "scaling": Step(
+        "Scaling up",
+        r"L^c \,/\, \max L^c \quad \xrightarrow{\ h \times w \,\to\, H \times W\ } \quad M",
+        "The map has only a few cells, so it is divided by its largest number and stretched over "
+        "the whole picture. Between the middles of two cells the values change evenly from one to "
+        "the other (this is called bilinear), which looks smooth but adds no new detail.",
+        ("heatmap.upsample",),
+    ),
+    "overlay": Step(
+        "The overlay",
+        r"(1 - o) \cdot \text{picture} + o \cdot \text{colour}(M)",
+        "Each number of the map becomes a colour, and the colours are mixed with your picture; the "
+        "opacity o says how much of the colour you see. You can read from it where this layer "
+        "found evidence for the class, but not whether the answer is right, nor what the network "
+        "would say if that part were covered.",
+        ("heatmap.paint", "heatmap.overlay"),
+    ),
+    "guided": Step(
+        "Guided Grad-CAM",
+        r"\text{guided backpropagation} \odot M",
+        "Guided backpropagation asks which pixels would raise the score, and on the way back "
+        "through the network each ReLU lets only positive influence pass; multiplied by the map M, "
+        "its fine lines stay only where the map is bright. Read the lines with care: they mostly "
+        "follow edges in the picture and look much the same for other classes, so it is the map "
+        "that tells you about the class.",
+        ("network._guided", "network.Network._compile_guided.run", "steps.guided_grad_cam"),
+    ),
+}
+
+
+def source(step: str) -> str:
+    """The program's own lines that compute a step of `STEPS`, without their docstrings."""
+    return "\n\n".join(_lines(name) for name in STEPS[step].code)
+
+
+def _lines(name: str) -> str:
+    """ "room.function" or "room.Class.method.inner" -> its text as it stands in the room's file."""
+    room, *path = name.split(".")
+    text = Path(__file__).with_name(f"{room}.py").read_text(encoding="utf-8")
+    node: ast.AST = ast.parse(text)
+    for part in path:
+        node = next(n for n in ast.walk(node) if getattr(n, "name", None) == part)
+    assert isinstance(node, ast.FunctionDef)
+    first, stop = node.lineno - 1, node.end_lineno
+    lines = text.splitlines()
+    if ast.get_docstring(node):
+        said = node.body[0]
+        del lines[said.lineno - 1 : said.end_lineno]
+        stop = node.end_lineno - (said.end_lineno - said.lineno + 1)
+    return textwrap.dedent("\n".join(lines[first:stop])).strip()
