@@ -136,6 +136,28 @@ def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
     return {"layers": rows, "bytes": base64.b64encode(blob.getvalue()).decode()}
 
 
+HEADS = {
+    "softmax": "one class of many, by softmax",
+    "sigmoid": "a yes or no for each answer, by sigmoid",
+    "linear": "the output itself, without softmax or sigmoid",
+}
+
+
+def found(spec: ModelSpec, net: Any) -> str:
+    """What was found out about a network, in words."""
+    h, w, channels = net.shape
+    good = sum(not layer.poor for layer in net.layers.values())
+    return " ".join(
+        [
+            f"Input: {h}×{w} with {channels} channel{'s' if channels > 1 else ''}.",
+            f"Answer: {net.classes} classes, {HEADS[net.head]}; explained is the score before it.",
+            f"{len(net.layers)} layers with a grid, {good} of them good to look at.",
+            f"Chosen: {net.best}, the last one before places are averaged or flattened away.",
+            *spec.notes,
+        ]
+    )
+
+
 def likeliest(p: F32, labels: tuple[str, ...], count: int = LIKELIEST) -> list[tuple[int, str]]:
     return [(int(i), labels[i]) for i in p.argsort()[::-1][:count]]
 
@@ -174,11 +196,8 @@ def answer(
             "model": {"key": model, "title": spec.title, "head": net.head, "side": net.shape[0]},
             "picture": [h, w],
             "best": net.best,
-            "others": [
-                [name, layer.title, layer.poor]
-                for name, layer in net.places.items()
-                if name not in order
-            ],
+            "doctor": [[x.name, x.shape, x.kind, x.poor] for x in net.layers.values()],
+            "found": found(spec, net),
             "classes": [
                 {"index": i, "label": spec.labels[i], "p": float(p[i]), "y": float(y[i]), "rank": ranks[i]}
                 for i in shown

@@ -178,7 +178,7 @@ class Network:
         if not good:
             raise UserError(
                 "This model has no feature map to look at: none of its layers has a grid of more "
-                "than one cell. Grad-CAM needs a convolutional network."
+                "than one cell; Grad-CAM needs a convolutional network."
             )
         self.best = suggested[0] if suggested else good[-1]
         chosen = set(suggested) or found(layers)
@@ -371,7 +371,9 @@ def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
             poor = "only passes on the layer before it"
         elif live.get(id(tensor.op), first) < first:
             poor = "only the picture, prepared for the network"
-        elif id(tensor.op) not in live or id(tensor) in makers:
+        elif id(tensor.op) not in live:
+            poor = "does not lead to the answer"
+        elif id(tensor) in makers:
             poor = "does not change what the layer before it says"
         elif id(tensor.op) in round_it:
             poor = "one of several branches: another path leads round it"
@@ -395,17 +397,17 @@ def found(layers: dict[str, Layer]) -> set[str]:
 
 
 def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:
-    """The operations on a floating-point path from x to y, in order, and their numbers."""
+    """The operations through which the picture x becomes the answer y, in order, and their numbers."""
     back, todo = set(), [y.op]
     while todo:
         op = todo.pop()
         if id(op) not in back:
             back.add(id(op))
-            todo += [t.op for t in op.inputs if t.dtype.is_floating]
+            todo += [t.op for t in op.inputs if _carries(t)]
     order: list[Any] = []
     live = {id(x.op): 0}
     for op in x.graph.get_operations():
-        leads = any(id(t.op) in live and t.dtype.is_floating for t in op.inputs)
+        leads = any(id(t.op) in live and _carries(t) for t in op.inputs)
         if id(op) in back and (leads or op is x.op):
             live[id(op)] = len(order)
             order.append(op)
@@ -437,4 +439,9 @@ def _merges(tensor: tf.Tensor, seen: Sequence[Seen], live: dict[int, int]) -> bo
         tensor = outputs[sources[id(tensor)][0]]
     if tensor.op.type not in ("AddV2", "Add", "AddN", "ConcatV2"):
         return False
-    return sum(bool(id(t.op) in live and t.dtype.is_floating) for t in tensor.op.inputs) > 1
+    return sum(id(t.op) in live and _carries(t) for t in tensor.op.inputs) > 1
+
+
+def _carries(tensor: tf.Tensor) -> bool:
+    """Whether a tensor carries something of the picture: numbers, or a grid of bytes; no shapes."""
+    return bool(tensor.dtype.is_floating or tensor.shape.rank == 4)

@@ -108,22 +108,20 @@ def terms(a: F32, alpha: F32) -> F32:
 def build_up(a: F32, alpha: F32, order: Channels) -> BuildUp:
     """Equation 2 before its ReLU, channel by channel in this order. A (h, w, K), alpha (K,).
 
-    Added in float64, so that 2048 roundings do not show. Takes about five times A in memory.
+    In float64, so that 2048 roundings do not show; takes some ten times A in memory for a moment.
     """
     parts = terms(a, alpha)[order]
     sizes = np.abs(parts).sum(axis=(1, 2), dtype=np.float64).cumsum()
-    maps = parts.cumsum(axis=0, dtype=np.float64).astype(np.float32)
+    share = sizes / sizes[-1] if sizes[-1] > 0 else sizes
+    maps = parts.cumsum(axis=0, dtype=np.float64)
 
     flat = maps.reshape(len(maps), -1)
-    whole = flat[-1] - flat[-1].mean()
-    spread = flat.std(axis=1)
-    uneven = (spread > 1e-6 * np.abs(flat).max(axis=1)) & (
-        spread[-1] > 1e-6 * np.abs(flat[-1]).max()
-    )
-    below = spread * spread[-1] * flat.shape[1]
-    correlation = np.divide(flat @ whole, below, out=np.zeros_like(spread), where=uneven)
-    share = sizes / sizes[-1] if sizes[-1] > 0 else sizes
-    return BuildUp(maps, share.astype(np.float32), correlation.clip(-1, 1))
+    uneven = np.ptp(flat, axis=1) > 1e-6 * np.abs(flat).max(axis=1)
+    centred = flat - flat.mean(axis=1, keepdims=True)
+    below = np.linalg.norm(centred, axis=1) * np.linalg.norm(centred[-1])
+    zeros, both = np.zeros_like(below), uneven & uneven[-1]
+    correlation = np.divide(centred @ centred[-1], below, out=zeros, where=both).clip(-1, 1)
+    return BuildUp(*(x.astype(np.float32) for x in (maps, share, correlation)))
 
 
 def switchboard(trace: Trace, layer: str, k_positive: int = 5, k_negative: int = 5) -> list[Term]:
@@ -205,8 +203,8 @@ STEPS = {
     "question": Step(
         "The question",
         r"p_c = \frac{e^{y^c}}{\sum_j e^{y^j}}",
-        "The network gives every class it knows a score y: the higher the score, the better the "
-        "picture fits that class. Softmax only turns the scores into percentages that add up to "
+        "The network gives every class it knows a score y: the higher, the more it takes the "
+        "picture for that class. Softmax only turns the scores into percentages that add up to "
         "100; Grad-CAM asks about the score itself: which parts of the picture push it up?",
         ("image.fit", "network.answers"),
     ),
@@ -247,7 +245,8 @@ STEPS = {
     ),
     "relu": Step(
         "ReLU",
-        r"L^c = \mathrm{ReLU}\Big(\sum_k \alpha_k^c \, A^k\Big), \quad \mathrm{ReLU}(x) = \max(0, x)",
+        r"L^c = \mathrm{ReLU}\Big(\sum_k \alpha_k^c \, A^k\Big), \quad"
+        r" \mathrm{ReLU}(x) = \max(0, x)",
         "ReLU is a simple rule: positive numbers stay, negative ones become zero. What stays is "
         "evidence for the class; what is cut off is evidence against it, often because something "
         "else can be seen there.",
@@ -259,7 +258,7 @@ STEPS = {
         "The map has only a few cells, so it is divided by its largest number and stretched over "
         "the whole picture. Between the middles of two cells the values change evenly from one to "
         "the other (this is called bilinear), which looks smooth but adds no new detail.",
-        ("heatmap.upsample",),
+        ("heatmap.upsample", "steps.nearest"),
     ),
     "overlay": Step(
         "The overlay",
@@ -289,17 +288,19 @@ def source(step: str) -> str:
 
 
 def _lines(name: str) -> str:
-    """ "room.function" or "room.Class.method.inner" -> its text as it stands in the room's file."""
+    """The text of "room.function" or "room.Class.method.inner", read from the room's file: that
+    finds inner functions too, and loads no TensorFlow."""
     room, *path = name.split(".")
     text = Path(__file__).with_name(f"{room}.py").read_text(encoding="utf-8")
     node: ast.AST = ast.parse(text)
     for part in path:
         node = next(n for n in ast.walk(node) if getattr(n, "name", None) == part)
     assert isinstance(node, ast.FunctionDef)
-    first, stop = node.lineno - 1, node.end_lineno
-    lines = text.splitlines()
-    if ast.get_docstring(node):
-        said = node.body[0]
-        del lines[said.lineno - 1 : said.end_lineno]
-        stop = node.end_lineno - (said.end_lineno - said.lineno + 1)
-    return textwrap.dedent("\n".join(lines[first:stop])).strip()
+    said = node.body[0] if ast.get_docstring(node) else None
+    shown = [
+        line
+        for number, line in enumerate(text.splitlines(), start=1)
+        if node.lineno <= number <= (node.end_lineno or number)
+        and not (said and said.lineno <= number <= (said.end_lineno or number))
+    ]
+    return textwrap.dedent("\n".join(shown)).strip()

@@ -46,6 +46,8 @@ class ModelSpec:
     suggested: tuple[str, ...] = ()  # layers, best first; empty: found by following the tensors
     scalable: bool = False  # ends in global pooling: may be run at twice its side
     weights: WeightsFile | None = None  # None: they come with the installed packages
+    shape: tuple[int, int, int] | None = None  # of the network's input; None: (N, N, 3)
+    notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
 
 
 @dataclass(frozen=True)

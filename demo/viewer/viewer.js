@@ -214,6 +214,23 @@ function tell() {
   $('[name=layer]').value = state.layer;
   showCell();
 }
+// Every layer of the network, good or poor, in the order in which they run.
+function examine() {
+  const panel = $('.gv-doctor');
+  if (!panel.open || !answer || panel.dataset.for === answer.model.key + answer.detail) return;
+  panel.dataset.for = answer.model.key + answer.detail;
+  $('.gv-found').textContent = answer.found;
+  const body = clear($('.gv-doctor tbody'));
+  for (const [name, shape, kind, poor] of answer.doctor) {
+    const row = make('tr', null), cell = make('td', null);
+    const place = shape[0] * shape[1] > 1;
+    const verdict = name === answer.best ? `best: the last feature map before the answer, ${shape.join('×')}` : poor ? `poor: ${poor}` : `good, ${shape.join('×')}`;
+    cell.append(place ? make('button', name, { type: 'button', 'data-go': name }) : name);
+    row.append(cell, make('td', kind), make('td', verdict));
+    row.className = name === answer.best ? 'gv-best' : poor ? 'gv-poor' : '';
+    body.append(row);
+  }
+}
 function showCell() {
   const cell = $('.gv-cell'), g = grid();
   if (!state.cell || state.cell[0] >= g.h || state.cell[1] >= g.w) { state.cell = null; cell.hidden = true; return; }
@@ -339,10 +356,12 @@ element.addEventListener('click', (e) => {
   if (!button || !answer) return;
   if (button.dataset.index) trigger('choose', { index: Number(button.dataset.index) });
   else if (button.dataset.layer) { play(false); set('layer', button.dataset.layer); }
+  else if (button.dataset.go) { play(false); choose(button.dataset.go); }
   else if (button.matches('.gv-play')) play(!playing);
   else if (button.matches('.gv-save-overlay')) saveOverlay();
   else if (button.matches('.gv-save-figure')) saveFigure(button);
 });
+$('.gv-doctor').addEventListener('toggle', examine);
 element.addEventListener('keydown', (e) => {
   const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[e.key];
   if (!by || !answer) return;
@@ -372,9 +391,10 @@ function fillChoices() {
   const select = clear($('[name=layer]'));
   const sent = make('optgroup', null, { label: 'Suggested' }), rest = make('optgroup', null, { label: 'All other layers' });
   for (const row of answer.layers) sent.append(make('option', `${row.name} · ${row.shape.join('×')}${row.name === answer.best ? ' ★ best' : ''}`, { value: row.name }));
-  for (const [name, title] of answer.others) rest.append(make('option', title, { value: name }));
+  const others = answer.doctor.filter(([name, shape]) => shape[0] * shape[1] > 1 && !answer.layers.some((l) => l.name === name));
+  for (const [name, shape] of others) rest.append(make('option', `${name} · ${shape.join('×')}`, { value: name }));
   select.append(sent);
-  if (answer.others.length) select.append(rest);
+  if (others.length) select.append(rest);
   const list = clear($('.gv-classes'));
   for (const c of answer.classes) {
     const b = make('button', null, { type: 'button', 'data-index': c.index, title: 'Explain this class' });
@@ -415,6 +435,7 @@ function receive() {
   fillChoices();
   const url = value.base.url;
   element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.other}`;
+  examine();
   if (base && base.dataset.url === url) { draw(); strip(); tell(); }
   else {
     const image = new Image();
@@ -428,7 +449,7 @@ function receive() {
     image.onerror = () => complain('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
     image.src = url;
   }
-  if (before && before.model.key === answer.model.key && wanted && !have(wanted) && answer.others.some(([n]) => n === wanted)) {
+  if (before && before.model.key === answer.model.key && wanted && !have(wanted) && answer.doctor.some(([n]) => n === wanted)) {
     asked = wanted;
     trigger('layer', { name: wanted });
   }

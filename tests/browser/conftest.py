@@ -1,0 +1,299 @@
+"""The page in a real browser: the app as its own process, and the system's Chromium.
+
+The process has no way out (`WATCHED` refuses every address but this machine's, and writes it
+down), so what passes here passes offline.
+"""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+MISSING = "no Chromium on this machine: the page was NOT tested (apt-get install chromium)"
+PATIENCE = 60  # seconds; a machine under load loads TensorFlow in 20
+
+WATCHED = """
+import os, runpy, sys, traceback
+
+record = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+HERE = {"", "0.0.0.0", "localhost", "::1", "::"}
+
+
+def local(host):
+    host = host.decode() if isinstance(host, bytes) else str(host or "")
+    return host in HERE or host.startswith("127.")
+
+
+def watch(event, args):
+    if event == "socket.getaddrinfo" or event == "socket.gethostbyname":
+        host = args[0]
+    elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        address = args[1]
+        if not isinstance(address, tuple):
+            return
+        host = address[0]
+    else:
+        return
+    if not local(host):
+        who = [frame.filename for frame in traceback.extract_stack() if "gradcam_core" in frame.filename]
+        os.write(record, f"{event} {host} {who[-1] if who else '-'}\\n".encode())
+        raise OSError(101, "Network is unreachable")
+
+
+sys.addaudithook(watch)
+sys.path.insert(0, os.getcwd())
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if not CHROMIUM and terminalreporter.stats.get("skipped"):
+        terminalreporter.write_sep("!", MISSING, red=True, bold=True)
+
+
+@dataclass
+class Server:
+    url: str
+    record: Path  # a line for each address outside this machine that was asked for
+    log: Path
+
+    def went_out(self) -> list[tuple[str, str, str]]:
+        """(what was asked, host, the file of the core that asked or "-")."""
+        lines = [line.split(" ", 2) for line in self.record.read_text().splitlines()]
+        return [(event, host, Path(who).name) for event, host, who in lines]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`python app.py` with its own empty folders for uploads and for weights."""
+    if not CHROMIUM:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "weights").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    proxies = ("http_proxy", "https_proxy", "all_proxy")
+    environment = {k: v for k, v in os.environ.items() if k.lower() not in proxies} | {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "uploads"),
+        "GRADCAM_WEIGHTS_DIR": str(folder / "weights"),
+    }
+    record, log = folder / "record", folder / "log"
+    record.touch()
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WATCHED, str(record)],
+            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+        )  # fmt: skip
+    try:
+        url = f"http://127.0.0.1:{port}/"
+        end = time.monotonic() + PATIENCE
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > end:
+                pytest.fail(f"app.py does not serve the page:\n{log.read_text()[-3000:]}")
+            time.sleep(0.1)
+        yield Server(url, record, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def browser(server: Server) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def desktop(browser: Browser) -> BrowserContext:
+    return browser.new_context(
+        locale="en-US", viewport={"width": 1366, "height": 900}, color_scheme="light"
+    )
+
+
+class Lab:
+    """A page that explains its first example, and what one asks of it."""
+
+    def __init__(self, page: Page, server: Server):
+        self.page, self.server = page, server
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        page.set_default_timeout(1000 * PATIENCE / 2)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def open(self, query: str = "") -> "Lab":
+        self.page.goto(self.server.url + query)
+        self.page.wait_for_selector("[data-drawn]", timeout=1000 * PATIENCE)
+        return self
+
+    def outside(self) -> list[str]:
+        own = (self.server.url, "data:", f"blob:{self.server.url}", "about:")
+        return [url for url in self.requests if not url.startswith(own)]
+
+    # ---- what is on the screen
+
+    def find(self, selector: str) -> Locator:
+        return self.page.locator(f"#viewer {selector}")
+
+    @property
+    def say(self) -> str:
+        return self.find(".gv-say").inner_text()
+
+    @property
+    def error(self) -> str:
+        node = self.find(".gv-error")
+        return node.inner_text() if node.is_visible() else ""
+
+    def data(self, name: str) -> str:
+        return str(self.page.locator("[data-drawn]").get_attribute(f"data-{name}"))
+
+    @property
+    def layer(self) -> str:
+        """The layer on the screen; filmstrip, select and drawing agree on it."""
+        drawn = self.data("layer")
+        strip = self.find(".gv-strip [aria-checked=true]").evaluate_all(
+            "nodes => nodes.map(n => n.dataset.layer)"
+        )
+        assert self.find("[name=layer]").input_value() == drawn
+        assert strip in ([drawn], [])
+        return drawn
+
+    @property
+    def layers(self) -> list[str]:
+        names = self.find(".gv-strip button").evaluate_all("nodes => nodes.map(n => n.dataset.layer)")
+        return [str(name) for name in names]
+
+    def canvas(self, selector: str = ".gv-heat") -> np.ndarray:
+        """The pixels of a canvas, (H, W, 4) RGBA."""
+        width, height, text = self.find(selector).first.evaluate(
+            """canvas => {
+              const {width, height} = canvas, bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+              let text = '';
+              for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+              return [width, height, btoa(text)];
+            }"""
+        )
+        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
+
+    # ---- what a visitor does
+
+    def until(self, expression: str, argument: Any = None) -> None:
+        self.page.wait_for_function(expression, arg=argument)
+
+    def answered(self, act: Callable[[], Any], key: str = "") -> None:
+        """Do something, and wait until the viewer has drawn an answer of the server to it.
+
+        key: what the answer is to: model/class/other.
+        """
+        before = self.data("answered")
+        act()
+        self.until(
+            """([before, key]) => {
+              const data = document.querySelector('[data-drawn]').dataset;
+              return key ? data.answer === key : data.answer !== before;
+            }""",
+            [before, key],
+        )
+
+    def drawn_after(self, act: Callable[[], Any]) -> None:
+        """Do something, and wait until the viewer has drawn once more."""
+        before = int(self.data("drawn"))
+        act()
+        self.until("n => Number(document.querySelector('[data-drawn]').dataset.drawn) > n", before)
+
+    def complained(self, act: Callable[[], Any]) -> str:
+        """Do something that is refused; the sentence."""
+        act()
+        self.find(".gv-error").wait_for(state="visible")
+        return self.error
+
+    def example(self, number: int) -> None:
+        self.page.get_by_role("button", name=f"Thumbnail {number} of", exact=False).click()
+
+    def upload(self, file: Path) -> None:
+        self.page.locator("#picture input[type=file]").set_input_files(file)
+
+    def choose(self, dropdown: str, text: str) -> None:
+        """The first choice of a Gradio dropdown that what is typed leaves over."""
+        self.page.locator(f"#{dropdown} input").click()
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.type(text)
+        self.page.get_by_role("option").filter(has_text=text).first.click()
+
+    def row(self, label: str) -> None:
+        self.find(".gv-classes button").filter(has_text=label).first.click()
+
+    def radio(self, name: str, value: str) -> None:
+        self.find(f"[name={name}][value={value}]").check()
+
+
+@pytest.fixture
+def lab(desktop: BrowserContext, server: Server) -> Iterator[Lab]:
+    """A fresh page. Whatever a test does: no request leaves, and no script fails."""
+    page = desktop.new_page()
+    opened = Lab(page, server).open()
+    yield opened
+    page.close()
+    assert opened.outside() == []
+    assert opened.errors == []
+
+
+@pytest.fixture
+def tall(browser: Browser, server: Server) -> Iterator[Callable[..., Lab]]:
+    """Opens the page on another screen: `tall(width=390, height=844, dark=True)`."""
+    contexts = []
+
+    def open_page(width: int, height: int, dark: bool = False) -> Lab:
+        contexts.append(
+            browser.new_context(
+                locale="en-US",
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if dark else "light",
+            )
+        )
+        return Lab(contexts[-1].new_page(), server).open("?__theme=dark" if dark else "")
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=1)
