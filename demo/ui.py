@@ -111,7 +111,7 @@ def build() -> gr.Blocks:
             with gr.Column(min_width=320, elem_id="look"):
                 view = viewer()
 
-        shown = gr.State(models.DEFAULT)
+        last = gr.State(None)
         inputs = [picture, model, target, other, detail]
         model_event: dict[str, Any] = {
             "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": CPUS,
@@ -119,20 +119,25 @@ def build() -> gr.Blocks:
         }  # fmt: skip
 
         def look(
-            path: Any, key: Any, index: Any, rival: Any, wide: Any, shown: str
-        ) -> tuple[Any, ...]:
+            path: Any, key: Any, index: Any, rival: Any, wide: Any, last: tuple[Any, ...] | None
+        ) -> Any:
             """A new picture or network: the class lists begin with its likeliest classes.
 
-            A network that cannot be had leaves the one that is shown chosen.
+            A network that cannot be had leaves the one before it chosen. A dropdown tells of its
+            choice twice, the second time when it is left: the same question gets no second answer.
             """
-            made = handlers.look(path, key, index, rival, wide)
+            question = path, key, index, rival, wide
+            if question == last:
+                return gr.skip()
+            made = handlers.look(*question)
             if made.answer is None:
-                return made, shown, gr.skip(), gr.skip(), gr.skip()
+                before = last[1] if last else models.DEFAULT
+                return made, before, (path, before, index, rival, wide), gr.skip(), gr.skip()
             choices = handlers.choices(path, key, bool(wide))
             return (
                 made,
                 key,
-                key,
+                question,
                 gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], value=index),
                 gr.Dropdown(choices=[("no other class", NOBODY), *choices], value=rival),
             )
@@ -149,7 +154,7 @@ def build() -> gr.Blocks:
         def pick_class(event: gr.EventData) -> int:
             return event.index
 
-        lists, asked = [view, model, shown, target, other], [*inputs, shown]
+        lists, asked = [view, model, last, target, other], [*inputs, last]
         page.load(look, asked, lists, **model_event)
         picture.input(lambda: (PREDICTED, NOBODY), None, [target, other], **quick()).then(
             look, asked, lists, **model_event

@@ -44,8 +44,8 @@ def upsample(grid: F32, size: tuple[int, int]) -> F32:
 @lru_cache
 def palette(name: str) -> U8:
     """A colour map as (256, 3) RGB."""
-    colours = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]
-    return np.ascontiguousarray(colours, np.uint8)
+    colours = matplotlib.colormaps[name](np.arange(256))[:, :3]
+    return np.rint(255 * colours).astype(np.uint8)
 
 
 def paint(heat: F32, name: str) -> U8:
@@ -64,7 +64,7 @@ def box(heat: F32, threshold: float = THRESHOLD) -> tuple[int, int, int, int] | 
     """(left, top, right, bottom) in pixels round the largest connected part at or above `threshold`
     of the maximum; None for an empty map. heat (H, W). Grad-CAM, section 3.2 (weak localisation).
     """
-    top = heat.max()
+    top = float(heat.max())
     if top <= 0:
         return None
     parts, count = ndimage.label(heat >= threshold * top)

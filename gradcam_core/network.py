@@ -397,7 +397,7 @@ def found(layers: dict[str, Layer]) -> set[str]:
 
 
 def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:
-    """The operations through which the picture x becomes the answer y, in order, and their numbers."""
+    """The operations by which the picture x becomes the answer y, in order, and their numbers."""
     back, todo = set(), [y.op]
     while todo:
         op = todo.pop()

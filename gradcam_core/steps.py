@@ -272,11 +272,10 @@ STEPS = {
     "guided": Step(
         "Guided Grad-CAM",
         r"\text{guided backpropagation} \odot M",
-        "Guided backpropagation asks which pixels would raise the score, and on the way back "
-        "through the network each ReLU lets only positive influence pass; multiplied by the map M, "
-        "its fine lines stay only where the map is bright. Read the lines with care: they mostly "
-        "follow edges in the picture and look much the same for other classes, so it is the map "
-        "that tells you about the class.",
+        "Guided backpropagation asks which pixels would raise the score, and lets only positive "
+        "influence through each ReLU; multiplied by the map M, its fine lines stay only where the "
+        "map is bright. Read the lines with care: they mostly follow edges in the picture and look "
+        "much the same for other classes, so it is the map that tells you about the class.",
         ("network._guided", "network.Network._compile_guided.run", "steps.guided_grad_cam"),
     ),
 }

@@ -1,0 +1,813 @@
+"""What a visitor does, and what is then on the screen."""
+
+import io
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Lab, Server
+from PIL import Image
+
+from demo.handlers import EXAMPLES_DIR
+from gradcam_core import heatmap, pipeline
+from gradcam_core import image as pictures
+from gradcam_core.methods import METHODS
+from gradcam_core.types import F32, U8, Survey, Target
+
+pytestmark = pytest.mark.browser
+
+CHEETAH, LION = 293, 291  # ImageNet
+FIRST = "cheetah_and_lion.jpg"
+BEST = "top_activation"
+LEAK = re.compile(r"Traceback|Exception|\w+Error\b|\.py\b|/tmp/|/work/|gradcam_core|site-packages")
+
+
+# ---- independent of the page: what Python says -------------------------------------------------
+
+
+@cache
+def survey(path: Path, target: Target | None = None, layers: tuple[str, ...] = ()) -> Survey:
+    return pipeline.survey(pictures.read_rgb(path), target=target, layers=layers)
+
+
+def first(target: int | None = None, other: int | None = None) -> Survey:
+    return survey(EXAMPLES_DIR / FIRST, None if target is None else Target(target, other))
+
+
+def painted(signed: F32, like: np.ndarray, colours: str = "viridis") -> U8:
+    """A signed map as Python paints it, in the size of a canvas."""
+    size = like.shape[0], like.shape[1]
+    return heatmap.paint(heatmap.upsample(heatmap.normalise(signed), size), colours)
+
+
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """The mean difference of two pictures, of 255."""
+    return float(np.abs(one[..., :3].astype(float) - other[..., :3].astype(float)).mean())
+
+
+def hottest(canvas: np.ndarray) -> tuple[float, float]:
+    """Where viridis is brightest, (down, right) in 0..1: its lightness grows with the value."""
+    light = canvas[..., :3].astype(float) @ (0.3, 0.59, 0.11)
+    y, x = np.unravel_index(light.argmax(), light.shape)
+    return (y + 0.5) / light.shape[0], (x + 0.5) / light.shape[1]
+
+
+def shot(lab: Lab, selector: str, size: tuple[int, int] = (96, 48)) -> np.ndarray:
+    """What a part of the page looks like, made small: (H, W, 3)."""
+    part = lab.find(selector)
+    part.scroll_into_view_if_needed()
+    picture = Image.open(io.BytesIO(part.screenshot())).convert("RGB")
+    return np.asarray(picture.resize(size, Image.Resampling.BOX), float)
+
+
+def small(picture: U8, size: tuple[int, int] = (96, 48)) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX), float)
+
+
+def tall_photo(path: Path) -> Path:
+    """A phone's JPEG of 400x800 upright, a cheetah above a lion, stored lying with orientation 6."""
+    cheetah, lion = np.hsplit(pictures.read_rgb(EXAMPLES_DIR / FIRST), 2)
+    upright = Image.fromarray(np.vstack([cheetah, lion])).resize((400, 800))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+    return path
+
+
+# ---- the first look ----------------------------------------------------------------------------
+
+
+def test_an_example_is_explained_on_first_paint(lab: Lab) -> None:
+    p = first().probabilities
+    assert first().target.index == LION
+    assert f"evidence for lion ({100 * p[LION]:.0f} %)" in lab.say
+    assert BEST in lab.say
+    assert lab.layer == BEST
+    assert lab.error == ""
+    assert lab.find(".gv-original img").evaluate("n => n.naturalWidth") == 512
+
+    rows = lab.find(".gv-classes button").all_inner_texts()
+    assert rows[0].split("\n")[0] == "lion"
+    assert rows[1].split("\n")[0] == "cheetah"
+    assert lab.find(".gv-classes [aria-pressed=true]").inner_text() == rows[0]
+
+    # what is seen: on the left the picture, on the right Python's overlay
+    image = first().image
+    heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), image.shape[:2])
+    original, over = shot(lab, ".gv-original .gv-frame"), shot(lab, ".gv-over .gv-frame")
+    inner = np.s_[3:-3, 3:-3]  # the frame has round corners
+    assert apart(original[inner], small(image)[inner]) < 4
+    assert apart(over[inner], small(heatmap.overlay(image, heat))[inner]) < 4
+    assert apart(original, over) > 20
+
+
+def test_another_example_from_the_gallery(lab: Lab) -> None:
+    before = lab.canvas()
+    lab.drawn_after(lambda: lab.example(2))
+    assert "evidence for cheetah (95 %)" in lab.say
+    assert lab.find(".gv-over img").get_attribute("src").endswith("/cheetah.jpg")
+    assert lab.canvas().shape[:2] == (343, 502) != before.shape[:2]
+    here = survey(EXAMPLES_DIR / "cheetah.jpg").maps[BEST, "Grad-CAM"]
+    assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+
+
+# ---- one choice of layer, two ways -------------------------------------------------------------
+
+
+def test_filmstrip_arrow_keys_and_select_are_one_choice(lab: Lab) -> None:
+    names = list(first().trace.activations)
+    assert lab.layers == names
+    assert lab.layer == names[-1] == BEST
+    pixels = {BEST: lab.canvas()}
+
+    lab.find(f"[data-layer={names[8]}]").click()
+    assert lab.layer == names[8]
+    assert names[8] in lab.say
+    pixels[names[8]] = lab.canvas()
+
+    lab.page.keyboard.press("ArrowRight")
+    assert lab.layer == names[9]
+    lab.page.keyboard.press("ArrowRight")
+    lab.page.keyboard.press("ArrowLeft")
+    lab.page.keyboard.press("ArrowLeft")
+    lab.page.keyboard.press("ArrowLeft")
+    assert lab.layer == names[7]
+    assert lab.page.evaluate("document.activeElement.dataset.layer") == names[7]
+    pixels[names[7]] = lab.canvas()
+
+    lab.find("[name=layer]").select_option(names[0])
+    assert lab.layer == names[0]
+    pixels[names[0]] = lab.canvas()
+    lab.find(f"[data-layer={names[0]}]").focus()
+    lab.page.keyboard.press("ArrowLeft")
+    assert lab.layer == names[0], "there is no layer before the first"
+
+    seen = list(pixels.values())
+    assert all(apart(a, b) > 2 for n, a in enumerate(seen) for b in seen[:n])
+
+
+def test_every_layer_is_in_the_select_with_its_grid_and_the_best_one_marked(lab: Lab) -> None:
+    network = pipeline.network()
+    groups = lab.find("[name=layer] optgroup").evaluate_all(
+        "groups => groups.map(g => [...g.children].map(o => [o.value, o.textContent]))"
+    )
+    assert [name for name, _ in groups[0]] == list(network.suggested)
+    assert {name for group in groups for name, _ in group} == set(network.places)
+    for group in groups:
+        for name, text in group:
+            assert text.startswith(network.places[name].title)
+            assert ("★" in text) == (name == network.best)
+
+
+def test_a_layer_that_was_not_sent_is_asked_for_and_stays(lab: Lab) -> None:
+    name = "block4a_bn"
+    assert name not in lab.layers
+    lab.drawn_after(lambda: lab.find("[name=layer]").select_option(name))
+    assert lab.layer == name
+    here = survey(EXAMPLES_DIR / FIRST, None, (name,)).maps[name, "Grad-CAM"]
+    assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+
+    lab.row("cheetah")
+    lab.until("document.querySelector('.gv-say').textContent.includes('evidence for cheetah')")
+    lab.until("n => document.querySelector('[data-drawn]').dataset.layer === n", name)
+    here = survey(EXAMPLES_DIR / FIRST, Target(CHEETAH), (name,)).maps[name, "Grad-CAM"]
+    assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+
+
+# ---- classes -----------------------------------------------------------------------------------
+
+
+def test_a_class_clicked_is_explained_and_the_hot_spot_moves(lab: Lab) -> None:
+    """The cheetah is on the left half of the picture, the lion on the right."""
+    assert hottest(lab.canvas())[1] > 0.5
+    lab.drawn_after(lambda: lab.row("cheetah"))
+    assert "evidence for cheetah" in lab.say
+    assert hottest(lab.canvas())[1] < 0.5
+    assert "cheetah" in lab.find(".gv-classes [aria-pressed=true]").inner_text()
+    assert "cheetah" in lab.page.locator("#class input").input_value()
+    here = first(CHEETAH).maps[BEST, "Grad-CAM"]
+    assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+
+
+def test_typing_filters_the_thousand_classes(lab: Lab) -> None:
+    lab.page.locator("#class input").click()
+    listed = lab.page.locator("#class [role=option]:visible, ul[role=listbox] [role=option]:visible")
+    many = listed.count()
+    lab.page.keyboard.press("Control+A")
+    lab.page.keyboard.type("tabby")
+    lab.until("n => document.querySelectorAll('ul[role=listbox] [role=option]').length < n", many)
+    left = [text.strip() for text in listed.all_inner_texts()]
+    assert left == ["tabby cat · 281"]
+    lab.drawn_after(listed.first.click)
+    assert "evidence for tabby cat" in lab.say
+    assert lab.data("answer") == "efficientnet_lite0/281/-1"
+
+
+def test_one_class_rather_than_another(lab: Lab) -> None:
+    assert lab.find(".gv-bands").is_hidden()
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    assert "lion rather than cheetah" in lab.say
+    labels = lab.find(".gv-bands label").all_inner_texts()
+    assert labels == ["lion", "cheetah", "lion rather than cheetah"]
+    assert lab.find("[name=gv-band][value=ab]").is_checked()
+
+    # one common scale: the largest of the three maps is the end of all of them
+    bands = {"a": first(LION), "b": first(CHEETAH), "ab": first(LION, CHEETAH)}
+    maps = {band: seen.maps[BEST, "Grad-CAM"] for band, seen in bands.items()}
+    top = max(float(m.max()) for m in maps.values())
+    for band, signed in maps.items():
+        lab.radio("gv-band", band)
+        heat = heatmap.upsample(np.clip(signed / top, 0, 1), lab.canvas().shape[:2])
+        assert apart(lab.canvas(), heatmap.paint(heat, "viridis")) < 2, band
+    assert hottest(lab.canvas())[1] > 0.5
+
+    # Grad-CAM is linear in the score, so what speaks for A rather than B is their difference
+    assert np.allclose(maps["ab"], maps["a"] - maps["b"], atol=1e-4)
+
+    lab.drawn_after(lambda: lab.choose("other", "no other class"))
+    assert lab.find(".gv-bands").is_hidden()
+    assert "rather than" not in lab.say
+
+
+def test_a_class_against_itself_gets_a_sentence(lab: Lab) -> None:
+    before = lab.canvas()
+    assert "two different classes" in lab.complained(lambda: lab.choose("other", "lion"))
+    assert apart(lab.canvas(), before) == 0
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    assert lab.error == ""
+
+
+# ---- at the speed of the hand ------------------------------------------------------------------
+
+
+def test_everything_but_the_question_changes_without_a_request(lab: Lab) -> None:
+    asked = len(lab.requests)
+    seen = [lab.canvas()]
+
+    def changed(what: str) -> None:
+        assert apart(lab.canvas(), seen[-1]) > 0, what
+        seen.append(lab.canvas())
+
+    for name in (lab.layers[3], lab.layers[10]):
+        lab.find(f"[data-layer={name}]").click()
+        changed(name)
+    for method in METHODS:
+        lab.find("[name=method]").select_option(method)
+        if method != "Grad-CAM":
+            changed(method)
+        assert method in lab.find(".gv-caption").inner_text()
+    for colours in heatmap.COLOURS[1:]:
+        lab.find("[name=colours]").select_option(colours)
+        changed(colours)
+    for sign in ("both", "against", "for"):
+        lab.radio("gv-sign", sign)
+        changed(sign)
+    lab.find("[name=opacity]").fill("80")
+    assert lab.find(".gv-heat").evaluate("n => n.style.opacity") == "0.8"
+    assert lab.find("[name=opacity-out]").inner_text() == "80 %"
+    for view in ("overlay", "original", "swipe", "side"):
+        lab.radio("gv-view", view)
+        assert lab.find(".gv-original").is_visible() == (view in ("original", "side"))
+        assert lab.find(".gv-over").is_visible() == (view != "original")
+    lab.find("[name=box]").check()
+    assert lab.find(".gv-box").is_visible()
+    lab.find("[name=layer]").select_option(lab.layers[0])
+    lab.find("summary").click()
+    assert lab.requests[asked:] == []
+
+
+def test_playing_goes_through_the_layers_without_a_request(lab: Lab) -> None:
+    asked, start = len(lab.requests), lab.layer
+    lab.find(".gv-play").click()
+    assert lab.find(".gv-play").get_attribute("aria-pressed") == "true"
+    lab.until("n => document.querySelector('[data-drawn]').dataset.layer !== n", start)
+    assert lab.layer == lab.layers[0], "after the last comes the first"
+    lab.find(".gv-play").click()
+    assert lab.find(".gv-play").get_attribute("aria-pressed") == "false"
+    held = lab.layer
+    lab.page.wait_for_timeout(1000)
+    assert lab.layer == held
+    assert lab.requests[asked:] == []
+
+
+def test_a_layer_switch_paints_within_50_ms(lab: Lab) -> None:
+    """The median of 9 switches: the click's own work, up to where the browser may paint."""
+    times = lab.page.evaluate(
+        """async () => {
+          const buttons = [...document.querySelectorAll('.gv-strip button')], work = [], screen = [];
+          for (let i = 0; i < 9; i++) {
+            await new Promise(done => setTimeout(done, 60));
+            const start = performance.now();
+            buttons[i].click();
+            work.push(performance.now() - start);
+            await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+            screen.push(performance.now() - start);
+          }
+          return {work, screen};
+        }"""
+    )
+    print(f"layer switch, ms: work {median(times['work']):.1f}, frame {median(times['screen']):.1f}")
+    assert median(times["work"]) < 50
+
+
+# ---- the browser paints what Python paints -----------------------------------------------------
+
+
+def test_the_heat_has_the_pixels_of_pythons_overlay(lab: Lab) -> None:
+    maps = first().maps
+    network = pipeline.network()
+    for layer in (network.suggested[0], "block3b_add", "block5c_add", "block7a_project_bn", BEST):
+        lab.find("[name=layer]").select_option(layer)
+        for method in METHODS:
+            lab.find("[name=method]").select_option(method)
+            here = lab.canvas()
+            assert here.shape[:2] == (256, 512)
+            assert (here[..., 3] == 255).all()
+            assert apart(here, painted(maps[layer, method], here)) < 2, (layer, method)
+    for colours in heatmap.COLOURS:
+        lab.find("[name=colours]").select_option(colours)
+        here = lab.canvas()
+        assert apart(here, painted(maps[BEST, "Eigen-CAM"], here, colours)) < 2, colours
+
+
+def test_evidence_against_and_both_signs(lab: Lab) -> None:
+    layer = "block5c_add"
+    signed = first().maps[layer, "Grad-CAM"]
+    lab.find("[name=layer]").select_option(layer)
+
+    lab.radio("gv-sign", "against")
+    assert "evidence against lion" in lab.say
+    assert apart(lab.canvas(), painted(-signed, lab.canvas())) < 2
+
+    lab.radio("gv-sign", "both")
+    assert "Red is evidence for lion" in lab.say
+    here = lab.canvas()
+    heat = heatmap.upsample(signed / np.abs(signed).max(), here.shape[:2])
+    assert apart(here, heatmap.paint((heat + 1) / 2, heatmap.DIVERGING)) < 2
+    red, blue = here[..., 0].astype(int), here[..., 2].astype(int)
+    assert (red > blue)[heat > 0.1].all()
+    assert (blue > red)[heat < -0.1].all()
+    ticks = [float(t) for t in lab.find(".gv-ticks span").all_inner_texts()]
+    assert ticks == pytest.approx([-np.abs(signed).max(), 0, np.abs(signed).max()], rel=0.01)
+
+
+def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
+    """The first example is shown at its own size, so a pixel of the canvas is one of the picture."""
+    heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
+    lab.find("[name=box]").check()
+    for percent in (15, 60):
+        lab.find("[name=threshold]").fill(str(percent))
+        box = [int(n) for n in re.findall(r"\d+", lab.find(".gv-box").get_attribute("title"))]
+        assert box == pytest.approx(heatmap.box(heat, percent / 100), abs=3)
+        frame = lab.find(".gv-over .gv-frame").bounding_box()
+        drawn = lab.find(".gv-box").bounding_box()
+        left, top, right, bottom = box
+        assert (drawn["x"] - frame["x"]) / frame["width"] == pytest.approx(left / 512, abs=0.02)
+        assert (drawn["y"] - frame["y"]) / frame["height"] == pytest.approx(top / 256, abs=0.02)
+        assert drawn["width"] / frame["width"] == pytest.approx((right - left) / 512, abs=0.02)
+        assert drawn["height"] / frame["height"] == pytest.approx((bottom - top) / 256, abs=0.02)
+    assert lab.find("[name=thr-out]").inner_text().startswith("60 %")
+    lab.find("[name=box]").uncheck()
+    assert lab.find(".gv-box").is_hidden()
+
+
+def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
+    signed = first().maps[BEST, "Grad-CAM"]
+    frame = lab.find(".gv-over .gv-frame")
+    box = frame.bounding_box()
+    row, column = np.unravel_index(signed.argmax(), signed.shape)
+
+    def read() -> tuple[int, int, float]:
+        text = lab.find(".gv-pointer").inner_text()
+        found = re.match(r"Row (\d+), column (\d+): (-?[\d.e+-]+)", text)
+        assert found, text
+        return int(found[1]), int(found[2]), float(found[3])
+
+    frame.hover(
+        position={"x": box["width"] * (column + 0.5) / 7, "y": box["height"] * (row + 0.5) / 7}
+    )
+    assert read() == (row + 1, column + 1, pytest.approx(signed.max(), rel=0.01))
+    share = round(100 * signed.max() / signed[signed > 0].sum())
+    assert f"{share} % of all evidence for" in lab.find(".gv-pointer").inner_text()
+
+    lab.page.mouse.move(0, 0)
+    assert lab.find(".gv-cell").is_hidden()
+    frame.focus()
+    lab.page.keyboard.press("ArrowRight")
+    i, j, value = read()
+    assert value == pytest.approx(signed[i - 1, j - 1], abs=0.02 * signed.max())
+    lab.page.keyboard.press("ArrowUp")
+    assert read()[:2] == (i - 1, j)
+    assert lab.find(".gv-cell").is_visible()
+
+
+def test_the_numbers_behind_the_map(lab: Lab) -> None:
+    lab.find("summary").click()
+    words = lab.find("dl").evaluate(
+        "dl => Object.fromEntries([...dl.querySelectorAll('dt')].map(n => [n.textContent, n.nextSibling.textContent]))"
+    )
+    signed = first().maps[BEST, "Grad-CAM"]
+    assert words["Class"] == "lion, number 291"
+    assert float(words["Score before softmax (logit)"]) == pytest.approx(
+        first().logits[LION], rel=0.01
+    )
+    assert words["Rank"] == "1 of 1000"
+    low, high = words["Smallest and largest value of the map"].split(" … ")
+    assert float(low) == pytest.approx(signed.min(), rel=0.01)
+    assert float(high) == pytest.approx(signed.max(), rel=0.01)
+    assert words["Places cut by the ReLU"] == f"{100 * (signed < 0).mean():.0f} %"
+    assert words["Grid, channels"] == "7×7, 1280"
+
+
+def test_methods_that_coincide_are_said_to(lab: Lab) -> None:
+    maps = first().maps
+    for layer, same in ((BEST, True), ("block5c_add", False)):
+        three = [maps[layer, m] for m in ("Grad-CAM", "HiResCAM", "XGrad-CAM")]
+        assert heatmap.agree(three) == same
+        lab.find("[name=layer]").select_option(layer)
+        assert lab.find(".gv-note").is_visible() == same
+        if same:
+            assert "give the same map" in lab.find(".gv-note").inner_text()
+
+
+def test_an_empty_map_says_why_and_shows_the_way_out(lab: Lab) -> None:
+    """Of the first example's classes, one for which every place at the last layer speaks against."""
+    trace = first().trace
+    kernel_maps = {
+        c: survey(EXAMPLES_DIR / FIRST, Target(c)).maps[BEST, "Grad-CAM"]
+        for c in map(int, trace.logits.argsort()[:3])
+    }
+    index = next(c for c, signed in kernel_maps.items() if signed.max() <= 0)
+    lab.drawn_after(lambda: lab.choose("class", f"· {index}"))
+    note = lab.find(".gv-note")
+    assert "The map is empty" in note.inner_text()
+    note.get_by_role("button").click()
+    assert lab.find("[name=gv-sign][value=both]").is_checked()
+    assert "Red is evidence for" in lab.say
+    assert "The map is empty" not in note.inner_text()
+
+
+def test_swipe(lab: Lab) -> None:
+    lab.radio("gv-view", "swipe")
+    slider = lab.find("[name=swipe]")
+    slider.focus()
+    for key in ("Home", *["ArrowRight"] * 30):
+        lab.page.keyboard.press(key)
+    assert slider.input_value() == "30"
+    size = 100, 50
+    seen = shot(lab, ".gv-over .gv-frame", size)
+    plain = small(first().image, size)
+    heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
+    over = small(heatmap.overlay(first().image, heat), size)
+    assert apart(seen[3:-3, 3:28], plain[3:-3, 3:28]) < 5
+    assert apart(seen[3:-3, 33:-3], over[3:-3, 33:-3]) < 5
+    assert apart(plain[3:-3, 3:28], over[3:-3, 3:28]) > 20
+
+
+def test_detail_gives_a_finer_map(lab: Lab) -> None:
+    lab.drawn_after(lambda: lab.page.get_by_label("Detail").check())
+    assert "14×14" in lab.say
+    assert "448×448" in lab.find(".gv-note").inner_text()
+    image = pictures.read_rgb(EXAMPLES_DIR / FIRST)
+    here = pipeline.survey(image, layers=(BEST,), detail=True).maps[BEST, "Grad-CAM"]
+    assert here.shape == (14, 14)
+    assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+
+
+# ---- the last choice wins ----------------------------------------------------------------------
+
+
+def test_of_two_examples_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
+    lab.example(5)
+    lab.example(3)
+    lab.until("document.querySelector('#picture img').src.endsWith('/lion.jpg')")
+    lab.until("document.querySelector('.gv-over img').src.endsWith('/lion.jpg')")
+    lab.page.wait_for_timeout(1500)
+    assert lab.find(".gv-over img").get_attribute("src").endswith("/lion.jpg")
+    assert "evidence for lion (87 %)" in lab.say
+
+
+def test_of_two_classes_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
+    lab.row("dhole")
+    lab.row("cheetah")
+    lab.page.wait_for_timeout(2500)
+    assert "cheetah" in lab.page.locator("#class input").input_value()
+    assert "evidence for cheetah" in lab.say
+
+
+def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
+    box = lab.page.get_by_label("Detail")
+    lab.example(4)
+    box.check()
+    box.uncheck()
+    lab.until("document.querySelector('.gv-over img').src.endsWith('/tower.jpg')")
+    lab.page.wait_for_timeout(2500)
+    assert not box.is_checked()
+    assert "7×7" in lab.say
+
+
+# ---- bad and unusual pictures ------------------------------------------------------------------
+
+
+def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
+    lab: Lab, tmp_path: Path
+) -> None:
+    (tmp_path / "holiday.jpg").write_text("<script>not a picture</script>")
+    before, said = lab.canvas(), lab.say
+    sentence = lab.complained(lambda: lab.upload(tmp_path / "holiday.jpg"))
+    assert sentence == pictures.UNKNOWN
+    assert lab.find(".gv-error").get_attribute("role") == "alert"
+    assert apart(lab.canvas(), before) == 0
+    assert lab.say == said
+    text = lab.page.evaluate("document.body.innerText")
+    assert not LEAK.search(text), LEAK.search(text)
+
+    # what is still on the screen can still be used
+    lab.find(f"[data-layer={lab.layers[5]}]").click()
+    assert apart(lab.canvas(), before) > 0
+
+    Image.fromarray(pictures.read_rgb(EXAMPLES_DIR / "tower.jpg")).save(tmp_path / "good.png")
+    lab.drawn_after(lambda: lab.upload(tmp_path / "good.png"))
+    assert lab.error == ""
+    assert lab.find(".gv-over img").get_attribute("src").endswith("/good.png")
+
+
+def test_after_a_broken_file_the_old_result_can_still_be_downloaded(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_text("not a picture")
+    lab.complained(lambda: lab.upload(tmp_path / "holiday.jpg"))
+    with lab.page.expect_download(timeout=8000) as waited:
+        lab.find(".gv-save-figure").click()
+    assert waited.value.suggested_filename.endswith("figure.png")
+
+
+@pytest.mark.parametrize(("name", "content"), [("empty.png", b""), ("cut.jpg", None)])
+def test_other_broken_files(lab: Lab, tmp_path: Path, name: str, content: bytes | None) -> None:
+    whole = (EXAMPLES_DIR / "lion.jpg").read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    before = lab.canvas()
+    sentence = lab.complained(lambda: lab.upload(tmp_path / name))
+    assert sentence in (pictures.EMPTY, pictures.DAMAGED)
+    assert apart(lab.canvas(), before) == 0
+
+
+def test_a_photo_that_a_phone_stored_lying_is_shown_upright(lab: Lab, tmp_path: Path) -> None:
+    path = tall_photo(tmp_path / "phone.jpg")
+    lab.drawn_after(lambda: lab.upload(path))
+    assert lab.canvas().shape[:2] == (720, 360)
+    frame = lab.find(".gv-over .gv-frame").bounding_box()
+    assert frame["height"] / frame["width"] == pytest.approx(2, rel=0.02)
+
+    for label, index, half in (("lion", LION, "below"), ("cheetah", CHEETAH, "above")):
+        if lab.data("answer") != f"efficientnet_lite0/{index}/-1":
+            lab.drawn_after(lambda label=label: lab.choose("class", label))
+        assert f"evidence for {label}" in lab.say
+        assert (hottest(lab.canvas())[0] > 0.5) == (half == "below")
+        here = survey(path, Target(index)).maps[BEST, "Grad-CAM"]
+        assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+
+    with lab.page.expect_download() as waited:
+        lab.find(".gv-save-overlay").click()
+    over = np.asarray(Image.open(waited.value.path()).convert("RGB"))
+    seen = survey(path, Target(CHEETAH))
+    heat = heatmap.upsample(heatmap.normalise(seen.maps[BEST, "Grad-CAM"]), (800, 400))
+    assert over.shape == (800, 400, 3)
+    assert apart(over, heatmap.overlay(seen.image, heat)) < 3
+
+
+def test_the_picture_taken_away_leaves_a_sentence_and_the_result(lab: Lab) -> None:
+    before = lab.canvas()
+    sentence = lab.complained(lambda: lab.page.get_by_label("Remove Image").click())
+    assert "examples" in sentence
+    assert apart(lab.canvas(), before) == 0
+    lab.drawn_after(lambda: lab.example(2))
+    assert lab.error == ""
+
+
+def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -> None:
+    before, said = lab.canvas(), lab.say
+    sentence = lab.complained(lambda: lab.choose("model", "VGG19"))
+    assert sentence.startswith("VGG19 needs the file vgg19_weights_tf_dim_ordering_tf_kernels.h5")
+    assert "575 MB" in sentence
+    assert "\n" not in sentence
+    assert not LEAK.search(sentence)
+    assert apart(lab.canvas(), before) == 0
+    assert lab.say == said
+    assert lab.data("answer") == "efficientnet_lite0/291/-1"
+    lab.drawn_after(lambda: lab.choose("model", "EfficientNet-Lite0"))
+    assert lab.error == ""
+    asked = {host for _, host, who in lab.server.went_out() if who == "weights.py"}
+    assert asked == {"storage.googleapis.com"}, "the record sees what goes out"
+
+
+# ---- downloads ---------------------------------------------------------------------------------
+
+
+def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
+    lab.find("[name=layer]").select_option("block6a_project_bn")
+    lab.find("[name=colours]").select_option("jet")
+    lab.find("[name=opacity]").fill("70")
+    files = {}
+    for what in ("overlay", "figure"):
+        with lab.page.expect_download() as waited:
+            lab.find(f".gv-save-{what}").click()
+        name = waited.value.suggested_filename
+        assert name == f"gradcam-efficientnet_lite0-block6a_project_bn-291-{what}.png"
+        with Image.open(waited.value.path()) as picture:
+            assert picture.format == "PNG"
+            files[what] = np.asarray(picture.convert("RGB"))
+    seen = first()
+    heat = heatmap.upsample(
+        heatmap.normalise(seen.maps["block6a_project_bn", "Grad-CAM"]), (256, 512)
+    )
+    over = heatmap.overlay(seen.image, heat, "jet", 0.7)
+    assert files["overlay"].shape == (256, 512, 3)
+    assert apart(files["overlay"], over) < 3
+
+    # the article's figure: the picture on the left, the overlay on the right, on white
+    figure = files["figure"]
+    assert figure.shape[1] == 2 * figure.shape[0] == 1200
+    assert (figure[:3] == 255).all()
+    left, right = inked(figure[100:-60, :560]), inked(figure[100:-60, 600:1070])
+    assert apart(left, small(seen.image)) < 12
+    assert apart(right, small(over)) < 12
+    assert apart(left, right) > 20
+
+
+def inked(part: np.ndarray) -> np.ndarray:
+    """What is on white paper, cut out: rows and columns that are mostly not white."""
+    dark = (part < 250).any(axis=2)
+    rows = np.flatnonzero(dark.mean(axis=1) > 0.5)
+    columns = np.flatnonzero(dark[rows[0] : rows[-1]].mean(axis=0) > 0.5)
+    cut = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return small(np.ascontiguousarray(cut))
+
+
+# ---- everybody ---------------------------------------------------------------------------------
+
+ROLES = {
+    "button", "radio", "checkbox", "slider", "combobox", "link", "textbox", "searchbox", "spinbutton",
+    "switch", "tab", "listbox", "radiogroup", "img", "image", "DisclosureTriangle", "group",
+}  # fmt: skip
+
+
+def named(lab: Lab, selector: str) -> list[tuple[str, str]]:
+    """(role, name) of every control below a node, as a screen reader is told."""
+    tools = lab.page.context.new_cdp_session(lab.page)
+    node = tools.send(
+        "Runtime.evaluate", {"expression": f"document.querySelector({selector!r})"}
+    )["result"]["objectId"]
+    tree = tools.send("Accessibility.queryAXTree", {"objectId": node})["nodes"]
+    tools.detach()
+    return [
+        (n["role"]["value"], n.get("name", {}).get("value", "").strip())
+        for n in tree
+        if not n["ignored"] and n.get("role", {}).get("value") in ROLES
+    ]
+
+
+def test_every_control_has_a_name(lab: Lab) -> None:
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    lab.radio("gv-view", "swipe")
+    controls = named(lab, "#viewer")
+    roles = [role for role, _ in controls]
+    assert roles.count("slider") == 3
+    assert roles.count("combobox") == 3
+    assert roles.count("radio") == len(lab.layers) + 4 + 3 + 3
+    assert [role for role, name in controls if not name] == []
+    sliders = [name for role, name in controls if role == "slider"]
+    assert len(set(sliders)) == 3
+    assert any("pacity" in name for name in sliders)
+
+    for part in ("#picture", "#examples", "#asks"):
+        # Gradio's own toolbar has unnamed wrappers; what can be pressed or typed into has a name
+        pressed = [(r, n) for r, n in named(lab, part) if r not in ("img", "image", "group")]
+        assert [role for role, name in pressed if not name] == [], part
+
+
+def test_with_the_keyboard_alone(lab: Lab) -> None:
+    """From the class list by Tab to the strip, the selects, the radios, and back out."""
+    keys = lab.page.keyboard
+    lab.find(".gv-classes button").nth(1).focus()
+    lab.drawn_after(lambda: keys.press("Enter"))
+    assert "evidence for cheetah" in lab.say
+
+    lab.find(".gv-classes button").last.focus()
+    reached = []
+    for _ in range(40):
+        keys.press("Tab")
+        here = lab.page.evaluate(
+            "(n => n.closest('#viewer') ? (n.name || n.dataset.layer || n.className || n.tagName) : '')(document.activeElement)"
+        )
+        if not here:
+            break
+        outline = lab.page.evaluate(
+            "(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0)(getComputedStyle(document.activeElement))"
+        )
+        assert outline, f"no focus ring on {here}"
+        reached.append(here)
+        if here == "gv-play":
+            keys.press("Space")
+            assert lab.find(".gv-play").get_attribute("aria-pressed") == "true"
+            keys.press("Space")
+            assert lab.find(".gv-play").get_attribute("aria-pressed") == "false"
+        elif here == lab.data("layer"):
+            before = lab.layer
+            keys.press("ArrowLeft")
+            assert lab.layer != before
+            keys.press("ArrowRight")
+            assert lab.layer == before
+        elif here == "method":
+            keys.press("ArrowDown")
+            assert lab.find("[name=method]").input_value() == "Grad-CAM++"
+            assert "Grad-CAM++" in lab.find(".gv-caption").inner_text()
+        elif here == "opacity":
+            keys.press("ArrowRight")
+            assert lab.find("[name=opacity-out]").inner_text() == "51 %"
+        elif here == "gv-sign":
+            keys.press("ArrowDown")
+            assert "evidence against cheetah" in lab.say
+        elif here == "box":
+            keys.press("Space")
+            assert lab.find("[name=box]").is_checked()
+    wanted = (
+        "gv-play", lab.data("layer"), "layer", "method", "colours", "opacity", "gv-view", "gv-sign",
+        "box", "threshold", "A", "gv-save-overlay", "gv-save-figure", "SUMMARY",
+    )  # fmt: skip
+    assert [name for name in reached if name in wanted] == list(wanted)
+    assert len(reached) < 25, "the strip is one stop, not one for every layer"
+
+
+def test_an_example_can_be_chosen_with_the_keyboard(lab: Lab) -> None:
+    lab.page.get_by_role("button", name="Thumbnail 3 of", exact=False).focus()
+    lab.drawn_after(lambda: lab.page.keyboard.press("Enter"))
+    assert "evidence for lion (87 %)" in lab.say
+
+
+CONTRAST = """() => {
+  const rgb = text => {
+    const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    pen.fillStyle = text; pen.fillRect(0, 0, 1, 1);
+    return [...pen.getImageData(0, 0, 1, 1).data];
+  };
+  const light = c => { const f = c.slice(0, 3).map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
+  const ground = node => {
+    for (; node; node = node.parentElement) { const c = rgb(getComputedStyle(node).backgroundColor); if (c[3] === 255) return c; }
+    return [255, 255, 255, 255];
+  };
+  const found = {};
+  for (const s of ['.gv-say', '.gv figcaption', '.gv-classes button span', '.gv-ticks span', '.gv-pointer', '.gv-name', '.gv-grid',
+                   '.gv-controls label', '.gv-method', '.gv-method a', '.gv-note', '.gv-actions button', '.gv-numbers summary', '#title p']) {
+    const node = document.querySelector(s);
+    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x);
+    found[s] = (a + 0.05) / (b + 0.05);
+  }
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_on_a_phone(tall: Callable[..., Lab], dark: bool) -> None:
+    lab = tall(390, 844, dark)
+    width, page = lab.page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+    assert page <= width == 390
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    lab.find("summary").click()
+    for view in ("overlay", "swipe", "original", "side"):
+        lab.radio("gv-view", view)
+        assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    frame = lab.find(".gv-over .gv-frame").bounding_box()
+    assert frame["x"] >= 0
+    assert frame["x"] + frame["width"] <= 390
+    assert frame["width"] / frame["height"] == pytest.approx(2, rel=0.03)
+    background = lab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == dark
+    weak = {s: round(c, 1) for s, c in lab.page.evaluate(CONTRAST).items() if c < 4.5}
+    assert weak == {}
+
+
+# ---- nothing leaves this machine ---------------------------------------------------------------
+
+
+def test_no_request_of_the_page_and_no_socket_of_the_server_goes_out(
+    tall: Callable[..., Lab], server: Server, tmp_path: Path
+) -> None:
+    """On a cold browser cache, through upload, class and figure. The record is of the whole run."""
+    lab = tall(1366, 900)
+    lab.drawn_after(lambda: lab.upload(EXAMPLES_DIR / "hopper.jpg"))
+    with lab.page.expect_download():
+        lab.find(".gv-save-figure").click()
+    lab.page.wait_for_timeout(500)
+    assert len(lab.requests) > 50
+    assert lab.outside() == []
+    # the weights of a network that somebody chose are the one thing that may be fetched
+    assert [line for line in server.went_out() if line[2] != "weights.py"] == []
+
+
+def test_the_log_of_the_server_has_no_traceback(server: Server) -> None:
+    assert "Traceback" not in server.log.read_text()

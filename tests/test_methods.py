@@ -1,0 +1,204 @@
+"""Each method against its paper's equation, written out in loops; Eigen-CAM against NumPy's SVD."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gradcam_core.heatmap import combine
+from gradcam_core.methods import METHODS
+
+F64 = NDArray[np.float64]
+SHAPES = [(4, 5, 3), (2, 3, 11), (1, 1, 4), (6, 6, 1)]
+
+
+def places(a: F64) -> list[tuple[int, int]]:
+    return [(i, j) for i in range(a.shape[0]) for j in range(a.shape[1])]
+
+
+def weighted(a: F64, weight: Callable[[int, int, int], float]) -> F64:
+    """Sum over k of weight(i, j, k) A_ijk."""
+    out = np.zeros(a.shape[:2])
+    for i, j in places(a):
+        for k in range(a.shape[2]):
+            out[i, j] += weight(i, j, k) * a[i, j, k]
+    return out
+
+
+def grad_cam(a: F64, g: F64) -> F64:
+    """Equations 1 and 2: alpha_k = 1/Z sum of dy/dA_ijk."""
+    z = a.shape[0] * a.shape[1]
+    alpha = [sum(g[i, j, k] for i, j in places(a)) / z for k in range(a.shape[2])]
+    return weighted(a, lambda i, j, k: alpha[k])
+
+
+def grad_cam_plus_plus(a: F64, g: F64) -> F64:
+    """Equations 10 and 19, for the score Y = exp(y) as in the paper's section 3.3, with y = 0:
+
+    dY = exp(y) G, d2Y = exp(y) G^2, d3Y = exp(y) G^3;
+    alpha_ij = d2Y / (2 d2Y + sum over ab of A_ab d3Y);  w_k = sum over ij of alpha_ij ReLU(dY).
+    """
+    w = [0.0] * a.shape[2]
+    for k in range(a.shape[2]):
+        total = sum(a[i, j, k] for i, j in places(a))
+        for i, j in places(a):
+            first, second, third = g[i, j, k], g[i, j, k] ** 2, g[i, j, k] ** 3
+            below = 2 * second + total * third
+            w[k] += (second / below if below else 0) * max(first, 0)
+    return weighted(a, lambda i, j, k: w[k])
+
+
+def hires_cam(a: F64, g: F64) -> F64:
+    """Equation 4: sum over k of dy/dA_k (elementwise) A_k."""
+    return weighted(a, lambda i, j, k: g[i, j, k])
+
+
+def xgrad_cam(a: F64, g: F64) -> F64:
+    """Equation 8: w_k = sum over ij of (A_ij / sum over ab of A_ab) dy/dA_ij."""
+    w = [0.0] * a.shape[2]
+    for k in range(a.shape[2]):
+        total = sum(a[i, j, k] for i, j in places(a))
+        for i, j in places(a):
+            w[k] += a[i, j, k] / total * g[i, j, k]
+    return weighted(a, lambda i, j, k: w[k])
+
+
+def layer_cam(a: F64, g: F64) -> F64:
+    """Equations 5 and 6: each place weighted by ReLU of its own gradient."""
+    return weighted(a, lambda i, j, k: max(g[i, j, k], 0))
+
+
+def eigen_cam(a: F64, g: F64) -> F64:
+    """Equation 3: the projection on the first right singular vector; the sign so that it adds up."""
+    flat = a.reshape(-1, a.shape[2])
+    seen = flat @ np.linalg.svd(flat)[2][0]
+    return (seen * np.sign(seen.sum())).reshape(a.shape[:2])
+
+
+REFEREES = {
+    "Grad-CAM": grad_cam,
+    "Grad-CAM++": grad_cam_plus_plus,
+    "HiResCAM": hires_cam,
+    "XGrad-CAM": xgrad_cam,
+    "LayerCAM": layer_cam,
+    "Eigen-CAM": eigen_cam,
+}
+
+
+def test_every_method_has_a_referee():
+    assert set(REFEREES) == set(METHODS)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", METHODS)
+def test_map_is_the_papers(name, shape, rng):
+    a = rng.exponential(size=shape).astype(np.float32) * (rng.random(shape) < 0.8)  # after a ReLU
+    a[0, 0] += 0.1  # no channel is dead
+    g = rng.normal(size=shape).astype(np.float32)
+    expected = REFEREES[name](a.astype(float), g.astype(float))
+    got = combine(METHODS[name].weights(a, g), a)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"Grad-CAM++"}))
+def test_map_is_the_papers_where_activations_are_negative_too(name, rng):
+    a = rng.normal(1, 1, size=(3, 4, 5)).astype(np.float32)  # after a batch norm, or Swish
+    g = rng.normal(size=a.shape).astype(np.float32)
+    expected = REFEREES[name](a.astype(float), g.astype(float))
+    got = combine(METHODS[name].weights(a, g), a)
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+A = np.float32([[1, 2], [3, 4]])[..., None]  # one channel
+G = np.float32([[1, 0], [0, -1]])[..., None]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Grad-CAM", [[0, 0], [0, 0]]),  # mean of G: 0
+        ("Grad-CAM++", [[1 / 12, 2 / 12], [3 / 12, 4 / 12]]),  # p = 1 at one place, S = 10
+        ("HiResCAM", [[1, 0], [0, -4]]),
+        ("XGrad-CAM", [[-0.3, -0.6], [-0.9, -1.2]]),  # (1 - 4) / 10
+        ("LayerCAM", [[1, 0], [0, 0]]),
+        ("Eigen-CAM", [[1, 2], [3, 4]]),  # the only direction there is
+    ],
+)
+def test_by_hand(name, expected):
+    np.testing.assert_allclose(combine(METHODS[name].weights(A, G), A), expected, atol=1e-6)
+
+
+def test_a_constant_gradient_makes_three_methods_one(rng):
+    """Before global pooling and a dense head: G the same at every place."""
+    a = rng.exponential(size=(5, 4, 7)).astype(np.float32)
+    g = np.broadcast_to(rng.normal(size=7).astype(np.float32), a.shape)
+    for name in ("Grad-CAM", "HiResCAM", "XGrad-CAM"):
+        np.testing.assert_allclose(combine(METHODS[name].weights(a, g), a), a @ g[0, 0], rtol=1e-4)
+
+
+ZERO = np.zeros((3, 4, 5), np.float32)
+FLAT = np.ones_like(ZERO)
+HALF_DEAD = FLAT * np.float32([0, 1, 0, 2, 0])
+NO_SUM = FLAT * np.float32([1, -1, 1, -1])[:, None]
+EDGES = {
+    "all zero": (ZERO, ZERO),
+    "dead layer": (ZERO, FLAT),
+    "no gradient": (FLAT, ZERO),
+    "flat": (FLAT, FLAT),
+    "all against": (FLAT, -FLAT),
+    "dead channels": (HALF_DEAD, FLAT),
+    "sums to nothing": (NO_SUM, FLAT),
+    "all negative": (-FLAT, FLAT),
+    "tiny": (FLAT * np.float32(1e-25), FLAT * np.float32(1e-12)),
+    "huge": (FLAT * np.float32(1e25), FLAT),
+    "denominator at zero": (FLAT * np.float32(-2 / 12), FLAT),  # Grad-CAM++: 2 + S p = 0
+}
+
+
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("name", METHODS)
+def test_finite_in_finite_out(name, edge):
+    a, g = (array.copy() for array in EDGES[edge])
+    a.flags.writeable = g.flags.writeable = False  # pure: what it gets stays as it was
+    weights = METHODS[name].weights(a, g)
+    assert weights.shape in {a.shape, a.shape[2:]}
+    assert weights.dtype == np.float32
+    assert np.isfinite(weights).all()
+    assert np.isfinite(combine(weights, a)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "edge", "expected"),
+    [
+        ("Grad-CAM++", "all against", 0),
+        ("Grad-CAM++", "denominator at zero", 0),
+        ("Grad-CAM++", "all negative", 0),  # 2 + S p = 2 - 12 < 0
+        ("Grad-CAM++", "dead layer", 12 / 2),  # sum over 12 places of 1 / (2 + 0)
+        ("LayerCAM", "all against", 0),
+        ("XGrad-CAM", "sums to nothing", 0),
+        ("XGrad-CAM", "tiny", 1e-12),  # small is not nothing: the mean of a constant G
+        ("Eigen-CAM", "all zero", 0),
+        ("Eigen-CAM", "flat", 1 / np.sqrt(5)),
+        ("Eigen-CAM", "tiny", 1 / np.sqrt(5)),
+        ("Eigen-CAM", "huge", 1 / np.sqrt(5)),
+        ("Eigen-CAM", "all negative", -1 / np.sqrt(5)),  # the map (-)(-) is positive
+    ],
+)
+def test_weights_at_the_edges(name, edge, expected):
+    np.testing.assert_allclose(METHODS[name].weights(*EDGES[edge]), expected, rtol=1e-4)
+
+
+def test_eigen_cam_asks_for_no_class(rng):
+    a, g = rng.normal(size=(2, 4, 4, 6)).astype(np.float32)
+    weights = METHODS["Eigen-CAM"].weights
+    np.testing.assert_array_equal(weights(a, g), weights(a, -3 * g))
+    assert np.linalg.norm(weights(a, g)) == pytest.approx(1, rel=1e-5)
+
+
+def test_every_row_says_what_it_does():
+    for name, method in METHODS.items():
+        assert method.line.endswith("."), name
+        assert method.paper.startswith("https://"), name
+        assert method.cost, name
