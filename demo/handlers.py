@@ -19,7 +19,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradcam_core import heatmap, models, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, ModelSpec, Survey, Target, UserError
+from gradcam_core.types import F32, Explanation, ModelSpec, Survey, Target, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -52,7 +52,7 @@ class View(GradioModel):
 
 _surveys = pipeline.Keep(300e6, lambda s: _weight(s))
 _answers = pipeline.Keep(64)
-_busy = threading.BoundedSemaphore(os.cpu_count() or 2)
+busy = threading.BoundedSemaphore(os.cpu_count() or 2)
 
 
 def _weight(survey: Survey) -> float:
@@ -78,7 +78,7 @@ def survey(
     def make() -> Survey:
         start = time.monotonic()
         image = pictures.read_rgb(path)
-        with _busy:
+        with busy:
             done = pipeline.survey(image, model, target, layers, detail=detail)
         log.info("%s %s %s: %.0f ms", model, image.shape, target, 1e3 * (time.monotonic() - start))
         return done
@@ -103,37 +103,50 @@ def shrink(grid: F32, limit: int) -> F32:
     return np.asarray(blocks.mean(axis=(1, 3)), np.float32) if step > 1 else grid
 
 
-def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
-    """The signed maps as signed bytes, with the numbers they came from.
+class Wire:
+    """Signed maps on their way to the browser, a signed byte a cell.
 
     A byte b stands for b / 127 of the largest value if positive, of the smallest if negative: so
     both signs have 127 steps, however unequal they are.
+    """
+
+    def __init__(self, limit: int):
+        self._limit, self._bytes = limit, io.BytesIO()
+
+    def put(self, signed: F32) -> dict[str, Any]:
+        """Where this map (h, w) lies among the bytes, its grid as sent, and what its ends stand for."""
+        small = shrink(signed, self._limit)
+        top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
+        part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
+        at = self._bytes.tell()
+        self._bytes.write(np.rint(127 * part).astype(np.int8).tobytes())
+        return {"at": at, "sent": list(small.shape), "top": top, "bottom": bottom}
+
+    def text(self) -> str:
+        return base64.b64encode(self._bytes.getvalue()).decode()
+
+
+def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
+    """The signed maps as bytes, with the numbers they came from.
+
     surveys: "a" the class, and for a comparison "b" the other and "ab" the one rather than the other.
     """
     first = surveys["a"].maps
     shapes = [first[layer, next(iter(METHODS))].shape for layer in order]
-    limit = side_limit([(h, w) for h, w in shapes], len(METHODS) * len(surveys))
-    blob, rows, at = io.BytesIO(), [], 0
+    wire = Wire(side_limit([(h, w) for h, w in shapes], len(METHODS) * len(surveys)))
+    rows = []
     for layer in order:
         grids = {}
         for band, seen in surveys.items():
             for method in METHODS:
                 signed = seen.maps[layer, method]
-                small = shrink(signed, limit)
-                top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
-                part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
-                blob.write(np.rint(127 * part).astype(np.int8).tobytes())
-                grids[f"{band}/{method}"] = {
-                    "at": at,
-                    "top": top,
-                    "bottom": bottom,
+                grids[f"{band}/{method}"] = wire.put(signed) | {
                     "min": float(signed.min()),
                     "max": float(signed.max()),
                     "cut": heatmap.cut_share(signed),
                 }
-                at = blob.tell()
-        rows.append({"name": layer, "sent": list(small.shape), "maps": grids})
-    return {"layers": rows, "bytes": base64.b64encode(blob.getvalue()).decode()}
+        rows.append({"name": layer, "maps": grids})
+    return {"layers": rows, "bytes": wire.text()}
 
 
 HEADS = {
@@ -218,16 +231,17 @@ def class_choices(spec: ModelSpec, p: F32 | None = None) -> list[tuple[str, int]
     """The likeliest classes with their probabilities, then all the others, name and number."""
     first = likeliest(p, spec.labels) if p is not None else []
     taken = {i for i, _ in first}
-    return [(f"{name} · {_percent(p[i])} · {i}", i) for i, name in first if p is not None] + [
+    return [(f"{name} · {percent(p[i])} · {i}", i) for i, name in first if p is not None] + [
         (f"{name} · {i}", i) for i, name in enumerate(spec.labels) if i not in taken
     ]
 
 
-def _percent(p: float) -> str:
+def percent(p: float) -> str:
     return f"{100 * p:.0f} %" if p >= 0.01 else f"{100 * p:.2f} %" if p >= 1e-4 else "below 0.01 %"
 
 
-def _class(value: Any, spec: ModelSpec, nothing: int) -> int:
+def class_of(value: Any, spec: ModelSpec, nothing: int) -> int:
+    """The number of a class, `nothing` for none chosen, or a sentence."""
     if value is None:
         return nothing
     if isinstance(value, bool) or not isinstance(value, int) or not nothing <= value < len(spec.labels):
@@ -242,7 +256,7 @@ def look(
     try:
         file = own_file(path)
         spec = models.find(model)
-        chosen, rival = _class(index, spec, PREDICTED), _class(other, spec, NOBODY)
+        chosen, rival = class_of(index, spec, PREDICTED), class_of(other, spec, NOBODY)
         wide = bool(detail) and spec.scalable
         if extra:
             pipeline.layer_of(pipeline.network(spec, wide), extra)
@@ -265,29 +279,37 @@ def choices(path: str, model: str, detail: bool) -> list[tuple[str, int]]:
 def figure(request: dict[str, Any]) -> dict[str, str]:
     """The article's figure of what the viewer shows, as a PNG in base64, or a sentence."""
     try:
-        file = own_file(request.get("path"))
-        model, layer, method = request.get("model"), request.get("layer"), request.get("method")
-        colours = request.get("colours")
-        spec = models.find(model)  # type: ignore[arg-type]
-        if method not in METHODS or colours not in heatmap.COLOURS:
+        file, spec = own_file(request.get("path")), models.find(request.get("model"))  # type: ignore[arg-type]
+        layer, method, sign = (request.get(key) for key in ("layer", "method", "sign"))
+        colours = heatmap.DIVERGING if sign == "both" else request.get("colours")
+        if method not in METHODS or colours not in (*heatmap.COLOURS, heatmap.DIVERGING):
             raise UserError("There is no such method or colour map; choose one from the list.")
-        chosen = _class(request.get("target"), spec, PREDICTED)
+        if sign not in heatmap.SIGNS:
+            raise UserError("Show the evidence for, against, or both.")
+        chosen = class_of(request.get("target"), spec, PREDICTED)
+        other = class_of(request.get("other"), spec, NOBODY)
+        target = Target(chosen, None if other == NOBODY else other) if chosen != PREDICTED else None
         opacity = float(np.clip(request.get("opacity", 0.5), 0, 1))
-        with _busy:
-            e = pipeline.explain(
-                pictures.read_rgb(file), spec, layer, None if chosen == PREDICTED else chosen,
-                (method,), bool(request.get("detail")) and spec.scalable,
-            )  # fmt: skip
-            over = heatmap.overlay(e.image, e.heatmaps[method], colours, opacity)
-            title = figure_title(spec, e.target, float(e.probabilities[e.target]), e.layer, method)
-            png = heatmap.figure_png(heatmap.figure(e.image, over, title, colours))
-        return {"png": base64.b64encode(png).decode()}
-    except (UserError, TypeError, ValueError) as error:
-        return {"error": str(error) if isinstance(error, UserError) else FAILED}
+        detail = bool(request.get("detail")) and spec.scalable
+        with busy:
+            e = pipeline.explain(pictures.read_rgb(file), spec, layer, target, (method,), detail)
+            heat = heatmap.upsample(heatmap.signed_to_unit(e.maps[method], sign), e.image.shape[:2])
+            over = heatmap.overlay(e.image, heat, colours, opacity)
+            drawn = heatmap.figure(e.image, over, figure_title(spec, e, method, sign), colours)
+        return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
+    except UserError as error:
+        return {"error": str(error)}
+    except Exception:
+        log.exception("a figure failed")
+        return {"error": FAILED}
 
 
-def figure_title(spec: ModelSpec, index: int, p: float, layer: str, method: str) -> str:
-    return f"{index}: {spec.labels[index]} ({_percent(p)})\n{method}, {spec.title}, {layer}"
+def figure_title(spec: ModelSpec, e: Explanation, method: str, sign: str) -> str:
+    name = f"{e.target}: {spec.labels[e.target]} ({percent(float(e.probabilities[e.target]))})"
+    rival = e.survey.target.rather_than
+    rather = f" rather than {spec.labels[rival]}" if rival is not None else ""
+    how = {"for": "", "against": ", evidence against", "both": ", evidence for and against"}[sign]
+    return f"{name}{rather}\n{method}{how}, {spec.title}, {e.layer}"
 
 
 class Prediction(TypedDict):
@@ -328,8 +350,8 @@ def explain(
     try:
         path = own_file(image.get("path") if isinstance(image, dict) else None)
         spec = models.find(model)
-        chosen = _class(target, spec, PREDICTED)
-        with _busy:
+        chosen = class_of(target, spec, PREDICTED)
+        with busy:
             done = pipeline.explain(
                 pictures.read_rgb(path), spec, layer or None,
                 None if chosen == PREDICTED else chosen, (method,),

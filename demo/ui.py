@@ -12,7 +12,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 
 import gradio as gr
 
-from demo import handlers
+from demo import handlers, lesson
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, View
 from gradcam_core import heatmap, models
 from gradcam_core.methods import METHODS
@@ -53,22 +53,32 @@ class Viewer(gr.HTML):
         return value
 
 
-def viewer() -> Viewer:
-    def colours(name: str) -> str:
-        return base64.b64encode(heatmap.palette(name).tobytes()).decode()
+def part(name: str) -> dict[str, Any]:
+    """What runs in the browser: markup, style and script of one part, and the colours it paints with."""
+    folder = HERE / "viewer"
+    texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    palettes = (*heatmap.COLOURS, heatmap.DIVERGING)
+    return {
+        "html_template": texts["html"],
+        "css_template": texts["css"],
+        "js_on_load": (folder / "shared.js").read_text("utf-8") + texts["js"],
+        "apply_default_css": False,
+        "colours": list(heatmap.COLOURS),
+        "diverging": heatmap.DIVERGING,
+        "palettes": {n: base64.b64encode(heatmap.palette(n).tobytes()).decode() for n in palettes},
+    }
 
-    part = HERE / "viewer"
-    return Viewer(
-        elem_id="viewer",
-        html_template=(part / "viewer.html").read_text(),
-        css_template=(part / "viewer.css").read_text(),
-        js_on_load=(part / "viewer.js").read_text(),
-        apply_default_css=False,
-        server_functions=[handlers.figure],
-        colours=list(heatmap.COLOURS),
-        diverging=heatmap.DIVERGING,
-        palettes={name: colours(name) for name in (*heatmap.COLOURS, heatmap.DIVERGING)},
-        methods=[{"name": n, "line": m.line, "paper": m.paper} for n, m in METHODS.items()],
+
+def viewer() -> Viewer:
+    methods = [{"name": n, "line": m.line, "paper": m.paper} for n, m in METHODS.items()]
+    functions = [handlers.figure]
+    return Viewer(elem_id="viewer", server_functions=functions, methods=methods, **part("viewer"))
+
+
+def steps_of_the_map() -> gr.HTML:
+    functions = [lesson.lesson, lesson.nudge, lesson.without, lesson.cell, lesson.guided]
+    return gr.HTML(
+        elem_id="lesson", server_functions=functions, steps=lesson.table(), **part("lesson")
     )
 
 
@@ -109,7 +119,11 @@ def build() -> gr.Blocks:
                     info="A finer map. Not for networks whose dense layers fix the size.",
                 )  # fmt: skip
             with gr.Column(min_width=320, elem_id="look"):
-                view = viewer()
+                with gr.Tabs():
+                    with gr.Tab("Look"):
+                        view = viewer()
+                    with gr.Tab("How it is made"):
+                        steps_of_the_map()
 
         last = gr.State(None)
         inputs = [picture, model, target, other, detail]

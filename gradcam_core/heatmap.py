@@ -33,6 +33,17 @@ def normalise(signed: F32) -> F32:
     return positive / top if top > 0 else np.zeros_like(positive)
 
 
+SIGNS = ("for", "against", "both")
+
+
+def signed_to_unit(signed: F32, sign: str) -> F32:
+    """(h, w) signed -> [0, 1]: the evidence for, the evidence against, or both round 0.5."""
+    if sign == "both":
+        top = np.abs(signed).max()
+        return (signed / (top or 1) + 1) / 2
+    return normalise(signed if sign == "for" else -signed)
+
+
 def upsample(grid: F32, size: tuple[int, int]) -> F32:
     """(h, w) -> (H, W), bilinear, half-pixel centres: a cell stays over what it was made from."""
     factors = (size[0] / grid.shape[0], size[1] / grid.shape[1])
@@ -109,3 +120,19 @@ def figure_png(fig: Figure) -> bytes:
     file = io.BytesIO()
     fig.savefig(file, dpi=120, format="png")
     return file.getvalue()
+
+
+def grey(values: F32) -> U8:
+    """Signed (H, W, 3), as gradients are, round middle grey: (H, W, 3). One value in 200 is cut."""
+    top = float(np.quantile(np.abs(values), 0.995))
+    return np.rint(np.clip(values / (top or 1), -1, 1) * 127 + 128).astype(np.uint8)
+
+
+def formula(latex: str) -> str:
+    """A formula as an SVG picture in the colour of the text round it."""
+    fig, file = Figure(), io.BytesIO()
+    fig.text(0, 0, f"${latex}$", fontsize=20).set_math_fontfamily("cm")
+    none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    fig.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=none)
+    svg = file.getvalue().decode()
+    return svg[svg.index("<svg") :].replace("<svg ", '<svg fill="currentColor" ', 1)

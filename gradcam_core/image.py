@@ -106,6 +106,13 @@ def thumbnail(image: U8, side: int) -> U8:
     return np.array(small)
 
 
+def png(image: U8) -> bytes:
+    """RGB (H, W, 3) u8 as the bytes of a PNG file, without metadata."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, format="PNG")
+    return file.getvalue()
+
+
 def save_png(image: U8, path: str | Path) -> None:
     """Write RGB (H, W, 3) u8 without loss and without metadata. Raises OSError."""
     Image.fromarray(image).save(path, format="PNG")

@@ -73,12 +73,13 @@ class Rectified(NamedTuple):
 
 
 def order(a: F32, alpha: F32) -> Channels:
-    """Channels by |alpha_k| * mean over (i, j) of A^k, the largest first: (K,). A (h, w, K).
+    """Channels by |alpha_k| * mean over (i, j) of |A^k|, the largest first: (K,). A (h, w, K).
 
-    The mean keeps its sign: where A can be negative (before a ReLU, or where there is none),
-    channels that are negative on average come last. Equal ones stay in the network's order.
+    After a ReLU |A^k| is A^k. Elsewhere the sign must not count: a strong channel that is negative
+    on average is strong (measured on block5c_add: with half of the channels added up in this order
+    the map correlates .96 with the whole one, and .78 with the sign kept).
     """
-    return np.argsort(-np.abs(alpha) * a.mean(axis=(0, 1)), kind="stable")
+    return np.argsort(-np.abs(alpha) * np.abs(a).mean(axis=(0, 1)), kind="stable")
 
 
 def nudge(trace: Trace, layer: str, cell: tuple[int, int], k: int, steps: Sequence[float]) -> Nudge:
@@ -184,8 +185,9 @@ def guided_grad_cam(guided: F32, heat: F32) -> F32:
 
     guided: `Network.guided_backprop`. heat: the Grad-CAM map in [0, 1], scaled up to N x N.
     It shows fine lines at the places of the map. It does not explain more than the map does:
-    guided backpropagation is nearly the same for every class, and much as it was when the upper
-    layers' weights are replaced by random ones (Adebayo et al. 2018, arXiv 1810.03292).
+    guided backpropagation hardly depends on the class (on the default network, cheetah against
+    another: correlation 0.9996), and it stays much as it was when the weights of the upper layers
+    are replaced by random ones (Adebayo et al. 2018, arXiv 1810.03292).
     """
     return guided * heat[:, :, None]
 
@@ -245,7 +247,7 @@ STEPS = {
     ),
     "relu": Step(
         "ReLU",
-        r"L^c = \mathrm{ReLU}\Big(\sum_k \alpha_k^c \, A^k\Big), \quad"
+        r"L^c = \mathrm{ReLU}\left(\sum_k \alpha_k^c \, A^k\right), \quad"
         r" \mathrm{ReLU}(x) = \max(0, x)",
         "ReLU is a simple rule: positive numbers stay, negative ones become zero. What stays is "
         "evidence for the class; what is cut off is evidence against it, often because something "
@@ -254,7 +256,7 @@ STEPS = {
     ),
     "scaling": Step(
         "Scaling up",
-        r"L^c \,/\, \max L^c \quad \xrightarrow{\ h \times w \,\to\, H \times W\ } \quad M",
+        r"M = \mathrm{scale\ up}\left(L^c \,/\, \max L^c\right)",
         "The map has only a few cells, so it is divided by its largest number and stretched over "
         "the whole picture. Between the middles of two cells the values change evenly from one to "
         "the other (this is called bilinear), which looks smooth but adds no new detail.",

@@ -50,7 +50,7 @@ ROOMS = {room_of(path): path for path in FILES}
 
 
 def modules(source: str) -> set[str]:
-    """Every module or name that a text imports, wherever in it, but not for its annotations only."""
+    """Every module or name that a text imports, wherever in it; not what only annotations need."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":

@@ -70,7 +70,7 @@ def layer_cam(a: F64, g: F64) -> F64:
 
 
 def eigen_cam(a: F64, g: F64) -> F64:
-    """Equation 3: the projection on the first right singular vector; the sign so that it adds up."""
+    """Equation 3: the projection on the first right singular vector, its sum not negative."""
     flat = a.reshape(-1, a.shape[2])
     seen = flat @ np.linalg.svd(flat)[2][0]
     return (seen * np.sign(seen.sum())).reshape(a.shape[:2])

@@ -1,25 +1,12 @@
 // The viewer: draws the maps that one answer of the server brought. No request but for a new class,
 // a layer that was not sent, or the figure. Everything a visitor can change is in `state`.
-const $ = (s) => element.querySelector(s);
-const $$ = (s) => [...element.querySelectorAll(s)];
 const state = {
   layer: null, method: props.methods[0].name, colours: props.colours[0], opacity: 50, view: 'side',
   sign: 'for', band: 'a', box: false, threshold: 15, cell: null,
 };
-const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-const palettes = Object.fromEntries(Object.entries(props.palettes).map(([n, t]) => [n, bytesOf(t)]));
 const linear = new Set(['Grad-CAM', 'HiResCAM', 'XGrad-CAM']);
 let answer = null, maps = null, base = null, playing = null, asked = null;
 
-const percent = (p) => p >= 0.01 ? `${Math.round(100 * p)} %` : p >= 0.0001 ? `${(100 * p).toFixed(2)} %` : 'below 0.01 %';
-const number = (x) => x === 0 ? '0' : Math.abs(x) >= 1000 || Math.abs(x) < 0.001 ? x.toExponential(2) : x.toPrecision(3);
-const clear = (node) => { while (node.firstChild) node.firstChild.remove(); return node; };
-const make = (tag, text, attributes = {}) => {
-  const node = document.createElement(tag);
-  if (text !== null) node.textContent = text;
-  for (const [k, v] of Object.entries(attributes)) node.setAttribute(k, v);
-  return node;
-};
 const classOf = (index) => answer.classes.find((c) => c.index === index);
 
 // ---- numbers ---------------------------------------------------------------------------------
@@ -27,10 +14,9 @@ const classOf = (index) => answer.classes.find((c) => c.index === index);
 function grid(name = state.layer, method = state.method, band = state.band) {
   const row = answer.layers.find((l) => l.name === name);
   const about = row.maps[`${band}/${method}`];
-  const [h, w] = row.sent;
+  const [h, w] = about.sent;
   return { h, w, q: maps.subarray(about.at, about.at + h * w), row, ...about };
 }
-const valueAt = (g, i) => g.q[i] * (g.q[i] > 0 ? g.top : g.bottom) / 127;
 const bandsHere = () => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
 
 // What 1 (or white's far ends) stands for. Two classes and their difference share one scale.
@@ -50,31 +36,6 @@ function normalised(g, sign = state.sign) {
   return out;
 }
 
-// Bilinear with half-pixel centres, as in Python's heatmap.upsample: (h, w) -> (H, W).
-function axis(n, N) {
-  const low = new Int32Array(N), high = new Int32Array(N), part = new Float32Array(N);
-  for (let x = 0; x < N; x++) {
-    const at = Math.min(Math.max((x + 0.5) * n / N - 0.5, 0), n - 1);
-    low[x] = Math.floor(at); high[x] = Math.min(low[x] + 1, n - 1); part[x] = at - low[x];
-  }
-  return { low, high, part };
-}
-function upsample(values, h, w, H, W) {
-  const out = new Float32Array(H * W), X = axis(w, W), Y = axis(h, H), line = new Float32Array(w);
-  for (let y = 0; y < H; y++) {
-    const a = Y.low[y] * w, b = Y.high[y] * w, t = Y.part[y];
-    for (let x = 0; x < w; x++) line[x] = values[a + x] * (1 - t) + values[b + x] * t;
-    for (let x = 0; x < W; x++) out[y * W + x] = line[X.low[x]] + (line[X.high[x]] - line[X.low[x]]) * X.part[x];
-  }
-  return out;
-}
-function paint(canvas, heat, name) {
-  const { width: W, height: H } = canvas, image = new ImageData(W, H), p = palettes[name];
-  const pixels = new Uint32Array(image.data.buffer), table = new Uint32Array(256);
-  for (let i = 0; i < 256; i++) table[i] = (255 << 24 | p[3 * i + 2] << 16 | p[3 * i + 1] << 8 | p[3 * i]) >>> 0;
-  for (let i = 0; i < pixels.length; i++) pixels[i] = table[Math.round(Math.min(Math.max(heat[i], 0), 1) * 255)];
-  canvas.getContext('2d').putImageData(image, 0, 0);
-}
 const coloursNow = () => state.sign === 'both' ? props.diverging : state.colours;
 
 // The largest connected part at or above the threshold: [left, top, right, bottom] in 0..1.
@@ -163,7 +124,7 @@ function same(g) {
 }
 
 function tell() {
-  if (!answer) return;
+  if (!answer || !base) return;
   const g = grid(), c = classOf(state.band === 'b' ? answer.other : answer.target);
   $('.gv-say').textContent = words(g);
   $('.gv-over .gv-frame').setAttribute('aria-label', words(g));
@@ -176,7 +137,7 @@ function tell() {
   if (empty) notes.push(empty);
   if (g.row.poor) notes.push(`This is not a good layer to explain with: ${g.row.poor}.`);
   if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: after it comes only an average over all places, so the gradient is the same everywhere.');
-  if (g.row.sent[0] < g.row.shape[0]) notes.push(`Drawn from ${g.row.sent.join('×')} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
+  if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
   if (answer.detail) notes.push(`The network runs at ${answer.model.side}×${answer.model.side}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
   const note = clear($('.gv-note'));
   note.hidden = !notes.length;
@@ -213,6 +174,7 @@ function tell() {
   });
   $('[name=layer]').value = state.layer;
   showCell();
+  announce();
 }
 // Every layer of the network, good or poor, in the order in which they run.
 function examine() {
@@ -268,6 +230,16 @@ function strip() {
   });
 }
 
+// Tells the rest of the page what is in view.
+function announce() {
+  const c = classOf(answer.target);
+  window.gradcam = {
+    request: { path: props.value.base?.path ?? window.gradcam?.request.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
+    base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, side: answer.model.side, head: answer.model.head,
+  };
+  document.dispatchEvent(new Event('gradcam'));
+}
+
 // ---- what a visitor does ---------------------------------------------------------------------
 
 function set(key, value) {
@@ -315,8 +287,8 @@ async function saveFigure(button) {
   button.textContent = 'Drawing the figure …';
   try {
     const made = await server.figure({
-      path: props.value.base.path, model: answer.model.key, target: state.band === 'b' ? answer.other : answer.target, layer: state.layer,
-      method: state.method, colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
+      path: window.gradcam.request.path, model: answer.model.key, target: state.band === 'b' ? answer.other : answer.target, layer: state.layer,
+      other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: state.sign, colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
     });
     if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
     else complain(made.error);

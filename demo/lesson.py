@@ -1,0 +1,195 @@
+"""How it is made: the numbers of each step, for the picture, network, class and layer in view.
+
+Opening it runs no new pass; a nudge or a switch runs the network's tail, guided backpropagation one
+pass of its own. Each answer is JSON, or {"error": sentence}.
+"""
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from demo import handlers
+from demo.handlers import PREDICTED, Wire
+from gradcam_core import heatmap, models, pipeline, steps
+from gradcam_core import image as pictures
+from gradcam_core.methods import grad_cam
+from gradcam_core.types import F32, Survey, Target, UserError
+
+TILES = 24  # feature maps shown
+COUNTS = 48  # stations of the slider that adds them up
+SIDE = 56  # of a tile at most
+STEPS_EACH_WAY = 10  # of a nudge
+GONE = "That part of the network is not in view any more; choose the layer and the class again."
+
+Request = dict[str, Any]
+
+
+def answered(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments as one JSON list or value in; what it returns, or the error as a sentence, out."""
+
+    def safe(request: Any) -> Any:
+        try:
+            with handlers.busy:
+                return fn(*request) if isinstance(request, list) else fn(request)
+        except UserError as error:
+            return {"error": str(error)}
+        except (TypeError, KeyError, IndexError, AttributeError):
+            return {"error": GONE}
+        except Exception:
+            handlers.log.exception("a step failed")
+            return {"error": handlers.FAILED}
+
+    safe.__name__ = fn.__name__  # not functools.wraps: Gradio would fill in the inner arguments
+    return safe
+
+
+def seen(request: Request) -> tuple[Survey, str]:
+    """The survey that the viewer shows, out of the kept ones, and its layer."""
+    path, spec = handlers.own_file(request["path"]), models.find(request["model"])
+    chosen = handlers.class_of(request["target"], spec, PREDICTED)
+    detail = bool(request["detail"]) and spec.scalable
+    net = pipeline.network(spec, detail)
+    layer = pipeline.layer_of(net, request["layer"]).name
+    first = handlers.survey(path, request["model"], None, detail)
+    target = None if chosen in (PREDICTED, first.target.index) else Target(chosen)
+    extra = () if layer in net.suggested else (layer,)
+    return handlers.survey(path, request["model"], target, detail, extra), layer
+
+
+def rounded(values: F32) -> list[float]:
+    return [float(f"{v:.5g}") for v in values]
+
+
+def png(image: Any) -> str:
+    return "data:image/png;base64," + base64.b64encode(pictures.png(image)).decode()
+
+
+@answered
+def lesson(request: Request) -> dict[str, Any]:
+    """All that the steps show before anything is played with."""
+    survey, layer = seen(request)
+    trace = survey.trace
+    a, g = trace.activations[layer], trace.gradients[layer]
+    alpha = grad_cam(a, g)
+    order = steps.order(a, alpha)
+    built = steps.build_up(a, alpha, order)
+    counts = np.unique(np.geomspace(1, len(order), COUNTS).round().astype(int))
+    wire, x = Wire(SIDE), trace.inputs
+    spread = float(x.max() - x.min()) or 1.0
+    return {
+        "input": png(pictures.fit(survey.image, x.shape[0]).round().astype(np.uint8)),
+        "after": png(((x - x.min()) / spread * 255).astype(np.uint8)),
+        "range": rounded(np.array([x.min(), x.max()])),
+        "score": float(trace.logits[trace.target.index]),
+        "layer": layer,
+        "shape": a.shape,
+        "tiles": [
+            {
+                "k": int(k),
+                "alpha": float(alpha[k]),
+                "strength": float(a[:, :, k].mean()),
+                "a": wire.put(a[:, :, k]),
+                "g": wire.put(g[:, :, k]),
+                **steps.pooling(g[:, :, k])._asdict(),
+            }
+            for k in order[:TILES]
+        ],
+        "alphas": rounded(alpha),
+        "build": [
+            {
+                "count": int(n),
+                "share": float(built.share[n - 1]),
+                "correlation": float(built.correlation[n - 1]),
+                "map": wire.put(built.maps[n - 1]),
+            }
+            for n in counts
+        ],
+        "switches": [
+            {"k": t.channel, "alpha": t.alpha, "total": t.total, "map": wire.put(t.grid)}
+            for t in steps.switchboard(trace, layer)
+        ],
+        "map": wire.put(heatmap.combine(alpha, a)),
+        "cut": heatmap.cut_share(heatmap.combine(alpha, a)),
+        "bytes": wire.text(),
+    }
+
+
+@answered
+def nudge(request: Request, k: int, i: int, j: int) -> dict[str, Any]:
+    """What changes of A^k_ij do to the score: predicted by the gradient, and truly."""
+    survey, layer = seen(request)
+    a = survey.trace.activations[layer]
+    h, w, channels = a.shape
+    if not (0 <= i < h and 0 <= j < w and 0 <= k < channels):
+        raise UserError(GONE)
+    span = 8 * (float(np.abs(a[:, :, k]).max()) or 1.0)
+    sizes = np.linspace(-span, span, 2 * STEPS_EACH_WAY + 1)
+    done = steps.nudge(survey.trace, layer, (i, j), k, sizes.tolist())
+    return {
+        "steps": rounded(sizes),
+        "predicted": rounded(done.predicted),
+        "true": rounded(done.true),
+        "a": float(a[i, j, k]),
+        "g": float(survey.trace.gradients[layer][i, j, k]),
+    }
+
+
+@answered
+def without(request: Request, off: list[int]) -> dict[str, Any]:
+    """The score of the network with these channels set to zero, and as it was."""
+    survey, layer = seen(request)
+    channels = survey.trace.activations[layer].shape[-1]
+    if not all(isinstance(k, int) and 0 <= k < channels for k in off):
+        raise UserError(GONE)
+    before, after = steps.score_without(survey.trace, layer, [(), tuple(off)])
+    return {"before": float(before), "after": float(after)}
+
+
+@answered
+def cell(request: Request, i: int, j: int) -> dict[str, Any]:
+    """The sum that made one cell of the map."""
+    survey, layer = seen(request)
+    a = survey.trace.activations[layer]
+    if not (0 <= i < a.shape[0] and 0 <= j < a.shape[1]):
+        raise UserError(GONE)
+    alpha = grad_cam(a, survey.trace.gradients[layer])
+    made = steps.cell(a, alpha, i, j)
+    return {
+        "terms": [
+            {"k": int(k), "alpha": float(alpha[k]), "a": float(a[i, j, k]), "value": float(v)}
+            for k, v in zip(made.channels, made.values, strict=True)
+        ],
+        "rest": made.rest,
+        "total": made.total,
+        "others": a.shape[-1] - len(made.channels),
+    }
+
+
+@answered
+def guided(request: Request) -> dict[str, Any]:
+    """Guided backpropagation, and times the map, as pictures round middle grey."""
+    survey, layer = seen(request)
+    trace = survey.trace
+    net = pipeline.network(request["model"], bool(request["detail"]) and models.find(request["model"]).scalable)
+    lines = net.guided_backprop(trace.inputs, trace.target)
+    alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
+    heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
+    both = steps.guided_grad_cam(lines, heatmap.upsample(heat, lines.shape[:2]))
+    return {"guided": png(heatmap.grey(lines)), "both": png(heatmap.grey(both))}
+
+
+def table() -> list[dict[str, str]]:
+    """The steps as the page explains them: words, formula as a picture, the project's own code."""
+    return [
+        {
+            "key": key,
+            "title": step.title,
+            "words": step.words,
+            "latex": step.formula,
+            "formula": heatmap.formula(step.formula),
+            "code": steps.source(key),
+        }
+        for key, step in steps.STEPS.items()
+    ]

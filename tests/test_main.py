@@ -1,0 +1,152 @@
+"""The command line: the article's options, files that appear, and one sentence with status 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gradcam_core import __main__ as command_line
+from gradcam_core import models, pipeline
+from gradcam_core.methods import METHODS
+
+HOME = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def lion(photos):
+    return str(photos / "lion.jpg")
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Addresses that would have been opened on the screen."""
+    addresses = []
+    monkeypatch.setattr(command_line.webbrowser, "open", addresses.append)
+    return addresses
+
+
+def size(path):
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+def test_the_articles_options(lion, tmp_path, capsys, shown):
+    out = tmp_path / "lion.png"
+    status = command_line.main(["-i", lion, "-o", str(out), "-l", "block5c_add", "-v"])
+    told = capsys.readouterr()
+    assert (status, told.err) == (0, "")
+    lines = told.out.splitlines()
+    assert len(lines) == 5 + 2  # the five likeliest, what it is, where it is
+    assert lines[0].split()[:2] == ["291", "lion"]
+    assert lines[5].startswith("lion (")
+    assert "Grad-CAM at block5c_add" in lines[5]
+    assert lines[6] == f"saved {out}"
+    assert size(out) == (1200, 600)  # 10 x 5 inches at 120 dots
+    assert not shown
+
+
+def test_quiet_saves_and_says_nothing(lion, tmp_path, capsys, shown):
+    out = tmp_path / "lion.jpg"
+    assert command_line.main(["--input", lion, "--output", str(out), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert size(out) == (1200, 600)
+    assert not shown
+
+
+def test_without_an_output_the_figure_is_shown(lion, tmp_path, monkeypatch, capsys, shown):
+    monkeypatch.setattr(command_line.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
+    assert command_line.main(["-i", lion]) == 0
+    (file,) = tmp_path.iterdir()
+    assert shown == [file.as_uri()]
+    assert size(file) == (1200, 600)
+    assert f"saved {file}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("asked", "name"), [("tiger", "tiger"), ("292", "tiger")])
+def test_another_class_by_name_or_number(asked, name, lion, tmp_path, capsys, monkeypatch):
+    titles = []
+    draw = command_line.heatmap.figure
+    monkeypatch.setattr(command_line.heatmap, "figure", lambda *a: titles.append(a[2]) or draw(*a))
+    out = str(tmp_path / "a.png")
+    arguments = ["-i", lion, "-o", out, "--class", asked, "--method", "LayerCAM"]
+    assert command_line.main(arguments) == 0
+    assert capsys.readouterr().out.startswith(f"{name} (")
+    (title,) = titles
+    assert title.startswith("292: tiger (")
+    assert title.endswith("LayerCAM at top_activation")
+
+
+def test_list_layers(capsys):
+    assert command_line.main(["--list-layers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    marks = {line.split()[0]: line.split()[3:] for line in lines}
+    assert marks["top_activation"] == ["best"]
+    assert marks["block1a_project_bn"] == ["suggested"]
+    assert marks["top_conv"] == []
+    assert lines[0].startswith("stem_conv · 112×112×32")
+    assert sum(mark == ["suggested"] for mark in marks.values()) == 16
+    assert list(marks) == list(pipeline.network().places)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-i", "missing.jpg", "-o", "a.png"], "could not be opened"),
+        (["-i", "text.jpg", "-o", "a.png"], "not a JPEG"),
+        (["-i", "empty.jpg", "-o", "a.png"], "empty"),
+        (["-o", "a.png"], "--input"),
+        (["-i", "LION", "-q"], "--output"),
+        (["-i", "LION", "-o", "a.png", "-l", "block5_conv4"], "layer"),
+        (["-i", "LION", "-o", "a.png", "--model", "alexnet"], ", ".join(models.MODELS)),
+        (["-i", "LION", "-o", "a.png", "--method", "CAM"], ", ".join(METHODS)),
+        (["-i", "LION", "-o", "a.png", "--class", "unicorn"], "no class"),
+        (["-i", "LION", "-o", "a.png", "--class", "1000"], "no class"),
+        (["-i", "LION", "-o", "a.png", "--class", "-1"], "no class"),
+        (["-i", "LION", "-o", "a.xyz"], ".png"),
+        (["-i", "LION", "-o", "a"], ".png"),
+        (["-i", "LION", "-o", "no/such/folder/a.png"], "could not be saved"),
+        (["-i", "LION", "-o", "a.png", "--weights", "text.jpg"], "--weights"),
+        (["-i", "LION", "-o", "a.png", "--model", "vgg19", "--weights", "no.h5"], "does not exist"),
+        (["-i", "LION", "-o", "a.png", "--model", "vgg19", "--weights", "text.jpg"], "weights file"),
+    ],
+    ids=lambda v: " ".join(v[2:]) if isinstance(v, list) else "",
+)  # fmt: skip
+def test_refused_with_status_2_and_a_sentence(
+    arguments, words, lion, tmp_path, monkeypatch, capsys, sentence, shown
+):
+    monkeypatch.chdir(tmp_path)
+    Path("text.jpg").write_text("not a picture")
+    Path("empty.jpg").touch()
+    assert command_line.main([lion if a == "LION" else a for a in arguments]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert words in sentence(told.err)
+    assert not Path("a.png").exists()
+    assert not shown
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["-v", "-q"], ["-i"]])
+def test_wrong_options_are_status_2_too(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        command_line.main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: python -m gradcam_core")
+
+
+def test_as_a_program(lion, tmp_path):
+    """No warning, no line of TensorFlow's between ours."""
+    out = tmp_path / "lion.svg"
+    run = [sys.executable, "-m", "gradcam_core"]
+    done = subprocess.run(
+        [*run, "-i", lion, "-o", str(out)], cwd=HOME, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("lion (")
+    assert b"<svg" in out.read_bytes()
+    done = subprocess.run([*run, "-i", "no.jpg"], cwd=HOME, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "could not be opened" in done.stderr
+    assert "Traceback" not in done.stderr
