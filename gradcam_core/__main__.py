@@ -1,10 +1,14 @@
 """The command line: the article's program, for any model, layer, class and method."""
 
 import argparse
+import os
 import sys
 import tempfile
 import webbrowser
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would fight TensorFlow's
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from gradcam_core import heatmap, models, pipeline
 from gradcam_core import image as pictures

@@ -131,7 +131,7 @@ def grey(values: F32) -> U8:
 def formula(latex: str) -> str:
     """A formula as an SVG picture in the colour of the text round it."""
     fig, file = Figure(), io.BytesIO()
-    fig.text(0, 0, f"${latex}$", fontsize=20).set_math_fontfamily("cm")
+    fig.text(0, 0, f"${latex}$", fontsize=28).set_math_fontfamily("cm")
     none = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     fig.savefig(file, format="svg", transparent=True, bbox_inches="tight", metadata=none)
     svg = file.getvalue().decode()

@@ -110,7 +110,7 @@ def test_list_layers(capsys):
         (["-i", "LION", "-o", "no/such/folder/a.png"], "could not be saved"),
         (["-i", "LION", "-o", "a.png", "--weights", "text.jpg"], "--weights"),
         (["-i", "LION", "-o", "a.png", "--model", "vgg19", "--weights", "no.h5"], "does not exist"),
-        (["-i", "LION", "-o", "a.png", "--model", "vgg19", "--weights", "text.jpg"], "weights file"),
+        (["-i", "LION", "-o", "a.png", "--model", "vgg19", "--weights", "text.jpg"], "not fit"),
     ],
     ids=lambda v: " ".join(v[2:]) if isinstance(v, list) else "",
 )  # fmt: skip
@@ -136,17 +136,17 @@ def test_wrong_options_are_status_2_too(arguments, capsys):
     assert capsys.readouterr().err.startswith("usage: python -m gradcam_core")
 
 
-def test_as_a_program(lion, tmp_path):
-    """No warning, no line of TensorFlow's between ours."""
+def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
+    """No traceback, and no line of TensorFlow's among ours."""
     out = tmp_path / "lion.svg"
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
     run = [sys.executable, "-m", "gradcam_core"]
     done = subprocess.run(
         [*run, "-i", lion, "-o", str(out)], cwd=HOME, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("lion (")
     assert b"<svg" in out.read_bytes()
     done = subprocess.run([*run, "-i", "no.jpg"], cwd=HOME, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "could not be opened" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "could not be opened" in sentence(done.stderr)

@@ -68,7 +68,7 @@ function choosable(canvas, h, w, chosen) {
 }
 // Curves over x on common axes: [{y, style, name}].
 function plot(x, curves, label, at = null) {
-  const W = 540, H = 240, P = 44, all = curves.flatMap((c) => c.y);
+  const W = 560, H = 250, P = 62, all = curves.flatMap((c) => c.y);
   const [x0, x1] = [Math.min(...x), Math.max(...x)], y0 = Math.min(...all, 0), y1 = Math.max(...all, 0) || 1;
   const X = (v) => P + (v - x0) / (x1 - x0 || 1) * (W - 2 * P), Y = (v) => H - P - (v - y0) / (y1 - y0 || 1) * (H - 2 * P);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
@@ -127,7 +127,7 @@ function over(about, smooth, data = null, opacity = 0.6) {
 const show = {
   question(play) {
     const v = view(), [low, high] = now.range;
-    const picture = (src, alt) => { const n = make('img', null, { alt, width: 224, height: 224 }); n.src = src; return n; };
+    const picture = (src, alt) => { const n = make('img', null, { alt, width: 230, height: 230 }); n.src = src; return n; };
     play.append(row(
       figure(picture(now.input, 'Your picture, squashed to a square'), `What the network gets: your picture squashed to ${v.side}×${v.side} pixels.`),
       figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${signed(low)} to ${signed(high)} (drawn from dark to bright).`),
@@ -178,6 +178,7 @@ const show = {
   },
   sum(play) {
     const stage = make('div', null, { class: 'gl-row' }), reach = Math.max(now.map.top, now.map.bottom);
+    const most = Math.max(...now.switches.flatMap((t) => [t.map.top, t.map.bottom]));
     const tell = () => {
       const b = now.build[state.count];
       clear(stage).append(figure(picture(b.map, { diverging: true, reach, side: 230 }), `The first ${b.count} of ${now.shape[2]} terms`), figure(picture(now.map, { diverging: true, reach, side: 230 }), 'All terms: the whole sum'));
@@ -193,7 +194,7 @@ const show = {
       report.textContent = 'Running the network without them …';
       const got = await ask('without', [...state.off]);
       if (got) report.textContent = `Score of “${view().label}” with all channels: ${signed(got.before)}. With ${state.off.size} switched off: ${signed(got.after)} (${got.after > got.before ? '+' : ''}${signed(got.after - got.before)}).`;
-    }, (t) => picture(t.map, { diverging: true, reach, side: 72 }), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`), report);
+    }, (t) => picture(t.map, { diverging: true, reach: most, side: 72 }), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`), report);
     [...play.querySelectorAll('.gl-tiles button')].forEach((b, n) => {
       const off = state.off.has(now.switches[n].k);
       b.setAttribute('aria-pressed', String(!off)); b.classList.toggle('off', off);
