@@ -65,7 +65,9 @@ def own_file(path: Any) -> str:
     if not isinstance(path, str) or not path or len(path) > 4096 or "\0" in path:
         raise UserError(NO_PICTURE)
     real = os.path.realpath(path)
-    if not any(is_in_or_equal(real, os.path.realpath(d)) for d in (get_upload_folder(), EXAMPLES_DIR)):
+    if not any(
+        is_in_or_equal(real, os.path.realpath(d)) for d in (get_upload_folder(), EXAMPLES_DIR)
+    ):
         raise UserError(NOT_UPLOADED)
     return real
 
@@ -114,7 +116,7 @@ class Wire:
         self._limit, self._bytes = limit, io.BytesIO()
 
     def put(self, signed: F32) -> dict[str, Any]:
-        """Where this map (h, w) lies among the bytes, its grid as sent, and what its ends stand for."""
+        """Where this map (h, w) lies, its grid as sent, and what its two ends stand for."""
         small = shrink(signed, self._limit)
         top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
         part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
@@ -129,7 +131,7 @@ class Wire:
 def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
     """The signed maps as bytes, with the numbers they came from.
 
-    surveys: "a" the class, and for a comparison "b" the other and "ab" the one rather than the other.
+    surveys: "a" the class; for a comparison "b" the other, "ab" the one rather than the other.
     """
     first = surveys["a"].maps
     shapes = [first[layer, next(iter(METHODS))].shape for layer in order]
@@ -178,7 +180,7 @@ def likeliest(p: F32, labels: tuple[str, ...], count: int = LIKELIEST) -> list[t
 def answer(
     path: str, model: str, index: int, other: int, detail: bool, extra: str = ""
 ) -> dict[str, Any]:
-    """All that the viewer needs for a picture, a model and a class, as JSON. Made once, then kept."""
+    """What the viewer needs for a picture, a model and a class, as JSON. Made once."""
 
     def make() -> dict[str, Any]:
         spec = models.find(model)
@@ -212,7 +214,13 @@ def answer(
             "doctor": [[x.name, x.shape, x.kind, x.poor] for x in net.layers.values()],
             "found": found(spec, net),
             "classes": [
-                {"index": i, "label": spec.labels[i], "p": float(p[i]), "y": float(y[i]), "rank": ranks[i]}
+                {
+                    "index": i,
+                    "label": spec.labels[i],
+                    "p": float(p[i]),
+                    "y": float(y[i]),
+                    "rank": ranks[i],
+                }
                 for i in shown
             ],
             "count": net.classes,
@@ -244,14 +252,18 @@ def class_of(value: Any, spec: ModelSpec, nothing: int) -> int:
     """The number of a class, `nothing` for none chosen, or a sentence."""
     if value is None:
         return nothing
-    if isinstance(value, bool) or not isinstance(value, int) or not nothing <= value < len(spec.labels):
-        raise UserError(f"There is no such class: choose one of the {len(spec.labels)} in the list.")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not nothing <= value < len(spec.labels)
+    ):
+        raise UserError(
+            f"There is no such class: choose one of the {len(spec.labels)} in the list."
+        )
     return value
 
 
-def look(
-    path: Any, model: Any, index: Any, other: Any, detail: Any, extra: str = ""
-) -> View:
+def look(path: Any, model: Any, index: Any, other: Any, detail: Any, extra: str = "") -> View:
     """The viewer's new value, or a sentence in it; what was there before stays on the screen."""
     try:
         file = own_file(path)
@@ -357,7 +369,9 @@ def explain(
                 None if chosen == PREDICTED else chosen, (method,),
             )  # fmt: skip
         heat = done.heatmaps[method]
-        name = hashlib.sha256(f"{path}{model}{done.layer}{done.target}{method}".encode()).hexdigest()
+        name = hashlib.sha256(
+            f"{path}{model}{done.layer}{done.target}{method}".encode()
+        ).hexdigest()
         folder = Path(get_upload_folder()) / name
         folder.mkdir(parents=True, exist_ok=True)
         pictures.save_png(heatmap.overlay(done.image, heat), folder / "overlay.png")
@@ -365,7 +379,12 @@ def explain(
         y = done.survey.logits
         return {
             "predictions": [
-                {"index": i, "label": n, "probability": float(done.probabilities[i]), "logit": float(y[i])}
+                {
+                    "index": i,
+                    "label": n,
+                    "probability": float(done.probabilities[i]),
+                    "logit": float(y[i]),
+                }
                 for i, n in likeliest(done.probabilities, spec.labels)
             ],
             "target": done.target,
@@ -373,7 +392,7 @@ def explain(
             "map": done.maps[method].tolist(),
             "box": list(box) if box else None,
             "overlay": FileData(path=str(folder / "overlay.png")).model_dump(),
-        }  # type: ignore[typeddict-item]
+        }
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from None
     except Exception:

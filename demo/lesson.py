@@ -15,7 +15,7 @@ from demo.handlers import PREDICTED, Wire
 from gradcam_core import heatmap, models, pipeline, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam
-from gradcam_core.types import F32, Survey, Target, UserError
+from gradcam_core.types import Survey, Target, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
@@ -58,7 +58,7 @@ def seen(request: Request) -> tuple[Survey, str]:
     return handlers.survey(path, request["model"], target, detail, extra), layer
 
 
-def rounded(values: F32) -> list[float]:
+def rounded(values: Any) -> list[float]:
     return [float(f"{v:.5g}") for v in values]
 
 
@@ -172,7 +172,9 @@ def guided(request: Request) -> dict[str, Any]:
     """Guided backpropagation, and times the map, as pictures round middle grey."""
     survey, layer = seen(request)
     trace = survey.trace
-    net = pipeline.network(request["model"], bool(request["detail"]) and models.find(request["model"]).scalable)
+    net = pipeline.network(
+        request["model"], bool(request["detail"]) and models.find(request["model"]).scalable
+    )
     lines = net.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))

@@ -13,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 import gradio as gr
 
 from demo import handlers, lesson
+from demo.components import Picture, Viewer
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, View
 from gradcam_core import heatmap, models
 from gradcam_core.methods import METHODS
@@ -32,29 +33,8 @@ THEME = gr.themes.Default(
 FIRST = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 
-class Picture(gr.Image):
-    """The picture's way in: hands over the path; `image.read_rgb` decodes, and says what is wrong."""
-
-    is_template = True
-
-    def preprocess(self, payload: Any) -> str | None:
-        return payload.path if payload else None
-
-
-class Viewer(gr.HTML):
-    """The part of the page that runs in the browser: viewer/viewer.js on viewer/viewer.html."""
-
-    data_model = View
-
-    def preprocess(self, payload: View | None) -> View | None:
-        return payload
-
-    def postprocess(self, value: View | None) -> View | None:
-        return value
-
-
 def part(name: str) -> dict[str, Any]:
-    """What runs in the browser: markup, style and script of one part, and the colours it paints with."""
+    """One part of what runs in the browser: markup, style, script, and its colours."""
     folder = HERE / "viewer"
     texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
     palettes = (*heatmap.COLOURS, heatmap.DIVERGING)
@@ -97,7 +77,8 @@ def build() -> gr.Blocks:
                 )  # fmt: skip
                 examples = gr.Gallery(
                     [(str(EXAMPLES_DIR / file), title) for file, title in EXAMPLES.items()],
-                    label="Or try one of these", columns=5, height="auto", allow_preview=False, buttons=[],
+                    label="Or try one of these", columns=5, height="auto",
+                    allow_preview=False, buttons=[],
                     object_fit="cover", elem_id="examples", interactive=False,
                 )  # fmt: skip
             with gr.Column(min_width=260, elem_id="asks"):
@@ -118,12 +99,11 @@ def build() -> gr.Blocks:
                     label="Detail: run at twice the side", elem_id="detail",
                     info="A finer map. Not for networks whose dense layers fix the size.",
                 )  # fmt: skip
-            with gr.Column(min_width=320, elem_id="look"):
-                with gr.Tabs():
-                    with gr.Tab("Look"):
-                        view = viewer()
-                    with gr.Tab("How it is made"):
-                        steps_of_the_map()
+            with gr.Column(min_width=320, elem_id="look"), gr.Tabs():
+                with gr.Tab("Look"):
+                    view = viewer()
+                with gr.Tab("How it is made"):
+                    steps_of_the_map()
 
         last = gr.State(None)
         inputs = [picture, model, target, other, detail]
@@ -159,14 +139,16 @@ def build() -> gr.Blocks:
         def look_again(path: Any, key: Any, index: Any, rival: Any, wide: Any) -> View:
             return handlers.look(path, key, index, rival, wide)
 
-        def look_at(path: Any, key: Any, index: Any, rival: Any, wide: Any, event: gr.EventData) -> View:
+        def look_at(
+            path: Any, key: Any, index: Any, rival: Any, wide: Any, event: gr.EventData
+        ) -> View:
             return handlers.look(path, key, index, rival, wide, event.name)
 
         def pick(event: gr.SelectData) -> tuple[str, int, int]:
             return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), PREDICTED, NOBODY
 
         def pick_class(event: gr.EventData) -> int:
-            return event.index
+            return int(event.index)
 
         lists, asked = [view, model, last, target, other], [*inputs, last]
         page.load(look, asked, lists, **model_event)
@@ -181,7 +163,9 @@ def build() -> gr.Blocks:
             [target.input, other.input], look_again, inputs, view,
             trigger_mode="always_last", **model_event,
         )  # fmt: skip
-        view.choose(pick_class, None, target, **quick()).then(look_again, inputs, view, **model_event)
+        view.choose(pick_class, None, target, **quick()).then(
+            look_again, inputs, view, **model_event
+        )
         view.layer(look_at, inputs, view, **model_event)
         gr.api(handlers.explain, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
     page.queue(max_size=128, default_concurrency_limit=2)
@@ -193,7 +177,7 @@ def quick() -> dict[str, Any]:
 
 
 def warm() -> None:
-    """Load the default network and explain the first example, so that the first visitor waits less."""
+    """Load the default network and explain the first example: the first visitor waits less."""
     handlers.look(FIRST, models.DEFAULT, PREDICTED, NOBODY, False)
 
 

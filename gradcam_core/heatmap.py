@@ -39,8 +39,8 @@ SIGNS = ("for", "against", "both")
 def signed_to_unit(signed: F32, sign: str) -> F32:
     """(h, w) signed -> [0, 1]: the evidence for, the evidence against, or both round 0.5."""
     if sign == "both":
-        top = np.abs(signed).max()
-        return (signed / (top or 1) + 1) / 2
+        top = float(np.abs(signed).max())
+        return np.asarray((signed / (top or 1) + 1) / 2, np.float32)
     return normalise(signed if sign == "for" else -signed)
 
 
@@ -56,7 +56,7 @@ def upsample(grid: F32, size: tuple[int, int]) -> F32:
 def palette(name: str) -> U8:
     """A colour map as (256, 3) RGB."""
     colours = matplotlib.colormaps[name](np.arange(256))[:, :3]
-    return np.rint(255 * colours).astype(np.uint8)
+    return np.asarray(np.rint(255 * colours), np.uint8)
 
 
 def paint(heat: F32, name: str) -> U8:
@@ -125,7 +125,7 @@ def figure_png(fig: Figure) -> bytes:
 def grey(values: F32) -> U8:
     """Signed (H, W, 3), as gradients are, round middle grey: (H, W, 3). One value in 200 is cut."""
     top = float(np.quantile(np.abs(values), 0.995))
-    return np.rint(np.clip(values / (top or 1), -1, 1) * 127 + 128).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(values / (top or 1), -1, 1) * 127 + 128), np.uint8)
 
 
 def formula(latex: str) -> str:

@@ -44,6 +44,26 @@ def test_normalise(signed, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("sign", "expected"),
+    [
+        ("for", [[1, 0], [0, 0.25]]),  # 4 is the most
+        ("against", [[0, 1], [0, 0]]),  # 8 is the most
+        ("both", [[0.75, 0], [0.5, 0.5625]]),  # 0 in the middle, 8 at the ends
+    ],
+)
+def test_three_signs_by_hand(sign, expected):
+    got = heatmap.signed_to_unit(f32([[4, -8], [0, 1]]), sign)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("sign", "level"), [("for", 0), ("against", 0), ("both", 0.5)])
+def test_an_empty_map_has_no_sign(sign, level):
+    assert sign in heatmap.SIGNS
+    np.testing.assert_array_equal(heatmap.signed_to_unit(np.zeros((2, 3), np.float32), sign), level)
+
+
 # (h, w) -> (H, W)
 
 # Output pixel p lies over place (p + 1/2) h/H - 1/2 of the grid; outside, the edge goes on.
@@ -154,6 +174,16 @@ def test_overlay_from_nothing_to_everything(rng):
     np.testing.assert_array_equal(
         heatmap.overlay(image, heat, "jet", 1), heatmap.paint(heat, "jet")
     )
+
+
+def test_grey_by_hand():
+    assert (heatmap.grey(np.zeros((4, 4, 3), np.float32)) == 128).all()
+    values = np.tile(f32([4, -4, 0]), (20, 20, 1))
+    values[0, 0] = 1000, -1000, 2  # 3 numbers of 1200: fewer than one in 200, so 4 is the most
+    got = heatmap.grey(values)
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got[0, 0], [255, 1, 192])  # 128 + 127 / 2 = 191.5
+    np.testing.assert_array_equal(got[9, 9], [255, 1, 128])
 
 
 # The paper's box

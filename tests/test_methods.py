@@ -142,6 +142,8 @@ ZERO = np.zeros((3, 4, 5), np.float32)
 FLAT = np.ones_like(ZERO)
 HALF_DEAD = FLAT * np.float32([0, 1, 0, 2, 0])
 NO_SUM = FLAT * np.float32([1, -1, 1, -1])[:, None]
+ROUNDING = FLAT * np.float32([0.1, 0.2, -0.3])[:, None, None]  # sums to a rounding error
+ONE_ROW = FLAT * np.float32([1, 0, 0])[:, None, None]
 EDGES = {
     "all zero": (ZERO, ZERO),
     "dead layer": (ZERO, FLAT),
@@ -150,6 +152,7 @@ EDGES = {
     "all against": (FLAT, -FLAT),
     "dead channels": (HALF_DEAD, FLAT),
     "sums to nothing": (NO_SUM, FLAT),
+    "sums to a rounding error": (ROUNDING, ONE_ROW),
     "all negative": (-FLAT, FLAT),
     "tiny": (FLAT * np.float32(1e-25), FLAT * np.float32(1e-12)),
     "huge": (FLAT * np.float32(1e25), FLAT),
@@ -178,6 +181,7 @@ def test_finite_in_finite_out(name, edge):
         ("Grad-CAM++", "dead layer", 12 / 2),  # sum over 12 places of 1 / (2 + 0)
         ("LayerCAM", "all against", 0),
         ("XGrad-CAM", "sums to nothing", 0),
+        ("XGrad-CAM", "sums to a rounding error", 0),
         ("XGrad-CAM", "tiny", 1e-12),  # small is not nothing: the mean of a constant G
         ("Eigen-CAM", "all zero", 0),
         ("Eigen-CAM", "flat", 1 / np.sqrt(5)),

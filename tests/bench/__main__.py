@@ -9,6 +9,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import itertools
 import platform
 import resource
 import statistics
@@ -64,7 +65,8 @@ def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> No
         },
         count,
     )
-    print(f"\n{title}: {len(net.suggested)} layers x 6 methods; forward {1e3 * min(times['forward']):.0f} ms")
+    milliseconds = 1e3 * min(times["forward"])
+    print(f"\n{title}: {len(net.suggested)} layers x 6 methods; forward {milliseconds:.0f} ms")
     for name, ratio in ratios(times, "forward").items():
         print(f"| {name} | {ratio:.2f} |")
 
@@ -98,19 +100,38 @@ def endpoint_costs(image: np.ndarray) -> None:
     )
     over = [
         (whole - alone) / echoed
-        for whole, alone, echoed in zip(times["endpoint"], times["alone"], times["echo"], strict=True)
+        for whole, alone, echoed in zip(
+            times["endpoint"], times["alone"], times["echo"], strict=True
+        )
     ]
-    print(f"\n| the page's endpoint, its work taken off, to an endpoint that echoes the picture | {statistics.median(over):.2f} |")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(200):
-        handlers.look(str(handlers.EXAMPLES_DIR / list(handlers.EXAMPLES)[number % 5]), "efficientnet_lite0", number, -1, False)
-    middle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for number in range(200, 400):
-        handlers.look(str(handlers.EXAMPLES_DIR / list(handlers.EXAMPLES)[number % 5]), "efficientnet_lite0", number, -1, False)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"| memory: first 200 requests, next 200 (MB) | {(middle - before) / 1024:.0f}, {(after - middle) / 1024:.0f} |")
+    print(
+        "\n| the page's endpoint over its own work, to an endpoint that echoes the picture |",
+        end="",
+    )
+    print(f" {statistics.median(over):.2f} |")
     for app in (echo, page):
         app.close()
+
+
+def memory_costs() -> None:
+    """What the process grows by over requests that all differ, after the caches are full."""
+    from demo import handlers
+
+    def resident() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 2**20
+
+    files = [str(handlers.EXAMPLES_DIR / name) for name in handlers.EXAMPLES]
+    handlers.log.disabled = True
+    sizes = []
+    for number in range(600):
+        handlers.look(files[number % len(files)], "efficientnet_lite0", number, -1, False)
+        if number % 100 == 99:
+            sizes.append(resident())
+    grown = ", ".join(f"{b - a:+.0f}" for a, b in itertools.pairwise(sizes))
+    print(
+        f"\n| memory in MB after 100 requests, then with every further 100 | {sizes[0]:.0f}: {grown} |"
+    )
 
 
 def main() -> None:
@@ -120,6 +141,7 @@ def main() -> None:
 
     image = pictures.read_rgb(EXAMPLES_DIR / next(iter(EXAMPLES)))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    memory_costs()
     network_costs("EfficientNet-Lite0", models.find(models.DEFAULT), image, ROUNDS)
     random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
     network_costs("VGG19 (random weights)", random, image, 9)
