@@ -432,7 +432,10 @@ def _bypassed(order: list[Any], live: dict[int, int]) -> set[int]:
 def _merges(tensor: tf.Tensor, seen: Sequence[Seen], live: dict[int, int]) -> bool:
     """Whether branches come together in this output, before its norm and activation if any."""
     sources = {
-        id(y): x for _, operation, x, y in seen if type(operation).__name__ in NORMS + ACTIVATIONS
+        id(y): x
+        for _, operation, x, y in seen
+        if type(operation).__name__ in NORMS + ACTIVATIONS
+        and id(y) not in x  # not Activation("linear")
     }
     outputs = {id(y): y for *_, y in seen if tf.is_tensor(y)}
     while id(tensor) in sources and sources[id(tensor)][0] in outputs:

@@ -174,12 +174,12 @@ class Lab:
 
     @property
     def say(self) -> str:
-        return self.find(".gv-say").inner_text()
+        return plain(self.find(".gv-say").inner_text())
 
     @property
     def error(self) -> str:
         node = self.find(".gv-error")
-        return node.inner_text() if node.is_visible() else ""
+        return plain(node.inner_text()) if node.is_visible() else ""
 
     def data(self, name: str) -> str:
         return str(self.page.locator("[data-drawn]").get_attribute(f"data-{name}"))
@@ -295,5 +295,7 @@ def tall(browser: Browser, server: Server) -> Iterator[Callable[..., Lab]]:
         context.close()
 
 
-def pretty(value: Any) -> str:
-    return json.dumps(value, indent=1)
+
+def plain(text: str) -> str:
+    """With ordinary spaces, so that a test need not know where a line may not be broken."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")

@@ -277,7 +277,7 @@ def test_everything_but_the_question_changes_without_a_request(lab: Lab) -> None
     lab.find("[name=box]").check()
     assert lab.find(".gv-box").is_visible()
     lab.find("[name=layer]").select_option(lab.layers[0])
-    lab.find("summary").click()
+    lab.find(".gv-numbers summary").click()
     assert lab.requests[asked:] == []
 
 
@@ -407,7 +407,7 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
 
 
 def test_the_numbers_behind_the_map(lab: Lab) -> None:
-    lab.find("summary").click()
+    lab.find(".gv-numbers summary").click()
     words = lab.find("dl").evaluate(
         "dl => Object.fromEntries([...dl.querySelectorAll('dt')].map(n => [n.textContent, n.nextSibling.textContent]))"
     )
@@ -777,7 +777,7 @@ def test_on_a_phone(tall: Callable[..., Lab], dark: bool) -> None:
     width, page = lab.page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
     assert page <= width == 390
     lab.drawn_after(lambda: lab.choose("other", "cheetah"))
-    lab.find("summary").click()
+    lab.find(".gv-numbers summary").click()
     for view in ("overlay", "swipe", "original", "side"):
         lab.radio("gv-view", view)
         assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
