@@ -7,6 +7,7 @@ let asked = null, now = null, bytes = null, nudged = null, lines = null;
 const view = () => window.gradcam;
 const keyOf = (v) => v && JSON.stringify(v.request);
 const gridOf = (about) => ({ h: about.sent[0], w: about.sent[1], q: bytes.subarray(about.at, about.at + about.sent[0] * about.sent[1]), ...about });
+const mapColours = (about) => ({ diverging: about.bottom > 0 });
 const tile = () => now.tiles[state.tile];
 const cellNow = () => state.cell || [now.shape[0] >> 1, now.shape[1] >> 1];
 const signed = (x) => (x < 0 ? '−' : '') + number(Math.abs(x));
@@ -145,15 +146,15 @@ const show = {
     say(`The question here: y = ${signed(now.score)}, the score of “${v.label}”. What in the picture makes it so large?`);
   },
   maps(play) {
-    play.append(tiles(now.tiles, (_, n) => { state.tile = n; state.off.clear(); nudged = null; refresh(); }, (t) => picture(t.a, { side: 72 }), (t) => `Feature map ${t.k}, weight ${signed(t.alpha)}`));
+    play.append(tiles(now.tiles, (_, n) => { state.tile = n; state.off.clear(); nudged = null; refresh(); }, (t) => picture(t.a, { side: 72, ...mapColours(t.a) }), (t) => `Feature map ${t.k}, weight ${signed(t.alpha)}`));
     [...play.querySelectorAll('button')].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
-    play.append(figure(picture(tile().a, { side: 260 }), `Feature map #${tile().k}. Bright: the filter reacted strongly.`));
+    play.append(figure(picture(tile().a, { side: 260, ...mapColours(tile().a) }), `Feature map #${tile().k}. ${tile().a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`));
     say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${now.shape[0]}×${now.shape[1]} cells. Shown are the ${now.tiles.length} that matter most for “${view().label}”.\nYou follow #${tile().k}: its mean is ${signed(tile().strength)}. Click another one to follow it through the next steps.`);
   },
   gradient(play) {
     const [h, w] = now.shape, report = make('div', null);
     const grid = choosable(picture(tile().g, { diverging: true, side: 260 }), h, w, () => run());
-    play.append(row(figure(grid, `The gradient of feature map #${tile().k}. Red: more of it here raises the score; blue: lowers it. Click a cell.`), figure(picture(tile().a, { side: 160 }), `The feature map #${tile().k} itself.`)), report);
+    play.append(row(figure(grid, `The gradient of feature map #${tile().k}. Red: more of it here raises the score; blue: lowers it. Click a cell.`), figure(picture(tile().a, { side: 160, ...mapColours(tile().a) }), `The feature map #${tile().k} itself.`)), report);
     const tell = () => {
       const n = nudged, s = state.size, [i, j] = cellNow();
       clear(report);
