@@ -22,9 +22,11 @@ def grad_cam_plus_plus(a: F32, g: F32) -> F32:
     (possible only for S_k < 0, which the paper's ReLU networks do not have) the place counts as 0.
     """
     p = np.maximum(g, 0)
-    below = 2 + a.sum(axis=(0, 1)) * p
-    shared = np.divide(p, below, out=np.zeros_like(p), where=below > 1e-6)
-    return np.asarray(shared.sum(axis=(0, 1)))
+    below = a.sum(axis=(0, 1)) * p
+    below += 2
+    if below.min() <= 1e-6:
+        below[below <= 1e-6] = np.inf
+    return np.asarray(np.divide(p, below, out=p).sum(axis=(0, 1)))
 
 
 def hires_cam(a: F32, g: F32) -> F32:

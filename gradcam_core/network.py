@@ -277,8 +277,8 @@ class Network:
         guess, as_p = tf.constant(target is None), tf.constant(bool(target and target.probability))
         y, p, a, g = run(tf.constant(x[None]), tf.constant(weights), guess, as_p)
         logits, probabilities = y.numpy(), p.numpy()
-        activations = {name: t.numpy() for name, t in zip(layers, a, strict=True)}
-        gradients = {name: t.numpy() for name, t in zip(layers, g, strict=True)}
+        activations = {name: _shared(t) for name, t in zip(layers, a, strict=True)}
+        gradients = {name: _shared(t) for name, t in zip(layers, g, strict=True)}
         numbers = [logits, *activations.values(), *gradients.values()]
         if not all(np.isfinite(n).all() for n in numbers):
             raise UserError(
@@ -335,6 +335,11 @@ with suppress(KeyError):  # once for TensorFlow, also where this file is loaded 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:
     """(1, h, w, K) of any precision -> (h, w, K) float32."""
     return tf.cast(tensor[0], tf.float32)
+
+
+def _shared(tensor: tf.Tensor) -> F32:
+    """A tensor's own memory as an array that cannot be written to: VGG19's A and G are 110 MB."""
+    return np.asarray(memoryview(tensor))
 
 
 def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:

@@ -142,7 +142,7 @@ ZERO = np.zeros((3, 4, 5), np.float32)
 FLAT = np.ones_like(ZERO)
 HALF_DEAD = FLAT * np.float32([0, 1, 0, 2, 0])
 NO_SUM = FLAT * np.float32([1, -1, 1, -1])[:, None]
-ROUNDING = FLAT * np.float32([0.1, 0.2, -0.3])[:, None, None]  # sums to a rounding error
+ROUNDING = FLAT * np.float32([0.1, 0.7, -0.8])[:, None, None]
 ONE_ROW = FLAT * np.float32([1, 0, 0])[:, None, None]
 EDGES = {
     "all zero": (ZERO, ZERO),
@@ -170,6 +170,11 @@ def test_finite_in_finite_out(name, edge):
     assert weights.dtype == np.float32
     assert np.isfinite(weights).all()
     assert np.isfinite(combine(weights, a)).all()
+
+
+def test_the_rounding_error_is_one():
+    assert (0 < np.abs(ROUNDING.sum(axis=(0, 1)))).all()
+    assert (np.abs(ROUNDING.sum(axis=(0, 1))) < 1e-6).all()
 
 
 @pytest.mark.parametrize(

@@ -661,6 +661,21 @@ class Block(keras.Model):
         return x + self.conv(x)
 
 
+class Raw(L.Layer):
+    """Its activation is no layer."""
+
+    def __init__(self):
+        super().__init__(name="raw")
+        self.conv = conv("conv")
+
+    def build(self, shape):
+        self.conv.build(shape)
+        self.built = True
+
+    def call(self, x):
+        return keras.ops.relu(self.conv(x))
+
+
 class Dead(L.Layer):
     """Computes something for a loss, and hands its input on."""
 
@@ -679,7 +694,7 @@ class Dead(L.Layer):
 
 def blocks(x):
     x = conv("stem", activation="relu")(x)
-    return Dead()(Block()(x))
+    return Dead()(Block()(Raw()(x)))
 
 
 @pytest.mark.parametrize(
@@ -707,7 +722,8 @@ def blocks(x):
         (swish, "gelu", {"conv1": EARLY, "swish": GOOD, "conv2": EARLY, "gelu": GOOD}),
         (one_by_one, "conv", {"conv": GOOD, "pool": PLACE, "preds": PLACE}),
         (blocks, "block", {
-            "stem": GOOD, "block/conv": BRANCH, "block": GOOD, "extra/conv": LEADS, "extra": SAME,
+            "stem": GOOD, "raw/conv": EARLY, "raw": GOOD, "block/conv": BRANCH, "block": GOOD,
+            "extra/conv": LEADS, "extra": SAME,
         }),
     ],
 )  # fmt: skip

@@ -147,6 +147,33 @@ def desktop(browser: Browser) -> BrowserContext:
     )
 
 
+TIDY = """([answer, picture, layer]) => {
+  const page = document.querySelector('#viewer'), drawn = document.querySelector('[data-drawn]');
+  const find = name => page.querySelector(`[name=${name}]`);
+  if (drawn.dataset.answer !== answer || page.querySelector('.gv-over img').src !== picture) return false;
+  if (document.querySelector('#detail input').checked) return false;
+  if (page.querySelector('.gv-play[aria-pressed=true]')) page.querySelector('.gv-play').click();
+  const put = (node, value, event) => {
+    if (node.value === value) return;
+    node.value = value;
+    node.dispatchEvent(new Event(event, {bubbles: true}));
+  };
+  put(find('layer'), layer, 'change');
+  put(find('method'), find('method').options[0].value, 'change');
+  put(find('colours'), find('colours').options[0].value, 'change');
+  put(find('opacity'), '50', 'input');
+  put(find('swipe'), '50', 'input');
+  put(find('threshold'), '15', 'input');
+  for (const name of ['gv-view', 'gv-sign']) if (!find(name).checked) find(name).click();
+  if (find('box').checked) find('box').click();
+  for (const part of page.querySelectorAll('details')) part.open = false;
+  page.querySelector('.gv-over .gv-frame').dispatchEvent(new Event('pointerleave'));
+  document.activeElement.blur();
+  scrollTo(0, 0);
+  return drawn.dataset.layer === layer;
+}"""
+
+
 class Lab:
     """A page that explains its first example, and what one asks of it."""
 
@@ -154,6 +181,7 @@ class Lab:
         self.page, self.server = page, server
         self.requests: list[str] = []
         self.errors: list[str] = []
+        self.first: list[str | None] = []  # what the page began with: answer, picture, layer
         page.set_default_timeout(1000 * PATIENCE / 2)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -161,7 +189,12 @@ class Lab:
     def open(self, query: str = "") -> "Lab":
         self.page.goto(self.server.url + query)
         self.page.wait_for_selector("[data-drawn]", timeout=1000 * PATIENCE)
+        self.first = [self.data("answer"), self.find(".gv-over img").get_attribute("src"), self.layer]
         return self
+
+    def tidy(self) -> bool:
+        """Back to how the page began, where that needs no answer of the server; else False."""
+        return bool(self.page.evaluate(TIDY, self.first)) and self.error == ""
 
     def outside(self) -> list[str]:
         own = (self.server.url, "data:", f"blob:{self.server.url}", "about:")
@@ -174,12 +207,15 @@ class Lab:
 
     @property
     def say(self) -> str:
-        return plain(self.find(".gv-say").inner_text())
+        return self.text(".gv-say")
 
     @property
     def error(self) -> str:
         node = self.find(".gv-error")
         return plain(node.inner_text()) if node.is_visible() else ""
+
+    def text(self, selector: str) -> str:
+        return plain(self.find(selector).inner_text())
 
     def data(self, name: str) -> str:
         return str(self.page.locator("[data-drawn]").get_attribute(f"data-{name}"))
@@ -217,21 +253,6 @@ class Lab:
     def until(self, expression: str, argument: Any = None) -> None:
         self.page.wait_for_function(expression, arg=argument)
 
-    def answered(self, act: Callable[[], Any], key: str = "") -> None:
-        """Do something, and wait until the viewer has drawn an answer of the server to it.
-
-        key: what the answer is to: model/class/other.
-        """
-        before = self.data("answered")
-        act()
-        self.until(
-            """([before, key]) => {
-              const data = document.querySelector('[data-drawn]').dataset;
-              return key ? data.answer === key : data.answer !== before;
-            }""",
-            [before, key],
-        )
-
     def drawn_after(self, act: Callable[[], Any]) -> None:
         """Do something, and wait until the viewer has drawn once more."""
         before = int(self.data("drawn"))
@@ -264,15 +285,23 @@ class Lab:
         self.find(f"[name={name}][value={value}]").check()
 
 
-@pytest.fixture
-def lab(desktop: BrowserContext, server: Server) -> Iterator[Lab]:
-    """A fresh page. Whatever a test does: no request leaves, and no script fails."""
+@pytest.fixture(scope="session")
+def shared(desktop: BrowserContext, server: Server) -> Iterator[Lab]:
     page = desktop.new_page()
-    opened = Lab(page, server).open()
-    yield opened
+    yield Lab(page, server).open()
     page.close()
-    assert opened.outside() == []
-    assert opened.errors == []
+
+
+@pytest.fixture
+def lab(shared: Lab) -> Iterator[Lab]:
+    """The page as a visitor finds it. Whatever a test does: no request leaves, no script fails."""
+    shared.requests.clear()
+    shared.errors.clear()
+    if not shared.tidy():
+        shared.open()
+    yield shared
+    assert shared.outside() == []
+    assert shared.errors == []
 
 
 @pytest.fixture

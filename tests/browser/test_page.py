@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Lab, Server
+from conftest import Lab, Server, plain
 from PIL import Image
 
 from demo.handlers import EXAMPLES_DIR
@@ -83,6 +83,7 @@ def tall_photo(path: Path) -> Path:
 
 
 def test_an_example_is_explained_on_first_paint(lab: Lab) -> None:
+    lab.open()
     p = first().probabilities
     assert first().target.index == LION
     assert f"evidence for lion ({100 * p[LION]:.0f} %)" in lab.say
@@ -101,8 +102,8 @@ def test_an_example_is_explained_on_first_paint(lab: Lab) -> None:
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), image.shape[:2])
     original, over = shot(lab, ".gv-original .gv-frame"), shot(lab, ".gv-over .gv-frame")
     inner = np.s_[3:-3, 3:-3]  # the frame has round corners
-    assert apart(original[inner], small(image)[inner]) < 4
-    assert apart(over[inner], small(heatmap.overlay(image, heat))[inner]) < 4
+    assert apart(original[inner], small(image)[inner]) < 8
+    assert apart(over[inner], small(heatmap.overlay(image, heat))[inner]) < 8
     assert apart(original, over) > 20
 
 
@@ -125,7 +126,7 @@ def test_filmstrip_arrow_keys_and_select_are_one_choice(lab: Lab) -> None:
     assert lab.layer == names[-1] == BEST
     pixels = {BEST: lab.canvas()}
 
-    lab.find(f"[data-layer={names[8]}]").click()
+    lab.find(f".gv-strip [data-layer={names[8]}]").click()
     assert lab.layer == names[8]
     assert names[8] in lab.say
     pixels[names[8]] = lab.canvas()
@@ -143,7 +144,7 @@ def test_filmstrip_arrow_keys_and_select_are_one_choice(lab: Lab) -> None:
     lab.find("[name=layer]").select_option(names[0])
     assert lab.layer == names[0]
     pixels[names[0]] = lab.canvas()
-    lab.find(f"[data-layer={names[0]}]").focus()
+    lab.find(f".gv-strip [data-layer={names[0]}]").focus()
     lab.page.keyboard.press("ArrowLeft")
     assert lab.layer == names[0], "there is no layer before the first"
 
@@ -254,7 +255,7 @@ def test_everything_but_the_question_changes_without_a_request(lab: Lab) -> None
         seen.append(lab.canvas())
 
     for name in (lab.layers[3], lab.layers[10]):
-        lab.find(f"[data-layer={name}]").click()
+        lab.find(f".gv-strip [data-layer={name}]").click()
         changed(name)
     for method in METHODS:
         lab.find("[name=method]").select_option(method)
@@ -269,7 +270,7 @@ def test_everything_but_the_question_changes_without_a_request(lab: Lab) -> None
         changed(sign)
     lab.find("[name=opacity]").fill("80")
     assert lab.find(".gv-heat").evaluate("n => n.style.opacity") == "0.8"
-    assert lab.find("[name=opacity-out]").inner_text() == "80 %"
+    assert lab.text("[name=opacity-out]") == "80 %"
     for view in ("overlay", "original", "swipe", "side"):
         lab.radio("gv-view", view)
         assert lab.find(".gv-original").is_visible() == (view in ("original", "side"))
@@ -360,7 +361,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     """The first example is shown at its own size, so a pixel of the canvas is one of the picture."""
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
     lab.find("[name=box]").check()
-    for percent in (15, 60):
+    for percent in (30, 80):  # where the box does not hang on one pixel
         lab.find("[name=threshold]").fill(str(percent))
         box = [int(n) for n in re.findall(r"\d+", lab.find(".gv-box").get_attribute("title"))]
         assert box == pytest.approx(heatmap.box(heat, percent / 100), abs=3)
@@ -371,7 +372,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
         assert (drawn["y"] - frame["y"]) / frame["height"] == pytest.approx(top / 256, abs=0.02)
         assert drawn["width"] / frame["width"] == pytest.approx((right - left) / 512, abs=0.02)
         assert drawn["height"] / frame["height"] == pytest.approx((bottom - top) / 256, abs=0.02)
-    assert lab.find("[name=thr-out]").inner_text().startswith("60 %")
+    assert lab.text("[name=thr-out]").startswith("80 %")
     lab.find("[name=box]").uncheck()
     assert lab.find(".gv-box").is_hidden()
 
@@ -383,7 +384,7 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
     row, column = np.unravel_index(signed.argmax(), signed.shape)
 
     def read() -> tuple[int, int, float]:
-        text = lab.find(".gv-pointer").inner_text()
+        text = lab.text(".gv-pointer")
         found = re.match(r"Row (\d+), column (\d+): (-?[\d.e+-]+)", text)
         assert found, text
         return int(found[1]), int(found[2]), float(found[3])
@@ -393,7 +394,7 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
     )
     assert read() == (row + 1, column + 1, pytest.approx(signed.max(), rel=0.01))
     share = round(100 * signed.max() / signed[signed > 0].sum())
-    assert f"{share} % of all evidence for" in lab.find(".gv-pointer").inner_text()
+    assert f"{share} % of all evidence for" in lab.text(".gv-pointer")
 
     lab.page.mouse.move(0, 0)
     assert lab.find(".gv-cell").is_hidden()
@@ -420,7 +421,7 @@ def test_the_numbers_behind_the_map(lab: Lab) -> None:
     low, high = words["Smallest and largest value of the map"].split(" … ")
     assert float(low) == pytest.approx(signed.min(), rel=0.01)
     assert float(high) == pytest.approx(signed.max(), rel=0.01)
-    assert words["Places cut by the ReLU"] == f"{100 * (signed < 0).mean():.0f} %"
+    assert plain(words["Places cut by the ReLU"]) == f"{100 * (signed < 0).mean():.0f} %"
     assert words["Grid, channels"] == "7×7, 1280"
 
 
@@ -436,13 +437,11 @@ def test_methods_that_coincide_are_said_to(lab: Lab) -> None:
 
 
 def test_an_empty_map_says_why_and_shows_the_way_out(lab: Lab) -> None:
-    """Of the first example's classes, one for which every place at the last layer speaks against."""
-    trace = first().trace
-    kernel_maps = {
-        c: survey(EXAMPLES_DIR / FIRST, Target(c)).maps[BEST, "Grad-CAM"]
-        for c in map(int, trace.logits.argsort()[:3])
-    }
-    index = next(c for c, signed in kernel_maps.items() if signed.max() <= 0)
+    """Of the classes that the network is surest are not there, one all of whose map is negative."""
+    path = EXAMPLES_DIR / "cheetah.jpg"
+    unlikely = map(int, survey(path).logits.argsort()[:20])
+    index = next(c for c in unlikely if survey(path, Target(c)).maps[BEST, "Grad-CAM"].max() <= 0)
+    lab.drawn_after(lambda: lab.example(2))
     lab.drawn_after(lambda: lab.choose("class", f"· {index}"))
     note = lab.find(".gv-note")
     assert "The map is empty" in note.inner_text()
@@ -487,7 +486,7 @@ def test_of_two_examples_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
     lab.example(3)
     lab.until("document.querySelector('#picture img').src.endsWith('/lion.jpg')")
     lab.until("document.querySelector('.gv-over img').src.endsWith('/lion.jpg')")
-    lab.page.wait_for_timeout(1500)
+    lab.page.wait_for_timeout(1000)
     assert lab.find(".gv-over img").get_attribute("src").endswith("/lion.jpg")
     assert "evidence for lion (87 %)" in lab.say
 
@@ -495,7 +494,7 @@ def test_of_two_examples_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
 def test_of_two_classes_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
     lab.row("dhole")
     lab.row("cheetah")
-    lab.page.wait_for_timeout(2500)
+    lab.page.wait_for_timeout(1500)
     assert "cheetah" in lab.page.locator("#class input").input_value()
     assert "evidence for cheetah" in lab.say
 
@@ -506,7 +505,7 @@ def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
     box.check()
     box.uncheck()
     lab.until("document.querySelector('.gv-over img').src.endsWith('/tower.jpg')")
-    lab.page.wait_for_timeout(2500)
+    lab.page.wait_for_timeout(1500)
     assert not box.is_checked()
     assert "7×7" in lab.say
 
@@ -528,7 +527,7 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     assert not LEAK.search(text), LEAK.search(text)
 
     # what is still on the screen can still be used
-    lab.find(f"[data-layer={lab.layers[5]}]").click()
+    lab.find(f".gv-strip [data-layer={lab.layers[5]}]").click()
     assert apart(lab.canvas(), before) > 0
 
     Image.fromarray(pictures.read_rgb(EXAMPLES_DIR / "tower.jpg")).save(tmp_path / "good.png")
@@ -598,7 +597,8 @@ def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -
     assert apart(lab.canvas(), before) == 0
     assert lab.say == said
     assert lab.data("answer") == "efficientnet_lite0/291/-1"
-    lab.drawn_after(lambda: lab.choose("model", "EfficientNet-Lite0"))
+    assert lab.page.locator("#model input").input_value() == "EfficientNet-Lite0"
+    lab.drawn_after(lambda: lab.row("cheetah"))
     assert lab.error == ""
     asked = {host for _, host, who in lab.server.went_out() if who == "weights.py"}
     assert asked == {"storage.googleapis.com"}, "the record sees what goes out"
@@ -632,26 +632,30 @@ def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
     figure = files["figure"]
     assert figure.shape[1] == 2 * figure.shape[0] == 1200
     assert (figure[:3] == 255).all()
-    left, right = inked(figure[100:-60, :560]), inked(figure[100:-60, 600:1070])
-    assert apart(left, small(seen.image)) < 12
-    assert apart(right, small(over)) < 12
+    left, right = pictures_in(figure)
+    assert apart(left, small(seen.image)) < 8
+    assert apart(right, small(over)) < 8
     assert apart(left, right) > 20
 
 
-def inked(part: np.ndarray) -> np.ndarray:
-    """What is on white paper, cut out: rows and columns that are mostly not white."""
-    dark = (part < 250).any(axis=2)
-    rows = np.flatnonzero(dark.mean(axis=1) > 0.5)
-    columns = np.flatnonzero(dark[rows[0] : rows[-1]].mean(axis=0) > 0.5)
-    cut = part[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return small(np.ascontiguousarray(cut))
+def pictures_in(figure: U8) -> list[np.ndarray]:
+    """What is printed large on the white paper, from left to right."""
+    ink = (figure < 250).any(axis=2)
+    columns = ink.mean(axis=0) > 0.3
+    edges = np.flatnonzero(np.diff(columns, prepend=False, append=False)).reshape(-1, 2)
+    found = []
+    for left, right in edges:
+        if right - left > 200:
+            rows = np.flatnonzero(ink[:, left:right].mean(axis=1) > 0.7)
+            found.append(small(np.ascontiguousarray(figure[rows[0] : rows[-1] + 1, left:right])))
+    return found
 
 
 # ---- everybody ---------------------------------------------------------------------------------
 
 ROLES = {
     "button", "radio", "checkbox", "slider", "combobox", "link", "textbox", "searchbox", "spinbutton",
-    "switch", "tab", "listbox", "radiogroup", "img", "image", "DisclosureTriangle", "group",
+    "switch", "tab", "listbox", "radiogroup", "img", "image", "DisclosureTriangle",
 }  # fmt: skip
 
 
@@ -684,8 +688,7 @@ def test_every_control_has_a_name(lab: Lab) -> None:
     assert any("pacity" in name for name in sliders)
 
     for part in ("#picture", "#examples", "#asks"):
-        # Gradio's own toolbar has unnamed wrappers; what can be pressed or typed into has a name
-        pressed = [(r, n) for r, n in named(lab, part) if r not in ("img", "image", "group")]
+        pressed = [(r, n) for r, n in named(lab, part) if r not in ("img", "image")]
         assert [role for role, name in pressed if not name] == [], part
 
 
@@ -727,7 +730,7 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
             assert "Grad-CAM++" in lab.find(".gv-caption").inner_text()
         elif here == "opacity":
             keys.press("ArrowRight")
-            assert lab.find("[name=opacity-out]").inner_text() == "51 %"
+            assert lab.text("[name=opacity-out]") == "51 %"
         elif here == "gv-sign":
             keys.press("ArrowDown")
             assert "evidence against cheetah" in lab.say
@@ -736,7 +739,7 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
             assert lab.find("[name=box]").is_checked()
     wanted = (
         "gv-play", lab.data("layer"), "layer", "method", "colours", "opacity", "gv-view", "gv-sign",
-        "box", "threshold", "A", "gv-save-overlay", "gv-save-figure", "SUMMARY",
+        "box", "threshold", "gv-save-overlay", "gv-save-figure",
     )  # fmt: skip
     assert [name for name in reached if name in wanted] == list(wanted)
     assert len(reached) < 25, "the strip is one stop, not one for every layer"
