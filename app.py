@@ -1,12 +1,44 @@
-"""Starts the page: `python app.py`, and on Spaces."""
+"""Starts the page: `python app.py`, and on Spaces. `--help` says how to add a model of your own."""
 
+import argparse
 import os
+import sys
+from pathlib import Path
 
 # OpenBLAS's threads would fight TensorFlow's for the same cores; its matrices here are small.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from demo.ui import launch
+from gradcam_core import models
+from gradcam_core.types import UserError
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Grad-CAM Lab in the browser.")
+    add = parser.add_argument
+    add("--model", type=Path, metavar="FILE.keras", help="your own model, put first in the list")
+    add("--labels", type=Path, metavar="FILE.txt", help="its class names, one a line")
+    add("--preprocess", choices=models.PREPROCESS, help="what it wants its pixels to be")
+    add("--weights-dir", type=Path, help="a folder of weights files, for machines without network")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    if options.weights_dir:
+        os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
+    try:
+        if options.model:
+            labels = models.read_labels(options.labels) if options.labels else None
+            models.put_first("own", models.load_file(options.model, labels, options.preprocess))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    from demo.ui import launch
+
+    launch(inbrowser=sys.stdout.isatty() and "SPACE_ID" not in os.environ)
+    return 0
+
 
 if __name__ == "__main__":
-    launch()
+    sys.exit(main())

@@ -281,6 +281,11 @@ def look(path: Any, model: Any, index: Any, other: Any, detail: Any, extra: str 
         return View(error=FAILED)
 
 
+def other_classes(one: str, two: str) -> bool:
+    """Whether these two networks do not know the same classes."""
+    return models.find(one).labels != models.find(two).labels
+
+
 def choices(path: str, model: str, detail: bool) -> list[tuple[str, int]]:
     """The class lists for a picture that has been looked at: its likeliest classes first."""
     spec = models.find(model)

@@ -30,7 +30,7 @@ THEME = gr.themes.Default(
     block_label_text_color="*neutral_700",
     block_info_text_color="*neutral_600",
 )
-FIRST = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
+FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 
 def part(name: str) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def steps_of_the_map() -> gr.HTML:
 
 
 def build() -> gr.Blocks:
+    first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
         gr.HTML(
             "<h1>Grad-CAM Lab</h1><p>See what a convolutional network looks at "
@@ -72,7 +73,7 @@ def build() -> gr.Blocks:
         with gr.Row(equal_height=False, elem_id="lab"):
             with gr.Column(min_width=260, elem_id="choices"):
                 picture = Picture(
-                    FIRST, label="Your picture", sources=["upload", "clipboard", "webcam"],
+                    FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
                     height=210, elem_id="picture", buttons=[],
                 )  # fmt: skip
                 examples = gr.Gallery(
@@ -84,9 +85,9 @@ def build() -> gr.Blocks:
             with gr.Column(min_width=260, elem_id="asks"):
                 model = gr.Dropdown(
                     [(spec.title, key) for key, spec in models.MODELS.items()],
-                    value=models.DEFAULT, label="Network", elem_id="model",
+                    value=first, label="Network", elem_id="model",
                 )  # fmt: skip
-                every = handlers.class_choices(models.MODELS[models.DEFAULT])
+                every = handlers.class_choices(models.MODELS[first])
                 target = gr.Dropdown(
                     [("predicted class", PREDICTED), *every], value=PREDICTED,
                     label="Class to explain", info="Type to search", elem_id="class",
@@ -120,12 +121,14 @@ def build() -> gr.Blocks:
             A network that cannot be had leaves the one before it chosen. A dropdown tells of its
             choice twice, the second time when it is left: the same question gets no second answer.
             """
+            if last and handlers.other_classes(last[1], key):
+                index, rival = PREDICTED, NOBODY
             question = path, key, index, rival, wide
             if question == last:
                 return gr.skip()
             made = handlers.look(*question)
             if made.answer is None:
-                before = last[1] if last else models.DEFAULT
+                before = last[1] if last else first
                 return made, before, (path, before, index, rival, wide), gr.skip(), gr.skip()
             choices = handlers.choices(path, key, bool(wide))
             return (
@@ -178,7 +181,7 @@ def quick() -> dict[str, Any]:
 
 def warm() -> None:
     """Load the default network and explain the first example: the first visitor waits less."""
-    handlers.look(FIRST, models.DEFAULT, PREDICTED, NOBODY, False)
+    handlers.look(FIRST_PICTURE, next(iter(models.MODELS)), PREDICTED, NOBODY, False)
 
 
 def launch(**options: Any) -> gr.Blocks:

