@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -263,15 +264,25 @@ def class_of(value: Any, spec: ModelSpec, nothing: int) -> int:
     return value
 
 
-def look(path: Any, model: Any, index: Any, other: Any, detail: Any, extra: str = "") -> View:
+def look(
+    path: Any,
+    model: Any,
+    index: Any,
+    other: Any,
+    detail: Any,
+    extra: str = "",
+    progress: Callable[..., Any] | None = None,
+) -> View:
     """The viewer's new value, or a sentence in it; what was there before stays on the screen."""
     try:
         file = own_file(path)
         spec = models.find(model)
         chosen, rival = class_of(index, spec, PREDICTED), class_of(other, spec, NOBODY)
         wide = bool(detail) and spec.scalable
+        fetching = progress and (lambda part: progress(part, desc=f"Fetching {spec.title}"))
+        net = pipeline.network(spec, wide, fetching)
         if extra:
-            pipeline.layer_of(pipeline.network(spec, wide), extra)
+            pipeline.layer_of(net, extra)
         made = answer(file, model, chosen, rival, wide, extra)
         return View(base=FileData(path=file), answer=made)
     except UserError as error:

@@ -84,7 +84,7 @@ def build() -> gr.Blocks:
                 )  # fmt: skip
             with gr.Column(min_width=260, elem_id="asks"):
                 model = gr.Dropdown(
-                    [(spec.title, key) for key, spec in models.MODELS.items()],
+                    [(models.offer(spec), key) for key, spec in models.MODELS.items()],
                     value=first, label="Network", elem_id="model",
                 )  # fmt: skip
                 every = handlers.class_choices(models.MODELS[first])
@@ -114,7 +114,13 @@ def build() -> gr.Blocks:
         }  # fmt: skip
 
         def look(
-            path: Any, key: Any, index: Any, rival: Any, wide: Any, last: tuple[Any, ...] | None
+            path: Any,
+            key: Any,
+            index: Any,
+            rival: Any,
+            wide: Any,
+            last: tuple[Any, ...] | None,
+            progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """A new picture or network: the class lists begin with its likeliest classes.
 
@@ -126,7 +132,7 @@ def build() -> gr.Blocks:
             question = path, key, index, rival, wide
             if question == last:
                 return gr.skip()
-            made = handlers.look(*question)
+            made = handlers.look(*question, progress=progress)
             if made.answer is None:
                 before = last[1] if last else first
                 return made, before, (path, before, index, rival, wide), gr.skip(), gr.skip()

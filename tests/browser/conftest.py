@@ -185,8 +185,8 @@ class Lab:
         page.set_default_timeout(1000 * PATIENCE / 2)
         self.waiting: set[Request] = set()  # for answers: Gradio's stream, closed by the last one
         page.on("request", self._asks)
-        page.on("requestfinished", self.waiting.discard)
-        page.on("requestfailed", self.waiting.discard)
+        page.on("requestfinished", lambda request: self.waiting.discard(request))
+        page.on("requestfailed", lambda request: self.waiting.discard(request))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def _asks(self, request: Request) -> None:
