@@ -110,7 +110,7 @@ def build() -> gr.Blocks:
         inputs = [picture, model, target, other, detail]
         model_event: dict[str, Any] = {
             "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": CPUS,
-            "show_progress": "minimal", "show_progress_on": [view],
+            "show_progress": "minimal", "trigger_mode": "always_last", "show_progress_on": [view],
         }  # fmt: skip
 
         def look(
@@ -170,7 +170,7 @@ def build() -> gr.Blocks:
         gr.on([model.input, detail.input], look, asked, lists, **model_event)
         gr.on(
             [target.input, other.input], look_again, inputs, view,
-            trigger_mode="always_last", **model_event,
+            **model_event,
         )  # fmt: skip
         view.choose(pick_class, None, target, **quick()).then(
             look_again, inputs, view, **model_event
@@ -182,7 +182,10 @@ def build() -> gr.Blocks:
 
 
 def quick() -> dict[str, Any]:
-    return {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    return {
+        "queue": False, "show_progress": "hidden", "api_visibility": "private",
+        "trigger_mode": "always_last",
+    }  # fmt: skip
 
 
 def warm() -> None:

@@ -6,6 +6,7 @@ A network of your own gets its row from `from_keras`.
 """
 
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -54,7 +55,9 @@ def build_application(name: str, scalable: bool, file: Path | None) -> "keras.Mo
     if file is None:
         return make(weights=None, input_tensor=picture)
     try:
-        with _BUILDING, patch.object(file_utils, "get_file", lambda *_, **__: str(file)):
+        get_file = patch.object(file_utils, "get_file", lambda *_, **__: str(file))
+        with _BUILDING, get_file, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`input_shape` is undefined")  # MobileNetV3
             return make(weights="imagenet", input_tensor=picture)
     except (ValueError, OSError, KeyError) as error:
         raise UserError(
@@ -241,6 +244,10 @@ PREPROCESS: dict[str, Callable[[F32], F32]] = {  # (.., N, N, 3) in [0, 255] -> 
     "torch": lambda rgb: (rgb / np.float32(255) - TORCH_MEANS) / TORCH_SPREADS,
     "none": lambda rgb: rgb,
 }
+IN_COLOUR = ("caffe", "torch")
+SCALES = {  # what people put first to prepare pictures: layers, and operations on tensors
+    "Rescaling", "Normalization", "Divide", "TrueDivide", "Multiply", "Subtract", "GetItem",
+}  # fmt: skip
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
@@ -258,13 +265,15 @@ def from_keras(
     None: guessed, and `notes` say how. size: N where the model leaves its side open. Grey and
     non-square inputs are made from the RGB square. Raises UserError with what is needed instead.
     """
+    import keras
+
     from gradcam_core.network import Network
 
     shape = input_shape(model, size)
     if not all(np.isfinite(w).all() for w in model.get_weights()):
         raise UserError("This model's weights are not all finite numbers; train or save it again.")
     net = Network(model, shape)
-    single = (getattr(model, "output_shape", None) or (None, None))[-1] == 1
+    single = model.compute_output_spec(keras.KerasTensor((1, *shape))).shape[-1] == 1
     prepare, notes = preparation(model, shape, preprocess)
     return ModelSpec(
         title=title or f"{model.name} (yours)",
@@ -334,10 +343,10 @@ def preparation(
     """The function (N, N, 3) in [0, 255] -> the model's input, and how it was guessed if it was."""
     notes: tuple[str, ...] = ()
     if preprocess is None:
-        scales = first_layers(model) & {"Rescaling", "Normalization"}
+        scales = first_layers(model) & SCALES
         preprocess = "none" if scales else "scale01"
         notes = (
-            "Preprocessing: none, because the model begins with a layer that scales its pixels."
+            "Preprocessing: none, because the model scales its pixels itself, before anything else."
             if scales
             else "Preprocessing: pixels divided by 255, which is a guess; if the answers look "
             "wrong, say what the model was trained with.",
@@ -346,24 +355,32 @@ def preparation(
         raise UserError(f"There is no such preprocessing; choose one of: {', '.join(PREPROCESS)}.")
     scale = PREPROCESS[preprocess] if isinstance(preprocess, str) else preprocess
     height, width, channels = shape
+    if channels == 1 and preprocess in IN_COLOUR:
+        raise UserError(
+            f"The preprocessing {preprocess} is for colour, and this model takes grey pictures; "
+            "choose scale01, scale11 or none."
+        )
 
     def prepare(rgb: F32) -> F32:
         if height != width:
             factors = (height / rgb.shape[0], width / rgb.shape[1], 1)
             rgb = ndimage.zoom(rgb, factors, order=1, mode="nearest", grid_mode=True)
-        x = np.asarray(scale(rgb), np.float32)
-        return x @ LUMA[:, None] if channels == 1 else x
+        if channels == 1:
+            rgb = rgb @ LUMA[:, None]
+        return np.asarray(scale(rgb), np.float32)
 
     return prepare, notes
 
 
 def first_layers(model: Any) -> set[str]:
-    """The kinds of a model's first layers, inner models included."""
-    kinds = set()
-    for layer in model.layers[:3]:
-        kinds.add(type(layer).__name__)
+    """The kinds of layers and operations before the first that learns, inner models included."""
+    kinds: set[str] = set()
+    for layer in getattr(model, "operations", None) or model.layers:
         if hasattr(layer, "layers"):
             kinds |= first_layers(layer)
+        kinds.add(type(layer).__name__)
+        if getattr(layer, "weights", None):
+            break
     return kinds
 
 

@@ -35,10 +35,8 @@ def sentence() -> Callable[[object], str]:
     def check(text: object) -> str:
         said = str(text).strip()
         assert re.fullmatch(r"[A-Z].*\.", said), said  # one line, from a capital to a full stop
-        assert not re.search(
-            r"[.!?] |Error|Traceback|<class|File \"|/tmp|/root|/home|site-packages|\.py\b|np\.|tf\.",
-            said,
-        ), said
+        path = r"/tmp|/root|/home|site-packages|\.py\b"
+        assert not re.search(rf"[.!?] |Error|Traceback|<class|File \"|np\.|tf\.|{path}", said), said
         assert len(said) < 400
         return said
 

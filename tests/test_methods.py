@@ -173,7 +173,7 @@ def test_finite_in_finite_out(name, edge):
 
 
 def test_the_rounding_error_is_one():
-    assert (0 < np.abs(ROUNDING.sum(axis=(0, 1)))).all()
+    assert (np.abs(ROUNDING.sum(axis=(0, 1))) > 0).all()
     assert (np.abs(ROUNDING.sum(axis=(0, 1))) < 1e-6).all()
 
 

@@ -415,7 +415,7 @@ function receive() {
     image.onload = () => {
       base = image;
       $$('.gv-frame img').forEach((n) => { n.src = url; });
-      $$('.gv-frame').forEach((n) => { n.style.aspectRatio = `${answer.picture[1]} / ${answer.picture[0]}`; });
+      $$('.gv-frame').forEach((n) => { n.style.setProperty('--ratio', answer.picture[1] / answer.picture[0]); });
       draw(); strip(); tell();
     };
     image.onerror = () => complain('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');

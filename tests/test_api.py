@@ -1,0 +1,334 @@
+"""The one public endpoint, asked by `gradio_client` and by whoever writes raw HTTP."""
+
+import json
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import httpx
+import matplotlib
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from demo.handlers import EXAMPLES_DIR
+from demo.ui import launch
+from gradcam_core import image as pictures
+from gradcam_core import models, pipeline
+from gradcam_core.methods import METHODS
+
+CHEETAH, LION = 293, 291  # ImageNet
+PICTURE = EXAMPLES_DIR / "cheetah_and_lion.jpg"
+FILE = {"_type": "gradio.FileData"}  # what tells Gradio that a dict is a file
+MEGABYTE = "x" * 2**20
+LEAK = re.compile(
+    r"Traceback|Exception|\w+Error\b|\.py\b|/tmp/|/etc/|/home/|/work/|gradcam_core|site-packages"
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def app(folder: Path) -> Iterator[gr.Blocks]:
+    """The page, served by this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
+        patch.setenv("GRADCAM_WEIGHTS_DIR", str(folder / "weights"))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        page = launch(
+            prevent_thread_lock=True, quiet=True, inbrowser=False, server_name="127.0.0.1", server_port=port
+        )
+        yield page
+        page.close(verbose=False)
+
+
+@pytest.fixture(scope="module")
+def client(app: gr.Blocks, folder: Path) -> Iterator[Client]:
+    asked = Client(app.local_url, verbose=False, download_files=folder / "downloads")
+    yield asked
+    asked.close()
+
+
+def ask(client: Client, image: Any = None, **options: Any) -> Any:
+    return client.predict(image or handle_file(PICTURE), api_name="/explain", **options)
+
+
+def works(client: Client) -> None:
+    assert ask(client)["target"] == LION
+
+
+def sentence(text: str | None) -> str:
+    """One sentence for a person; None, Gradio's bare "Error", is none."""
+    assert text
+    assert text[0].isupper()
+    assert text[-1] == "."
+    assert "\n" not in text
+    assert len(text) < 700
+    assert not LEAK.search(text), text
+    return text
+
+
+def raw(app: gr.Blocks, data: Any, name: str = "explain") -> tuple[str, Any]:
+    """(event, data) of a call written by hand. NaN is written as Python does."""
+    with httpx.Client(base_url=app.local_url, timeout=60, trust_env=False) as http:
+        body = json.dumps({"data": data})
+        first = http.post(
+            f"gradio_api/call/{name}", content=body, headers={"Content-Type": "application/json"}
+        )
+        if first.status_code != 200:
+            return f"status {first.status_code}", first.text
+        lines = http.get(f"gradio_api/call/{name}/{first.json()['event_id']}").text.splitlines()
+    return lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))
+
+
+def refused(app: gr.Blocks, image: Any, *rest: Any) -> str:
+    defaults = [models.DEFAULT, "", -1, "Grad-CAM"]
+    event, data = raw(app, [image, *rest, *defaults[len(rest) :]])
+    assert event == "error", (event, data)
+    return sentence(data["error"])
+
+
+@pytest.fixture(scope="module")
+def uploaded(app: gr.Blocks) -> dict[str, Any]:
+    """A picture in the upload folder, as a browser would name it."""
+    with httpx.Client(base_url=app.local_url, timeout=60, trust_env=False) as http:
+        answer = http.post("gradio_api/upload", files={"files": ("p.jpg", PICTURE.read_bytes())})
+    return {"path": answer.json()[0], "meta": FILE}
+
+
+# ---- what it gives -----------------------------------------------------------------------------
+
+
+def test_explain_is_all_that_is_public(client: Client) -> None:
+    info = client.view_api(return_format="dict", print_info=False)
+    assert list(info["named_endpoints"]) == ["/explain"]
+    assert info["unnamed_endpoints"] == {}
+    names = [p["parameter_name"] for p in info["named_endpoints"]["/explain"]["parameters"]]
+    assert names == ["image", "model", "layer", "target", "method"]
+    types = {p["parameter_name"]: p["type"] for p in info["named_endpoints"]["/explain"]["parameters"]}
+    assert types["model"]["enum"] == list(models.MODELS)
+    assert types["method"]["enum"] == list(METHODS)
+    assert types["target"] == {"type": "integer"}
+    answer = info["named_endpoints"]["/explain"]["returns"][0]["type"]["properties"]
+    assert {"predictions", "target", "layer", "map", "box", "overlay"} <= set(answer)
+
+
+def test_the_schema_is_public_too_and_names_nothing_else(app: gr.Blocks) -> None:
+    info = httpx.get(f"{app.local_url}gradio_api/info", trust_env=False).json()
+    assert list(info["named_endpoints"]) == ["/explain"]
+    paths = httpx.get(f"{app.local_url}gradio_api/openapi.json", trust_env=False).json()["paths"]
+    assert [path for path in paths if "explain" not in path] == []
+
+
+def test_the_answer(client: Client) -> None:
+    got = ask(client)
+    seen = pipeline.explain(pictures.read_rgb(PICTURE))
+
+    order = np.argsort(-seen.probabilities, kind="stable")[:5]
+    assert [p["index"] for p in got["predictions"]] == [int(i) for i in order]
+    assert got["predictions"][0]["label"] == "lion"
+    assert got["predictions"][1]["label"] == "cheetah"
+    for p in got["predictions"]:
+        assert p["probability"] == pytest.approx(float(seen.probabilities[p["index"]]), abs=1e-5)
+    # softmax: the odds of two classes are e to the difference of their scores
+    one, two = got["predictions"][:2]
+    odds = np.exp(one["logit"] - two["logit"])
+    assert one["probability"] / two["probability"] == pytest.approx(odds, rel=1e-4)
+
+    assert (got["target"], got["layer"]) == (LION, "top_activation")
+    signed = np.array(got["map"], np.float32)
+    assert signed.shape == (7, 7)
+    assert np.allclose(signed, seen.maps["Grad-CAM"], atol=1e-5)
+
+
+def test_the_overlay_is_made_of_the_numbers(client: Client) -> None:
+    """Against Pillow's own resampling and matplotlib's own colours."""
+    got = ask(client, target=CHEETAH)
+    assert got["target"] == CHEETAH
+    signed = np.array(got["map"], np.float32)
+    positive = np.maximum(signed, 0) / signed.max()
+    heat = np.asarray(Image.fromarray(positive).resize((512, 256), Image.Resampling.BILINEAR))
+    colours = 255 * matplotlib.colormaps["viridis"](heat)[..., :3]
+    with Image.open(PICTURE) as picture:
+        expected = (np.asarray(picture.convert("RGB"), float) + colours) / 2
+
+    with Image.open(got["overlay"]) as overlay:
+        assert overlay.format == "PNG"
+        assert overlay.size == (512, 256)
+        assert np.abs(np.asarray(overlay.convert("RGB"), float) - expected).mean() < 1
+
+    left, top, right, bottom = got["box"]
+    assert 0 <= left < right <= 512
+    assert 0 <= top < bottom <= 256
+    y, x = np.unravel_index(heat.argmax(), heat.shape)
+    assert x < 256, "the cheetah is on the left"
+    assert left <= x < right
+    assert top <= y < bottom
+    # the box is tight: each of its sides touches a place above 15 %, with a pixel to spare
+    strong = heat >= 0.15
+    assert strong[top : top + 2, left:right].any()
+    assert strong[bottom - 2 : bottom, left:right].any()
+    assert strong[top:bottom, left : left + 2].any()
+    assert strong[top:bottom, right - 2 : right].any()
+
+
+def test_layer_class_and_method_are_obeyed(client: Client) -> None:
+    got = ask(client, layer="block5c_add", target=CHEETAH, method="LayerCAM")
+    assert (got["layer"], got["target"]) == ("block5c_add", CHEETAH)
+    seen = pipeline.explain(
+        pictures.read_rgb(PICTURE), layer="block5c_add", target=CHEETAH, methods=("LayerCAM",)
+    )
+    assert np.shape(got["map"]) == (14, 14)
+    assert np.allclose(got["map"], seen.maps["LayerCAM"], atol=1e-4 * np.max(got["map"]))
+
+
+def test_minus_one_is_the_likeliest_class(client: Client) -> None:
+    assert ask(client, target=-1)["map"] == ask(client, target=LION)["map"]
+
+
+def test_ten_at_once_get_their_own_answers(client: Client) -> None:
+    questions = [(name, c) for name in ("lion.jpg", "cheetah.jpg") for c in (-1, 0, 281, CHEETAH, LION)]
+
+    def one(question: tuple[str, int]) -> Any:
+        name, target = question
+        return ask(client, handle_file(EXAMPLES_DIR / name), target=target)
+
+    with ThreadPoolExecutor(10) as visitors:
+        together = list(visitors.map(one, questions))
+    for (name, target), got in zip(questions, together, strict=True):
+        seen = pipeline.explain(
+            pictures.read_rgb(EXAMPLES_DIR / name), target=None if target < 0 else target
+        )
+        assert got["target"] == seen.target
+        assert np.allclose(got["map"], seen.maps["Grad-CAM"], atol=1e-4)
+
+
+# ---- what it refuses ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"model": "vgg"}, "choose one of: efficientnet_lite0, "),
+        ({"model": None}, "choose one of: efficientnet_lite0, "),
+        ({"model": ["vgg19"]}, "choose one of: efficientnet_lite0, "),
+        ({"model": MEGABYTE}, "choose one of: efficientnet_lite0, "),
+        ({"layer": "block5_conv4"}, "top_activation"),  # of another model
+        ({"layer": ["top_activation"]}, "top_activation"),
+        ({"layer": MEGABYTE}, "top_activation"),
+        ({"target": 1000}, "1000"),
+        ({"target": 10**9}, "1000"),
+        ({"target": -2}, "1000"),
+        ({"target": 1.5}, "1000"),
+        ({"target": True}, "1000"),
+        ({"target": "lion"}, "1000"),
+        ({"target": [LION]}, "1000"),
+        ({"target": {}}, "1000"),
+        ({"target": MEGABYTE}, "1000"),
+        ({"method": "Foo-CAM"}, "Grad-CAM, "),
+        ({"method": None}, "Grad-CAM, "),
+        ({"method": ["Grad-CAM"]}, "Grad-CAM, "),
+        ({"method": {}}, "Grad-CAM, "),
+        ({"method": MEGABYTE}, "Grad-CAM, "),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_bad_value_gets_a_sentence_that_says_which(
+    client: Client, options: dict[str, Any], part: str
+) -> None:
+    with pytest.raises(AppError) as caught:
+        ask(client, **options)
+    assert part in sentence(str(caught.value))
+    works(client)
+
+
+def test_nan_and_infinity_are_no_classes(app: gr.Blocks, uploaded: dict[str, Any]) -> None:
+    for value in (float("nan"), float("inf")):
+        assert "1000" in refused(app, uploaded, models.DEFAULT, "", value)
+
+
+@pytest.mark.parametrize("image", [{}, [], "", "x", 3, [1, 2], {"path": None}, {"meta": FILE}], ids=str)
+def test_no_picture(app: gr.Blocks, client: Client, image: Any) -> None:
+    assert "picture" in refused(app, image)
+    works(client)
+
+
+def test_nothing_at_all(app: gr.Blocks, client: Client) -> None:
+    for data in ([], [None], [None] * 5, ["x"] * 50):
+        event, answer = raw(app, data)
+        assert event == "error"
+        assert not LEAK.search(json.dumps(answer))
+    assert raw(app, "x")[0] == "status 422"
+    works(client)
+
+
+FORGED = [
+    "/etc/passwd", "../../../etc/passwd", "data:image/png;base64,AAAA", "data:,x",
+    "http://example.com/a.jpg", "https://example.com/a.jpg", "file:///etc/passwd", "a\0b", MEGABYTE,
+    str(EXAMPLES_DIR.parent / "handlers.py"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": FILE}], ids=["plain", "as a file"])
+@pytest.mark.parametrize("path", FORGED, ids=lambda p: ascii(p[:24]))
+def test_a_path_that_was_not_uploaded(
+    app: gr.Blocks, client: Client, path: str, meta: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither read nor fetched: no name is looked up, and what it says is one sentence."""
+    asked: list[str] = []
+    look_up = socket.getaddrinfo
+
+    def watched(host: Any, *rest: Any, **options: Any) -> Any:
+        if str(host) not in ("127.0.0.1", "localhost"):
+            asked.append(str(host))
+            raise socket.gaierror(-2, "Name or service not known")
+        return look_up(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", watched)
+    event, answer = raw(app, [{"path": path, **meta}, models.DEFAULT, "", -1, "Grad-CAM"])
+    assert event == "error"
+    assert not LEAK.search(json.dumps(answer))
+    assert asked == []
+    assert "picture" in sentence(answer["error"])
+
+
+def test_a_link_out_of_the_upload_folder(app: gr.Blocks, folder: Path) -> None:
+    shutil.copy(PICTURE, folder / "secret.jpg")
+    (folder / "uploads" / "link.jpg").symlink_to(folder / "secret.jpg")
+    assert "upload" in refused(app, {"path": str(folder / "uploads" / "link.jpg"), "meta": FILE})
+
+
+def test_broken_pictures(client: Client, tmp_path: Path) -> None:
+    whole = PICTURE.read_bytes()
+    for name, content, words in (
+        ("empty.jpg", b"", pictures.EMPTY),
+        ("text.jpg", b"not a picture", pictures.UNKNOWN),
+        ("cut.jpg", whole[: len(whole) // 2], pictures.DAMAGED),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(AppError) as caught:
+            ask(client, handle_file(tmp_path / name))
+        assert sentence(str(caught.value)) == words
+        works(client)
+    Image.new("1", (7000, 7000)).save(tmp_path / "large.png")
+    with pytest.raises(AppError, match="40 million pixels"):
+        ask(client, handle_file(tmp_path / "large.png"))
+
+
+def test_what_is_private_cannot_be_called_by_name(app: gr.Blocks) -> None:
+    for name in ("look", "look_again", "look_at", "pick", "pick_class", "figure", "lambda", "predict"):
+        event, answer = raw(app, [], name)
+        assert event != "complete", name
+        assert not LEAK.search(json.dumps(answer)), answer
