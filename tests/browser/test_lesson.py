@@ -1,0 +1,134 @@
+"""How it is made: what the page says equals what the API says."""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from demo.handlers import EXAMPLES, EXAMPLES_DIR
+from gradcam_core import heatmap, pipeline, steps
+from gradcam_core import image as pictures
+from gradcam_core.methods import grad_cam
+from gradcam_core.types import Survey
+
+pytestmark = pytest.mark.browser
+
+LAYER = "block5c_add"  # the gradient is no straight line after it
+
+
+@pytest.fixture(scope="module")
+def survey() -> Survey:
+    return pipeline.survey(pictures.read_rgb(EXAMPLES_DIR / next(iter(EXAMPLES))))
+
+
+@pytest.fixture
+def lesson(lab) -> Iterator:
+    """The tab, at LAYER of the first example."""
+    lab.page.locator("#viewer [name=layer]").select_option(LAYER)
+    lab.page.get_by_role("tab", name="How it is made").click()
+    lab.page.wait_for_function(
+        "layer => document.querySelector('[data-lesson]')?.dataset.lesson.includes(layer)",
+        arg=LAYER,
+    )
+    yield lab.page.locator("#lesson")
+    lab.page.get_by_role("tab", name="Look").click()
+
+
+def step(lesson, title: str):
+    lesson.locator(".gl-nav").get_by_role("button", name=re.compile(f"^. {title}$")).click()
+    return lesson.locator(".gl-numbers")
+
+
+def numbers(text: str) -> list[float]:
+    return [float(n.replace("−", "-")) for n in re.findall(r"[−-]?\d+\.?\d*(?:e-?\d+)?", text)]
+
+
+def near(number: float) -> object:
+    """As the page rounds: three digits."""
+    return pytest.approx(number, rel=6e-3)
+
+
+def test_every_step_says_its_words_and_shows_its_code(lesson) -> None:
+    for key, row in steps.STEPS.items():
+        step(lesson, row.title)
+        expect(lesson.locator(".gl-text")).to_have_text(row.words)
+        expect(lesson.locator(".gl-source code")).to_have_text(steps.source(key))
+        expect(lesson.locator(".gl-formula svg")).to_have_count(1)
+    expect(lesson.locator(".gl-error")).to_be_hidden()
+
+
+def test_opening_and_walking_through_asks_once(lesson, lab) -> None:
+    step(lesson, "Feature maps")
+    before = len(lab.requests)
+    for title in ("Global average pooling", "The weighted sum", "ReLU", "Scaling up"):
+        step(lesson, title)
+    assert lab.requests[before:] == []
+
+
+def test_the_weight_is_the_mean_of_the_gradients(lesson, survey) -> None:
+    a, g = survey.trace.activations[LAYER], survey.trace.gradients[LAYER]
+    k = int(steps.order(a, grad_cam(a, g))[0])
+    total, rows, columns, cells, followed, again, count, alpha = numbers(
+        step(lesson, "Global average pooling").inner_text().replace("#", " ")
+    )
+    assert (rows, columns, cells, followed, count) == (14, 14, 196, k, 196)
+    assert total == again == near(float(g[:, :, k].sum()))
+    assert alpha == near(float(g[:, :, k].mean()))
+
+
+def test_a_nudge_runs_the_tail_again(lesson, survey) -> None:
+    """The middle cell of the first feature map, by the largest nudge: the promise does not hold."""
+    a, g = survey.trace.activations[LAYER], survey.trace.gradients[LAYER]
+    k, (i, j) = int(steps.order(a, grad_cam(a, g))[0]), (7, 7)
+    said = step(lesson, "The gradient")
+    lesson.locator(".gl-plot").wait_for()
+    slider = lesson.locator(".gl-play input[type=range]")
+    slider.focus()
+    slider.press("End")
+    size = float(slider.get_attribute("aria-valuetext"))
+    changed = a.copy()
+    changed[i, j, k] += size
+    scores = survey.trace.score_activations(LAYER, np.stack([a, changed]))
+    _, predicted = said.inner_text().split("Predicted change:")
+    _, _, found, true, *_ = numbers(predicted)
+    assert found == near(float(g[i, j, k]) * size)
+    assert true == pytest.approx(float(scores[1] - scores[0]), rel=2e-2, abs=1e-4)
+
+
+def test_channels_switched_off(lesson, survey) -> None:
+    step(lesson, "The weighted sum")
+    first = steps.switchboard(survey.trace, LAYER)[0]
+    lesson.locator(".gl-tiles button").first.click()
+    report = lesson.get_by_text("switched off:")
+    report.wait_for()
+    before, _, after, _ = numbers(report.inner_text())
+    without = survey.trace.activations[LAYER].copy()
+    without[:, :, first.channel] = 0
+    assert before == near(float(survey.logits[survey.target.index]))
+    assert after == near(float(survey.trace.score_activations(LAYER, without[None])[0]))
+
+
+def test_a_cell_is_the_sum_of_its_terms(lesson, survey) -> None:
+    a = survey.trace.activations[LAYER]
+    alpha = grad_cam(a, survey.trace.gradients[LAYER])
+    step(lesson, "The overlay")
+    lesson.get_by_text("together").wait_for()
+    rows = [numbers(r)[-1] for r in lesson.locator(".gl-play tr").all_inner_texts()[1:]]
+    assert rows[-1] == near(float(heatmap.combine(alpha, a)[7, 7]))
+    assert sum(rows[:-1]) == pytest.approx(rows[-1], abs=0.01 * max(map(abs, rows)))
+
+
+def test_the_relu_cuts_what_the_api_says(lesson, survey) -> None:
+    signed = survey.maps[LAYER, "Grad-CAM"]
+    cut, cells, *_ = numbers(step(lesson, "ReLU").inner_text())
+    assert (cut, cells) == (int((signed < 0).sum()), signed.size)
+
+
+def test_guided_grad_cam_comes_when_it_is_asked_for(lesson) -> None:
+    step(lesson, "Guided Grad-CAM")
+    lesson.get_by_role("button", name=re.compile("^Run guided")).click()
+    lesson.get_by_role("img", name="Guided Grad-CAM").wait_for()
+    sizes = lesson.locator(".gl-play img").evaluate_all("all => all.map(n => n.naturalWidth)")
+    assert sizes == [224, 224]
