@@ -327,6 +327,8 @@ def input_shape(model: "keras.Model", size: int) -> tuple[int, int, int]:
     if len(getattr(model, "inputs", None) or [0]) != 1:
         raise UserError("This model has several inputs; Grad-CAM needs one that takes one picture.")
     found = getattr(model, "input_shape", None) or (None, None, None, 3)
+    if isinstance(found, list):  # keras.Model([image], ..)
+        (found,) = found
     if len(found) != 4 or found[-1] not in (1, 3, None):
         raise UserError(
             "This model does not take pictures; it needs an input of shape (height, width, 3), "

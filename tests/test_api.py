@@ -9,17 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import httpx
 import matplotlib
 import numpy as np
 import pytest
+from browser.lab import Server, serve
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
 from demo.handlers import EXAMPLES_DIR
-from demo.ui import launch
 from gradcam_core import image as pictures
 from gradcam_core import models, pipeline
 from gradcam_core.methods import METHODS
@@ -34,29 +33,14 @@ LEAK = re.compile(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("api")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serve(tmp_path_factory.mktemp("api")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def app(folder: Path) -> Iterator[gr.Blocks]:
-    """The page, served by this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
-        patch.setenv("GRADCAM_WEIGHTS_DIR", str(folder / "weights"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        page = launch(
-            prevent_thread_lock=True, quiet=True, inbrowser=False, server_name="127.0.0.1", server_port=port
-        )
-        yield page
-        page.close(verbose=False)
-
-
-@pytest.fixture(scope="module")
-def client(app: gr.Blocks, folder: Path) -> Iterator[Client]:
-    asked = Client(app.local_url, verbose=False, download_files=folder / "downloads")
+def client(app: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    asked = Client(app.url, verbose=False, download_files=tmp_path_factory.mktemp("downloads"))
     yield asked
     asked.close()
 
@@ -80,9 +64,9 @@ def sentence(text: str | None) -> str:
     return text
 
 
-def raw(app: gr.Blocks, data: Any, name: str = "explain") -> tuple[str, Any]:
+def raw(app: Server, data: Any, name: str = "explain") -> tuple[str, Any]:
     """(event, data) of a call written by hand. NaN is written as Python does."""
-    with httpx.Client(base_url=app.local_url, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=app.url, timeout=60, trust_env=False) as http:
         body = json.dumps({"data": data})
         first = http.post(
             f"gradio_api/call/{name}", content=body, headers={"Content-Type": "application/json"}
@@ -93,7 +77,7 @@ def raw(app: gr.Blocks, data: Any, name: str = "explain") -> tuple[str, Any]:
     return lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))
 
 
-def refused(app: gr.Blocks, image: Any, *rest: Any) -> str:
+def refused(app: Server, image: Any, *rest: Any) -> str:
     defaults = [models.DEFAULT, "", -1, "Grad-CAM"]
     event, data = raw(app, [image, *rest, *defaults[len(rest) :]])
     assert event == "error", (event, data)
@@ -101,9 +85,9 @@ def refused(app: gr.Blocks, image: Any, *rest: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def uploaded(app: gr.Blocks) -> dict[str, Any]:
+def uploaded(app: Server) -> dict[str, Any]:
     """A picture in the upload folder, as a browser would name it."""
-    with httpx.Client(base_url=app.local_url, timeout=60, trust_env=False) as http:
+    with httpx.Client(base_url=app.url, timeout=60, trust_env=False) as http:
         answer = http.post("gradio_api/upload", files={"files": ("p.jpg", PICTURE.read_bytes())})
     return {"path": answer.json()[0], "meta": FILE}
 
@@ -125,11 +109,11 @@ def test_explain_is_all_that_is_public(client: Client) -> None:
     assert {"predictions", "target", "layer", "map", "box", "overlay"} <= set(answer)
 
 
-def test_the_schema_is_public_too_and_names_nothing_else(app: gr.Blocks) -> None:
-    info = httpx.get(f"{app.local_url}gradio_api/info", trust_env=False).json()
+def test_the_schema_names_nothing_else(app: Server) -> None:
+    info = httpx.get(f"{app.url}gradio_api/info", trust_env=False).json()
     assert list(info["named_endpoints"]) == ["/explain"]
-    paths = httpx.get(f"{app.local_url}gradio_api/openapi.json", trust_env=False).json()["paths"]
-    assert [path for path in paths if "explain" not in path] == []
+    paths = httpx.get(f"{app.url}gradio_api/openapi.json", trust_env=False).json()["paths"]
+    assert {path for path in paths if "explain" not in path} <= {"/gradio_api/upload"}
 
 
 def test_the_answer(client: Client) -> None:
@@ -254,18 +238,18 @@ def test_a_bad_value_gets_a_sentence_that_says_which(
     works(client)
 
 
-def test_nan_and_infinity_are_no_classes(app: gr.Blocks, uploaded: dict[str, Any]) -> None:
+def test_nan_and_infinity_are_no_classes(app: Server, uploaded: dict[str, Any]) -> None:
     for value in (float("nan"), float("inf")):
         assert "1000" in refused(app, uploaded, models.DEFAULT, "", value)
 
 
 @pytest.mark.parametrize("image", [{}, [], "", "x", 3, [1, 2], {"path": None}, {"meta": FILE}], ids=str)
-def test_no_picture(app: gr.Blocks, client: Client, image: Any) -> None:
+def test_no_picture(app: Server, client: Client, image: Any) -> None:
     assert "picture" in refused(app, image)
     works(client)
 
 
-def test_nothing_at_all(app: gr.Blocks, client: Client) -> None:
+def test_nothing_at_all(app: Server, client: Client) -> None:
     for data in ([], [None], [None] * 5, ["x"] * 50):
         event, answer = raw(app, data)
         assert event == "error"
@@ -284,30 +268,19 @@ FORGED = [
 @pytest.mark.parametrize("meta", [{}, {"meta": FILE}], ids=["plain", "as a file"])
 @pytest.mark.parametrize("path", FORGED, ids=lambda p: ascii(p[:24]))
 def test_a_path_that_was_not_uploaded(
-    app: gr.Blocks, client: Client, path: str, meta: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    app: Server, client: Client, path: str, meta: dict[str, Any]
 ) -> None:
     """Neither read nor fetched: no name is looked up, and what it says is one sentence."""
-    asked: list[str] = []
-    look_up = socket.getaddrinfo
-
-    def watched(host: Any, *rest: Any, **options: Any) -> Any:
-        if str(host) not in ("127.0.0.1", "localhost"):
-            asked.append(str(host))
-            raise socket.gaierror(-2, "Name or service not known")
-        return look_up(host, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", watched)
-    event, answer = raw(app, [{"path": path, **meta}, models.DEFAULT, "", -1, "Grad-CAM"])
-    assert event == "error"
-    assert not LEAK.search(json.dumps(answer))
-    assert asked == []
-    assert "picture" in sentence(answer["error"])
+    before = app.went_out()
+    assert "picture" in refused(app, {"path": path, **meta})
+    assert app.went_out() == before == []
+    works(client)
 
 
-def test_a_link_out_of_the_upload_folder(app: gr.Blocks, folder: Path) -> None:
-    shutil.copy(PICTURE, folder / "secret.jpg")
-    (folder / "uploads" / "link.jpg").symlink_to(folder / "secret.jpg")
-    assert "upload" in refused(app, {"path": str(folder / "uploads" / "link.jpg"), "meta": FILE})
+def test_a_link_out_of_the_upload_folder(app: Server, tmp_path: Path) -> None:
+    shutil.copy(PICTURE, tmp_path / "secret.jpg")
+    (app.uploads / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    assert "picture" in refused(app, {"path": str(app.uploads / "link.jpg"), "meta": FILE})
 
 
 def test_broken_pictures(client: Client, tmp_path: Path) -> None:
@@ -327,8 +300,22 @@ def test_broken_pictures(client: Client, tmp_path: Path) -> None:
         ask(client, handle_file(tmp_path / "large.png"))
 
 
-def test_what_is_private_cannot_be_called_by_name(app: gr.Blocks) -> None:
-    for name in ("look", "look_again", "look_at", "pick", "pick_class", "figure", "lambda", "predict"):
-        event, answer = raw(app, [], name)
-        assert event != "complete", name
-        assert not LEAK.search(json.dumps(answer)), answer
+def test_what_is_hidden_is_checked_too(app: Server, client: Client, uploaded: dict[str, Any]) -> None:
+    """Private endpoints are not listed, but whoever knows a name can call it."""
+    other = {"path": "http://example.com/a.jpg", "meta": FILE}
+    values = [
+        [uploaded, models.DEFAULT, 10**9, -1, False],
+        [uploaded, "vgg", -1, -1, False],
+        [{"path": "/etc/passwd", "meta": FILE}, models.DEFAULT, -1, -1, False],
+        [other, models.DEFAULT, -1, -1, False],
+        [uploaded, other, -1, -1, False],  # Gradio looks for files in every value
+        [],
+    ]
+    for name in ("look", "look_again", "look_at", "pick", "pick_class", "figure", "predict"):
+        for data in values:
+            for rest in ([], [None]):
+                event, answer = raw(app, data + rest, name)
+                assert not LEAK.search(json.dumps(answer)), (name, answer)
+                assert event != "complete" or '"answer": {' not in json.dumps(answer), (name, data)
+    assert app.went_out() == []
+    works(client)

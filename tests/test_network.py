@@ -742,7 +742,9 @@ def blocks(x):
         (squeeze_excite, "scale", {
             "conv": GOOD, "squeeze": PLACE, "reduce": PLACE, "excite": PLACE, "scale": GOOD,
         }),
-        (swish, "gelu", {"conv1": EARLY, "swish": GOOD, "conv2": EARLY, "gelu": GOOD, "linear": SAME}),
+        (swish, "gelu", {
+            "conv1": EARLY, "swish": GOOD, "conv2": EARLY, "gelu": GOOD, "linear": SAME,
+        }),
         (one_by_one, "conv", {"conv": GOOD, "pool": PLACE, "preds": PLACE}),
         (blocks, "block", {
             "stem": GOOD, "raw/conv": EARLY, "raw": GOOD, "block/conv": BRANCH, "block": GOOD,
@@ -779,6 +781,31 @@ def test_suggested_are_the_ends_of_stages_and_the_merges():
     told = Network(model, (32, 32, 3), suggested=("down", "stem"))
     assert told.best == "down"
     assert told.suggested == ("stem", "down")
+
+
+@pytest.mark.parametrize(("width", "middle"), [(4, "normal1"), (8, "reduce1")])
+def test_of_cells_that_are_all_bypassed_the_last_of_the_widest_is_suggested(width, middle):
+    """As in NASNet: each cell takes the outputs of the two cells before it."""
+
+    def cell(name, one, two, one_step=1, two_step=1, k=4):
+        parts = (
+            conv(f"{name}_a", k, strides=one_step)(one),
+            conv(f"{name}_b", k, strides=two_step)(two),
+        )
+        return L.Concatenate(name=name)(parts)
+
+    image = keras.Input((8, 8, 3))
+    stem = conv("stem")(image)
+    start = cell("start", stem, stem)  # 8 x 8
+    reduce1 = cell("reduce1", start, stem, 2, 2, k=width)  # 4 x 4
+    normal1 = cell("normal1", reduce1, start, 1, 2)  # goes round reduce1
+    reduce2 = cell("reduce2", normal1, reduce1, 2, 2)  # 2 x 2; goes round normal1
+    normal2 = cell("normal2", reduce2, normal1, 1, 2)
+    model = keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(normal2)))
+    net = Network(model, (8, 8, 3))
+    assert net.suggested == ("stem", middle, "normal2")
+    assert net.best == "normal2"
+    assert BRANCH in net.layers[middle].poor
 
 
 def test_a_long_network_suggests_at_most_twenty():
@@ -828,7 +855,9 @@ def test_the_best_layer_of_keras_networks(name, size, best, grid):
     assert net.layers[best].shape == grid
     assert net.classes == 1000
     assert 3 <= len(net.suggested) <= 20
-    assert not any(net.layers[n].poor or net.layers[n].shape[2] == 3 for n in net.suggested)
+    assert not any(net.layers[n].shape[2] == 3 for n in net.suggested)
+    if name != "NASNetMobile":  # each of its cells is bypassed
+        assert not any(net.layers[n].poor for n in net.suggested)
 
 
 @pytest.mark.slow

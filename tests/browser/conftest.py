@@ -1,132 +1,31 @@
-"""The page in a real browser: the app as its own process, and the system's Chromium.
+"""The page in a real browser. Without one: loudly skipped, and under CI failed."""
 
-The process has no way out (`WATCHED` refuses every address but this machine's, and writes it
-down), so what passes here passes offline.
-"""
-
-import base64
-import json
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, sync_playwright
+from lab import Lab, Server, serve
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-ROOT = Path(__file__).parents[2]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 MISSING = "no Chromium on this machine: the page was NOT tested (apt-get install chromium)"
-PATIENCE = 60  # seconds; a machine under load loads TensorFlow in 20
-
-WATCHED = """
-import os, runpy, sys, traceback
-
-record = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-HERE = {"", "0.0.0.0", "localhost", "::1", "::"}
-
-
-def local(host):
-    host = host.decode() if isinstance(host, bytes) else str(host or "")
-    return host in HERE or host.startswith("127.")
-
-
-def watch(event, args):
-    if event == "socket.getaddrinfo" or event == "socket.gethostbyname":
-        host = args[0]
-    elif event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-        address = args[1]
-        if not isinstance(address, tuple):
-            return
-        host = address[0]
-    else:
-        return
-    if not local(host):
-        who = [frame.filename for frame in traceback.extract_stack() if "gradcam_core" in frame.filename]
-        os.write(record, f"{event} {host} {who[-1] if who else '-'}\\n".encode())
-        raise OSError(101, "Network is unreachable")
-
-
-sys.addaudithook(watch)
-sys.path.insert(0, os.getcwd())
-sys.argv = ["app.py"]
-runpy.run_path("app.py", run_name="__main__")
-"""
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not CHROMIUM and terminalreporter.stats.get("skipped"):
+    if any(MISSING in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_sep("!", MISSING, red=True, bold=True)
-
-
-@dataclass
-class Server:
-    url: str
-    record: Path  # a line for each address outside this machine that was asked for
-    log: Path
-
-    def went_out(self) -> list[tuple[str, str, str]]:
-        """(what was asked, host, the file of the core that asked or "-")."""
-        lines = [line.split(" ", 2) for line in self.record.read_text().splitlines()]
-        return [(event, host, Path(who).name) for event, host, who in lines]
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`python app.py` with its own empty folders for uploads and for weights."""
     if not CHROMIUM:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(MISSING)
-    folder = tmp_path_factory.mktemp("server")
-    (folder / "weights").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    proxies = ("http_proxy", "https_proxy", "all_proxy")
-    environment = {k: v for k, v in os.environ.items() if k.lower() not in proxies} | {
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder / "uploads"),
-        "GRADCAM_WEIGHTS_DIR": str(folder / "weights"),
-    }
-    record, log = folder / "record", folder / "log"
-    record.touch()
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-c", WATCHED, str(record)],
-            cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-        )  # fmt: skip
-    try:
-        url = f"http://127.0.0.1:{port}/"
-        end = time.monotonic() + PATIENCE
-        while not _answers(url):
-            if process.poll() is not None or time.monotonic() > end:
-                pytest.fail(f"app.py does not serve the page:\n{log.read_text()[-3000:]}")
-            time.sleep(0.1)
-        yield Server(url, record, log)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
-        return False
+    with serve(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -145,187 +44,6 @@ def desktop(browser: Browser) -> BrowserContext:
     return browser.new_context(
         locale="en-US", viewport={"width": 1366, "height": 900}, color_scheme="light"
     )
-
-
-TIDY = """([answer, picture, layer]) => {
-  const page = document.querySelector('#viewer'), drawn = document.querySelector('[data-drawn]');
-  const find = name => page.querySelector(`[name=${name}]`);
-  if (drawn.dataset.answer !== answer || page.querySelector('.gv-over img').src !== picture) return false;
-  if (document.querySelector('#detail input').checked) return false;
-  if (page.querySelector('.gv-play[aria-pressed=true]')) page.querySelector('.gv-play').click();
-  const put = (node, value, event) => {
-    if (node.value === value) return;
-    node.value = value;
-    node.dispatchEvent(new Event(event, {bubbles: true}));
-  };
-  put(find('layer'), layer, 'change');
-  put(find('method'), find('method').options[0].value, 'change');
-  put(find('colours'), find('colours').options[0].value, 'change');
-  put(find('opacity'), '50', 'input');
-  put(find('swipe'), '50', 'input');
-  put(find('threshold'), '15', 'input');
-  for (const name of ['gv-view', 'gv-sign']) if (!find(name).checked) find(name).click();
-  if (find('box').checked) find('box').click();
-  for (const part of page.querySelectorAll('details')) part.open = false;
-  page.querySelector('.gv-over .gv-frame').dispatchEvent(new Event('pointerleave'));
-  document.activeElement.blur();
-  scrollTo(0, 0);
-  return drawn.dataset.layer === layer;
-}"""
-
-
-class Lab:
-    """A page that explains its first example, and what one asks of it."""
-
-    def __init__(self, page: Page, server: Server):
-        self.page, self.server = page, server
-        self.requests: list[str] = []
-        self.errors: list[str] = []
-        self.first: list[str | None] = []  # what the page began with: answer, picture, layer
-        page.set_default_timeout(1000 * PATIENCE / 2)
-        self.waiting: set[Request] = set()  # for answers: Gradio's stream, closed by the last one
-        page.on("request", self._asks)
-        page.on("requestfinished", lambda request: self.waiting.discard(request))
-        page.on("requestfailed", lambda request: self.waiting.discard(request))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    def _asks(self, request: Request) -> None:
-        self.requests.append(request.url)
-        if "queue/data" in request.url:
-            self.waiting.add(request)
-
-    def open(self, query: str = "") -> "Lab":
-        self.waiting.clear()
-        self.page.goto(self.server.url + query)
-        self.page.wait_for_selector("[data-drawn]", timeout=1000 * PATIENCE)
-        self.first = [
-            self.data("answer"),
-            self.find(".gv-over img").get_attribute("src"),
-            self.layer,
-        ]
-        return self
-
-    def tidy(self) -> bool:
-        """Back to how the page began, where that needs no answer of the server; else False."""
-        return self.error == "" and self.first != [] and bool(self.page.evaluate(TIDY, self.first))
-
-    def outside(self) -> list[str]:
-        own = (self.server.url, "data:", f"blob:{self.server.url}", "about:")
-        return [url for url in self.requests if not url.startswith(own)]
-
-    # ---- what is on the screen
-
-    def find(self, selector: str) -> Locator:
-        return self.page.locator(f"#viewer {selector}")
-
-    @property
-    def say(self) -> str:
-        return self.text(".gv-say")
-
-    @property
-    def error(self) -> str:
-        node = self.find(".gv-error")
-        return plain(node.inner_text()) if node.is_visible() else ""
-
-    def text(self, selector: str) -> str:
-        return plain(self.find(selector).inner_text())
-
-    def data(self, name: str) -> str:
-        return str(self.page.locator("[data-drawn]").get_attribute(f"data-{name}"))
-
-    @property
-    def layer(self) -> str:
-        """The layer on the screen; filmstrip, select and drawing agree on it."""
-        drawn = self.data("layer")
-        strip = self.find(".gv-strip [aria-checked=true]").evaluate_all(
-            "nodes => nodes.map(n => n.dataset.layer)"
-        )
-        assert self.find("[name=layer]").input_value() == drawn
-        assert strip in ([drawn], [])
-        return drawn
-
-    @property
-    def layers(self) -> list[str]:
-        names = self.find(".gv-strip button").evaluate_all(
-            "nodes => nodes.map(n => n.dataset.layer)"
-        )
-        return [str(name) for name in names]
-
-    def canvas(self, selector: str = ".gv-heat") -> np.ndarray:
-        """The pixels of a canvas, (H, W, 4) RGBA."""
-        width, height, text = self.find(selector).first.evaluate(
-            """canvas => {
-              const {width, height} = canvas, bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data;
-              let text = '';
-              for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-              return [width, height, btoa(text)];
-            }"""
-        )
-        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
-
-    # ---- what a visitor does
-
-    def hold_up(self, milliseconds: int) -> None:
-        """The next question takes so long on its way to the server that others may overtake it."""
-        self.first = []  # the page must be opened anew
-        self.page.evaluate(
-            """wait => {
-              const send = window.fetch;
-              window.held = true;
-              window.fetch = async (...all) => {
-                if (String(all[0]?.url ?? all[0]).includes('queue/join')) {
-                  window.fetch = send;
-                  await new Promise(go => setTimeout(go, wait));
-                  window.held = false;
-                }
-                return send(...all);
-              };
-            }""",
-            milliseconds,
-        )
-
-    def settled(self) -> None:
-        """Wait until no question is on its way, none has an answer to come, and all is drawn."""
-        self.until("!window.held")
-        before, end = None, time.monotonic() + PATIENCE
-        while before != (now := (self.data("drawn"), len(self.requests))) or self.waiting:
-            assert time.monotonic() < end, "the page does not come to rest"
-            before = now
-            self.page.wait_for_timeout(500)
-
-    def until(self, expression: str, argument: Any = None) -> None:
-        self.page.wait_for_function(expression, arg=argument)
-
-    def drawn_after(self, act: Callable[[], Any]) -> None:
-        """Do something, and wait until the viewer has drawn once more."""
-        before = int(self.data("drawn"))
-        act()
-        self.until("n => Number(document.querySelector('[data-drawn]').dataset.drawn) > n", before)
-
-    def complained(self, act: Callable[[], Any]) -> str:
-        """Do something that is refused; the sentence."""
-        act()
-        self.find(".gv-error").wait_for(state="visible")
-        return self.error
-
-    def example(self, number: int) -> None:
-        self.page.get_by_role("button", name=f"Thumbnail {number} of", exact=False).click()
-
-    def upload(self, file: Path) -> None:
-        self.page.locator("#picture input[type=file]").set_input_files(file)
-
-    def choose(self, dropdown: str, text: str) -> None:
-        """The first choice of a Gradio dropdown that what is typed leaves over."""
-        self.page.locator(f"#{dropdown} input").click()
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.type(text)
-        self.page.get_by_role("option").filter(has_text=text).first.click()
-
-    def row(self, label: str) -> None:
-        self.find(".gv-classes button").filter(has_text=label).first.click()
-
-    def radio(self, name: str, value: str) -> None:
-        self.find(f"[name={name}][value={value}]").check()
 
 
 @pytest.fixture(scope="session")
@@ -365,8 +83,3 @@ def tall(browser: Browser, server: Server) -> Iterator[Callable[..., Lab]]:
     yield open_page
     for context in contexts:
         context.close()
-
-
-def plain(text: str) -> str:
-    """With ordinary spaces, so that a test need not know where a line may not be broken."""
-    return text.replace("\N{NO-BREAK SPACE}", " ")

