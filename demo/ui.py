@@ -50,7 +50,9 @@ def part(name: str) -> dict[str, Any]:
 
 
 def viewer() -> Viewer:
-    methods = [{"name": n, "line": m.line, "paper": m.paper} for n, m in METHODS.items()]
+    methods = [
+        {"name": n, "line": m.line, "cost": m.cost, "paper": m.paper} for n, m in METHODS.items()
+    ]
     functions = [handlers.figure]
     return Viewer(elem_id="viewer", server_functions=functions, methods=methods, **part("viewer"))
 

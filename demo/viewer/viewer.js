@@ -131,7 +131,7 @@ function tell() {
   $('.gv-caption').textContent = `${state.method} · ${g.row.name}`;
   const method = props.methods.find((m) => m.name === state.method);
   const line = clear($('.gv-method'));
-  line.append(`${method.name}: ${method.line} `, Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
+  line.append(`${method.name}: ${method.line} Cost: ${method.cost}. `, Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
   const notes = [];
   const empty = emptiness(g);
   if (empty) notes.push(empty);
