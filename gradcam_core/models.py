@@ -266,6 +266,7 @@ def from_keras(
     non-square inputs are made from the RGB square. Raises UserError with what is needed instead.
     """
     import keras
+    from keras.src.backend import compute_output_spec
 
     from gradcam_core.network import Network
 
@@ -273,7 +274,8 @@ def from_keras(
     if not all(np.isfinite(w).all() for w in model.get_weights()):
         raise UserError("This model's weights are not all finite numbers; train or save it again.")
     net = Network(model, shape)
-    single = model.compute_output_spec(keras.KerasTensor((1, *shape))).shape[-1] == 1
+    answer = compute_output_spec(partial(model, training=False), keras.KerasTensor((1, *shape)))
+    single = keras.tree.flatten(answer)[0].shape[-1] == 1
     prepare, notes = preparation(model, shape, preprocess)
     return ModelSpec(
         title=title or f"{model.name} (yours)",

@@ -71,24 +71,47 @@ def tapped(model: keras.Model, visit: Callable[..., Any]) -> Iterator[None]:
 
         return observed
 
+    def lend(operation: Any, method: str, ours: Callable[..., Any]) -> None:
+        borrowed.append((operation, method, operation.__dict__.get(method)))
+        operation.__dict__[method] = ours
+
     with _TRACING:
-        borrowed: dict[int, tuple[Any, Any]] = {}
+        borrowed: list[tuple[Any, str, Any]] = []
         eager = tf.config.functions_run_eagerly()
         try:
             tf.config.run_functions_eagerly(True)
+            met: set[int] = set()
             for name, operation in operations(model):
-                if id(operation) not in borrowed:
-                    own = operation.__dict__.get("call")
-                    borrowed[id(operation)] = operation, own
-                    operation.__dict__["call"] = watch(name, operation, operation.call)
+                if id(operation) in met:
+                    continue
+                met.add(id(operation))
+                lend(operation, "call", watch(name, operation, operation.call))
+                if isinstance(operation, keras.layers.Conv2D) and operation.groups > 1:
+                    lend(operation, "convolution_op", partial(grouped, operation))
             with keras.StatelessScope(collect_losses=True):
                 yield
         finally:
             tf.config.run_functions_eagerly(eager)
-            for operation, own in borrowed.values():
-                del operation.__dict__["call"]
+            for operation, method, own in borrowed:
+                del operation.__dict__[method]
                 if own is not None:
-                    operation.__dict__["call"] = own
+                    operation.__dict__[method] = own
+
+
+def grouped(layer: Any, x: tf.Tensor, kernel: Any) -> tf.Tensor:
+    """A Conv2D with groups, (B, h, w, K), of operations that also have a gradient on a CPU.
+
+    TensorFlow's own has none there. One channel a group (ConvNeXt) is a depthwise convolution.
+    """
+    kernel, padding = tf.convert_to_tensor(kernel), layer.padding.upper()
+    strides, dilations = layer.strides, layer.dilation_rate
+    h, w, per_group, width = kernel.shape
+    if per_group == 1 and strides[0] == strides[1]:
+        each = tf.reshape(kernel, (h, w, layer.groups, width // layer.groups))
+        return tf.nn.depthwise_conv2d(x, each, (1, *strides, 1), padding, dilations=dilations)
+    parts = zip(tf.split(x, layer.groups, -1), tf.split(kernel, layer.groups, -1), strict=True)
+    made = [tf.nn.conv2d(part, k, strides, padding, dilations=dilations) for part, k in parts]
+    return tf.concat(made, -1)
 
 
 def traced(run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:

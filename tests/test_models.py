@@ -1,6 +1,9 @@
 """The list against Keras's own source and against the right layer of each; models of your own."""
 
+import json
+import shutil
 import warnings
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -8,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+from keras.applications import imagenet_utils
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
 
@@ -126,6 +130,7 @@ def save_as_keras_2(model, path):
         legacy_h5_format.save_weights_to_hdf5_group(file, model)
 
 
+@pytest.mark.filterwarnings("ignore:The structure of")  # a list of one input, Keras minds
 @pytest.mark.parametrize("key", each(FETCHED))
 def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
     """Keras's own weights="imagenet", served the same file, is the referee."""
@@ -134,7 +139,7 @@ def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
     make = getattr(keras.applications, spec.title)
     donor = make(weights=None)
     for layer in donor.layers:  # or the moving averages would all be 0 and 1
-        if isinstance(layer, L.Normalization):
+        if isinstance(layer, L.Normalization) and layer.weights:
             layer.set_weights(
                 [np.float32([0.5, 0.4, 0.3]), np.float32([0.2, 0.3, 0.4]), np.int32(0)]
             )
@@ -146,8 +151,7 @@ def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
         referee = make(weights="imagenet")
     x = np.random.default_rng(4).uniform(0, 255, (1, spec.size, spec.size, 3)).astype(np.float32)
     x = spec.preprocess(x)
-    answer = ours([x])  # a list, as it was built from a tensor
-    np.testing.assert_allclose(answer, referee(x), rtol=1e-3)
+    np.testing.assert_allclose(ours(x), referee(x), rtol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore:The structure of")  # a list of one input, Keras minds
@@ -486,6 +490,354 @@ def test_labels_from_a_file(tmp_path, sentence):
 def test_a_row_put_first(monkeypatch):
     monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
     spec = models.from_keras(functional())
+    others = list(models.MODELS)
     models.put_first("own", spec)
-    assert next(iter(models.MODELS)) == "own"
+    models.put_first("own", spec)
+    assert list(models.MODELS) == ["own", *others]
     assert models.find("own") is spec
+
+
+# Every shape, every head: logits are the dense layer's input times its kernel plus its bias
+
+SHAPE = (16, 16, 3)
+
+
+def parts():
+    keras.utils.set_random_seed(7)
+    return [
+        L.Conv2D(4, 3, activation="relu", name="conv1"),
+        L.MaxPooling2D(2, name="pool"),
+        L.Conv2D(5, 3, padding="same", activation="relu", name="conv2"),
+    ]
+
+
+def run(image, layers):
+    for layer in layers:
+        image = layer(image)
+    return image
+
+
+def sequential(head):
+    return keras.Sequential([keras.Input(SHAPE), *parts(), L.GlobalAveragePooling2D(), *head])
+
+
+def sequential_without_input(head):
+    return keras.Sequential([*parts(), L.GlobalAveragePooling2D(), *head])
+
+
+def nested_functional(head):
+    image, inner = keras.Input(SHAPE), keras.Input(SHAPE)
+    backbone = keras.Model(inner, run(inner, parts()), name="backbone")
+    return keras.Model(image, run(backbone(image), [L.GlobalAveragePooling2D(), *head]))
+
+
+def nested_sequential(head):
+    backbone = keras.Sequential([keras.Input(SHAPE), *parts()], name="backbone")
+    return keras.Sequential([keras.Input(SHAPE), backbone, L.GlobalAveragePooling2D(), *head])
+
+
+def frozen(head):
+    model = nested_functional(head)
+    model.get_layer("backbone").trainable = False
+    return model
+
+
+class OwnCall(keras.Model):
+    def __init__(self, head):
+        super().__init__()
+        self.parts, self.gap, self.head = parts(), L.GlobalAveragePooling2D(), head
+
+    def call(self, x):
+        return run(x, [*self.parts, self.gap, *self.head])
+
+
+SHAPES = (sequential, sequential_without_input, nested_functional, nested_sequential, frozen,
+          OwnCall)  # fmt: skip
+HEADS = {  # activation inside the dense layer, layers after it, classes
+    "softmax inside": ("softmax", [], 3),
+    "softmax layer": (None, [L.Softmax], 3),
+    "softmax activation": (None, [lambda: L.Activation("softmax")], 3),
+    "logits": (None, [], 3),
+    "many sigmoids": ("sigmoid", [], 3),
+    "one sigmoid": ("sigmoid", [], 1),
+    "regression": (None, [], 1),
+}
+
+
+def answer_by_hand(model, head, x):
+    """A of conv2 from the bare layers, and in NumPy its mean @ kernel + bias (C,)."""
+    by_name = {layer.name: layer for layer in flat(model)}
+    a = run(x[None], [by_name[name] for name in ("conv1", "pool", "conv2")])
+    features = np.asarray(a)[0].mean(axis=(0, 1))
+    kernel, bias = (np.asarray(w) for w in head.weights)
+    return np.asarray(a)[0], features @ kernel + bias
+
+
+def flat(model):
+    for layer in model.layers:
+        yield layer
+        yield from flat(layer) if hasattr(layer, "layers") else ()
+
+
+def made(shape, head):
+    activation, more, classes = HEADS[head]
+    dense = L.Dense(classes, activation, bias_initializer="random_normal", name="dense")
+    return shape([dense, *(layer() for layer in more)]), dense
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def softmax(z):
+    return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+
+
+@pytest.mark.parametrize(
+    ("shape", "head"),
+    [
+        *((sequential, head) for head in HEADS),
+        *((shape, head) for shape in SHAPES[1:] for head in ("softmax layer", "one sigmoid")),
+    ],
+)
+def test_every_shape_and_head(shape, head):
+    model, dense = made(shape, head)
+    spec = models.from_keras(model, preprocess="scale11", size=16)
+    before = [w.copy() for w in model.get_weights()]
+    seen = pipeline.survey(picture(), spec, methods=("Grad-CAM",))
+    x = seen.trace.inputs
+    a, z = answer_by_hand(model, dense, x)
+    if head == "one sigmoid":
+        z = np.array([-z[0], z[0]])
+    np.testing.assert_allclose(seen.logits, z, rtol=1e-4, atol=1e-5)
+    expected = z if head == "regression" else sigmoid(z) if "sigmoid" in head else softmax(z)
+    np.testing.assert_allclose(seen.probabilities, expected, rtol=1e-4, atol=1e-5)
+    name = "backbone/conv2" if shape in (nested_functional, nested_sequential, frozen) else "conv2"
+    assert pipeline.network(spec).best == name
+    # Before global pooling Grad-CAM is CAM: the class's row of the kernel / (h w)
+    kernel = np.asarray(dense.weights[0])
+    row = kernel[:, seen.target.index] if kernel.shape[1] > 1 else kernel[:, 0]
+    row = -row if head == "one sigmoid" and seen.target.index == 0 else row
+    cam = a @ row / a[..., 0].size
+    np.testing.assert_allclose(seen.maps[name, "Grad-CAM"], cam, rtol=1e-3, atol=1e-6)
+    assert all((w == b).all() for w, b in zip(model.get_weights(), before, strict=True))
+    assert all("call" not in vars(layer) for layer in [model, *flat(model)])
+    if shape is frozen:
+        assert not model.get_layer("backbone").trainable
+
+
+def in_a_list(image, answer):
+    return keras.Model(image, [answer])
+
+
+def in_a_dict(image, answer):
+    return keras.Model(image, {"kind": answer})
+
+
+@pytest.mark.parametrize("wrap", [in_a_list, in_a_dict])
+@pytest.mark.parametrize(
+    ("classes", "labels"), [(1, ("no", "yes")), (3, ("class 0", "class 1", "class 2"))]
+)
+def test_an_answer_in_a_list_or_a_dict(wrap, classes, labels):
+    image = keras.Input(SHAPE)
+    dense = L.Dense(classes, "sigmoid")
+    model = wrap(image, run(image, [*parts(), L.GlobalAveragePooling2D(), dense]))
+    spec = models.from_keras(model)
+    assert spec.labels == labels
+    seen = pipeline.explain(picture(), spec).survey
+    _, z = answer_by_hand(model, dense, seen.trace.inputs)
+    np.testing.assert_allclose(seen.logits[-classes:], z, rtol=1e-4, atol=1e-5)
+
+
+class AsksForTraining(OwnCall):
+    def call(self, x, training):
+        return super().call(x)
+
+
+def test_a_call_that_asks_for_training():
+    model = AsksForTraining([L.Dense(1, "sigmoid")])
+    model(np.zeros((1, *SHAPE), np.float32), training=False)
+    assert models.from_keras(model, size=16).labels == ("no", "yes")
+
+
+def test_one_sigmoid_has_evidence_for_and_against():
+    model, _ = made(sequential, "one sigmoid")
+    spec = models.from_keras(model, ["cat"])
+    yes = pipeline.explain(picture(), spec, target="cat", layer="conv2")
+    no = pipeline.explain(picture(), spec, target="not cat", layer="conv2")
+    assert (no.target, yes.target) == (0, 1)
+    assert yes.probabilities.sum() == pytest.approx(1)
+    assert yes.maps["Grad-CAM"].any()
+    np.testing.assert_allclose(no.maps["Grad-CAM"], -yes.maps["Grad-CAM"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["caffe", "torch"])
+def test_preprocessing_as_keras_has_it(mode, rng):
+    rgb = rng.uniform(0, 255, (4, 5, 3)).astype(np.float32)
+    expected = imagenet_utils.preprocess_input(rgb.copy(), "channels_last", mode)
+    np.testing.assert_allclose(models.PREPROCESS[mode](rgb), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_linear_activation_in_a_residual_block_ends():
+    """As in ConvNeXt: an activation that hands back the very tensor it was given."""
+    image = keras.Input(SHAPE)
+    x = L.Conv2D(4, 3, padding="same")(image)
+    y = L.Activation("linear", name="same")(L.Conv2D(4, 3, padding="same")(x))
+    x = L.Activation("linear", name="after")(L.Add(name="sum")([x, y]))
+    model = keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+    net = Network(model, SHAPE)
+    assert net.best == "sum"
+    assert net.layers["same"].poor
+    assert net.layers["after"].poor
+
+
+# Files of your own that are refused
+
+
+def with_lambda():
+    image = keras.Input(SHAPE)
+    x = L.Conv2D(4, 3)(L.Lambda(lambda t: t / 255)(image))
+    return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
+def test_code_in_a_file_is_refused(tmp_path, sentence):
+    path = tmp_path / "code.keras"
+    save(with_lambda(), path)
+    with zipfile.ZipFile(path) as file:  # it is there, and it is what is refused
+        assert "__lambda__" in json.dumps(json.loads(file.read("config.json")))
+    with pytest.raises(UserError, match="holds code") as error:
+        models.load_file(path)
+    sentence(error.value)
+
+
+@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.99])
+def test_a_truncated_model_file_is_refused(part, tmp_path, sentence):
+    path = tmp_path / "whole.keras"
+    save(made(sequential, "logits")[0], path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(UserError, match="could not be loaded") as error:
+        models.load_file(path)
+    sentence(error.value)
+
+
+@pytest.mark.parametrize("member", ["config.json", "model.weights.h5"])
+def test_a_model_file_without_a_part_is_refused(member, tmp_path, sentence):
+    path, other = tmp_path / "whole.keras", tmp_path / "less.keras"
+    save(made(sequential, "logits")[0], path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(other, "w") as less:
+        for name in whole.namelist():
+            if name != member:
+                less.writestr(name, whole.read(name))
+    with pytest.raises(UserError, match="could not be loaded") as error:
+        models.load_file(other)
+    sentence(error.value)
+
+
+# Files of weights
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    """A file for MobileNetV2, and the network whose weights are in it."""
+    keras.utils.set_random_seed(3)
+    donor = keras.applications.MobileNetV2(weights=None)
+    path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.h5"
+    save_as_keras_2(donor, path)
+    return path, donor
+
+
+def test_a_row_with_its_file_is_explained(weights_file):
+    path, donor = weights_file
+    spec = models.with_file(models.find("mobilenet_v2"), path)
+    seen = pipeline.explain(picture(200, 300), spec)
+    x = seen.survey.trace.inputs[None]
+    assert x.shape == (1, 224, 224, 3)
+    features = keras.Model(donor.input, donor.layers[-2].output)(x)
+    kernel, bias = (np.asarray(w) for w in donor.layers[-1].weights)
+    logits = np.asarray(features)[0] @ kernel + bias
+    np.testing.assert_allclose(
+        seen.survey.logits, logits, rtol=1e-3, atol=1e-4 * np.abs(logits).max()
+    )
+    assert seen.layer == "out_relu"
+    assert seen.heatmaps["Grad-CAM"].shape == (200, 300)
+
+
+def test_efficientnet_from_a_file_has_the_layer_that_only_imagenet_has(tmp_path):
+    """weights="imagenet" adds a Rescaling by 1 / sqrt(deviation) after the Normalization."""
+    spec, path = models.find("efficientnet_b0"), tmp_path / "b0.h5"
+    bare = spec.build(None)
+    save_as_keras_2(bare, path)
+    filled = models.with_file(spec, path).build(None)
+    kinds = [[type(layer).__name__ for layer in net.layers] for net in (bare, filled)]
+    assert [k.count("Rescaling") for k in kinds] == [1, 2]
+    extra = [layer for layer in filled.layers if type(layer).__name__ == "Rescaling"][1]
+    deviation = np.array([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(extra.scale, 1 / np.sqrt(deviation), rtol=1e-6)
+
+
+@pytest.mark.parametrize("part", [0, 0.001, 0.5, 0.999])
+def test_a_truncated_weights_file_is_refused(part, weights_file, tmp_path, sentence):
+    path = Path(shutil.copy(weights_file[0], tmp_path))
+    with path.open("r+b") as file:
+        file.truncate(int(part * path.stat().st_size))
+    spec = models.with_file(models.find("mobilenet_v2"), path)
+    with pytest.raises(UserError, match="does not fit") as error:
+        pipeline.network(spec)
+    sentence(error.value)
+
+
+@pytest.mark.parametrize("key", ["mobilenet", "mobilenet_v3_small"])
+def test_the_weights_of_another_network_are_refused(key, weights_file, sentence):
+    with pytest.raises(UserError, match="does not fit") as error:
+        models.with_file(models.find(key), weights_file[0]).build(None)
+    sentence(error.value)
+
+
+@pytest.mark.parametrize("damage", ["hole", "no names", "no layer", "no array", "text"])
+def test_a_damaged_weights_file_is_refused(damage, weights_file, tmp_path, sentence):
+    path = Path(shutil.copy(weights_file[0], tmp_path))
+    if damage == "text":
+        path.write_text("this is no HDF5")
+    elif damage == "hole":
+        with path.open("r+b") as file:
+            file.seek(96)
+            file.write(b"\xff" * 4096)
+    else:
+        with h5py.File(path, "r+") as file:
+            if damage == "no names":
+                del file.attrs["layer_names"]
+            elif damage == "no layer":
+                del file["Conv1"]
+            else:
+                (name,) = file["Conv1"].attrs["weight_names"]
+                del file["Conv1"][name]
+    with pytest.raises(UserError, match="does not fit") as error:
+        models.with_file(models.find("mobilenet_v2"), path).build(None)
+    sentence(error.value)
+
+
+@pytest.mark.parametrize("strides", [1, 2, (1, 2)])
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(4, 4, 4), (4, 8, 4), (4, 6, 2)])
+def test_a_convolution_with_groups(channels, filters, groups, strides):
+    """As in ConvNeXt and ResNeXt. The referee: the same kernel in one dense block a group."""
+    image = keras.Input(SHAPE)
+    x = L.Conv2D(channels, 3, activation="tanh", name="before")(image)
+    conv = L.Conv2D(filters, 3, strides, "same", groups=groups, activation="tanh", name="last")
+    full = L.Conv2D(filters, 3, strides, "same", activation="tanh", name="last")
+    pool, dense = L.GlobalAveragePooling2D(), L.Dense(3)
+    ours, referee = (keras.Model(image, dense(pool(layer(x)))) for layer in (conv, full))
+    kernel, bias = conv.get_weights()
+    wide = np.zeros((3, 3, channels, filters), np.float32)
+    for g in range(groups):
+        rows = slice(g * channels // groups, (g + 1) * channels // groups)
+        columns = slice(g * filters // groups, (g + 1) * filters // groups)
+        wide[:, :, rows, columns] = kernel[..., columns]
+    full.set_weights([wide, bias])
+    rgb = np.random.default_rng(7).uniform(0, 1, SHAPE).astype(np.float32)
+    a, b = (Network(m, SHAPE).trace(rgb, layers=("before", "last")) for m in (ours, referee))
+    np.testing.assert_allclose(a.logits, b.logits, rtol=1e-4, atol=1e-6)
+    for name in ("before", "last"):
+        np.testing.assert_allclose(a.activations[name], b.activations[name], atol=1e-6)
+        np.testing.assert_allclose(a.gradients[name], b.gradients[name], rtol=1e-3, atol=1e-6)
+    assert "convolution_op" not in vars(conv)

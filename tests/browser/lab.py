@@ -46,7 +46,8 @@ def watch(event, args):
     else:
         return
     if not local(host):
-        who = [frame.filename for frame in traceback.extract_stack() if "gradcam_core" in frame.filename]
+        files = [frame.filename for frame in traceback.extract_stack()]
+        who = [file for file in files if "gradcam_core" in file]
         os.write(record, f"{event} {host} {who[-1] if who else '-'}\\n".encode())
         raise OSError(101, "Network is unreachable")
 
@@ -125,7 +126,8 @@ def plain(text: str) -> str:
 TIDY = """([answer, picture, layer]) => {
   const page = document.querySelector('#viewer'), drawn = document.querySelector('[data-drawn]');
   const find = name => page.querySelector(`[name=${name}]`);
-  if (drawn.dataset.answer !== answer || page.querySelector('.gv-over img').src !== picture) return false;
+  if (drawn.dataset.answer !== answer) return false;
+  if (page.querySelector('.gv-over img').src !== picture) return false;
   if (document.querySelector('#detail input').checked) return false;
   if (page.querySelector('.gv-play[aria-pressed=true]')) page.querySelector('.gv-play').click();
   const put = (node, value, event) => {
@@ -230,9 +232,11 @@ class Lab:
         """The pixels of a canvas, (H, W, 4) RGBA."""
         width, height, text = self.find(selector).first.evaluate(
             """canvas => {
-              const {width, height} = canvas, bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+              const {width, height} = canvas, step = 8192;
+              const bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data;
               let text = '';
-              for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
+              for (let i = 0; i < bytes.length; i += step)
+                text += String.fromCharCode(...bytes.subarray(i, i + step));
               return [width, height, btoa(text)];
             }"""
         )

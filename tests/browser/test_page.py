@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import pytest
@@ -69,14 +68,17 @@ def small(picture: U8, size: tuple[int, int] = (96, 48)) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX), float)
 
 
-def tall_photo(path: Path) -> Path:
-    """A phone's JPEG of 400x800 upright, a cheetah above a lion, stored lying with orientation 6."""
+def tall_photo(path: Path) -> U8:
+    """Stores a phone's JPEG: a cheetah above a lion, 400x800, lying on its side, orientation 6.
+
+    Gives it as it was before: upright, uncompressed.
+    """
     cheetah, lion = np.hsplit(pictures.read_rgb(EXAMPLES_DIR / FIRST), 2)
     upright = Image.fromarray(np.vstack([cheetah, lion])).resize((400, 800))
     exif = Image.Exif()
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
-    return path
+    return np.asarray(upright)
 
 
 # ---- the first look ----------------------------------------------------------------------------
@@ -302,7 +304,7 @@ def test_a_layer_switch_paints_within_50_ms(lab: Lab) -> None:
     """The median of 9 switches: the click's own work, up to where the browser may paint."""
     times = lab.page.evaluate(
         """async () => {
-          const buttons = [...document.querySelectorAll('.gv-strip button')], work = [], screen = [];
+          const buttons = document.querySelectorAll('.gv-strip button'), work = [], screen = [];
           for (let i = 0; i < 9; i++) {
             await new Promise(done => setTimeout(done, 60));
             const start = performance.now();
@@ -362,7 +364,7 @@ def test_evidence_against_and_both_signs(lab: Lab) -> None:
 
 
 def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
-    """The first example is shown at its own size, so a pixel of the canvas is one of the picture."""
+    """The first example is shown at its own size: a pixel of the canvas is one of the picture."""
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
     lab.find("[name=box]").check()
     for percent in (30, 80):  # where the box does not hang on one pixel
@@ -414,7 +416,9 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
 def test_the_numbers_behind_the_map(lab: Lab) -> None:
     lab.find(".gv-numbers summary").click()
     words = lab.find("dl").evaluate(
-        "dl => Object.fromEntries([...dl.querySelectorAll('dt')].map(n => [n.textContent, n.nextSibling.textContent]))"
+        """dl => Object.fromEntries(
+          [...dl.querySelectorAll('dt')].map(n => [n.textContent, n.nextSibling.textContent])
+        )"""
     )
     signed = first().maps[BEST, "Grad-CAM"]
     assert words["Class"] == "lion, number 291"
@@ -557,7 +561,7 @@ def test_after_a_broken_file_the_old_result_can_still_be_downloaded(
 ) -> None:
     (tmp_path / "holiday.jpg").write_text("not a picture")
     lab.complained(lambda: lab.upload(tmp_path / "holiday.jpg"))
-    with lab.page.expect_download(timeout=8000) as waited:
+    with lab.page.expect_download() as waited:
         lab.find(".gv-save-figure").click()
     assert waited.value.suggested_filename.endswith("figure.png")
 
@@ -573,27 +577,26 @@ def test_other_broken_files(lab: Lab, tmp_path: Path, name: str, content: bytes 
 
 
 def test_a_photo_that_a_phone_stored_lying_is_shown_upright(lab: Lab, tmp_path: Path) -> None:
-    path = tall_photo(tmp_path / "phone.jpg")
-    lab.drawn_after(lambda: lab.upload(path))
+    upright = tall_photo(tmp_path / "phone.jpg")
+    lab.drawn_after(lambda: lab.upload(tmp_path / "phone.jpg"))
     assert lab.canvas().shape[:2] == (720, 360)
     frame = lab.find(".gv-over .gv-frame").bounding_box()
     assert frame["height"] / frame["width"] == pytest.approx(2, rel=0.02)
+    inner = np.s_[3:-3, 3:-3]
+    size = 48, 96
+    assert apart(shot(lab, ".gv-original .gv-frame", size)[inner], small(upright, size)[inner]) < 8
 
-    for label, index, half in (("lion", LION, "below"), ("cheetah", CHEETAH, "above")):
-        if lab.data("answer") != f"efficientnet_lite0/{index}/-1":
-            lab.drawn_after(lambda label=label: lab.choose("class", label))
-        assert f"evidence for {label}" in lab.say
-        assert (hottest(lab.canvas())[0] > 0.5) == (half == "below")
-        here = survey(path, Target(index)).maps[BEST, "Grad-CAM"]
-        assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+    signed = pipeline.survey(upright).maps[BEST, "Grad-CAM"]
+    lying = np.rot90(signed)
+    assert apart(lab.canvas(), painted(signed, lab.canvas())) < 4  # the JPEG changes it a little
+    assert apart(lab.canvas(), painted(lying, lab.canvas())) > 15
 
     with lab.page.expect_download() as waited:
         lab.find(".gv-save-overlay").click()
     over = np.asarray(Image.open(waited.value.path()).convert("RGB"))
-    seen = survey(path, Target(CHEETAH))
-    heat = heatmap.upsample(heatmap.normalise(seen.maps[BEST, "Grad-CAM"]), (800, 400))
+    heat = heatmap.upsample(heatmap.normalise(signed), (800, 400))
     assert over.shape == (800, 400, 3)
-    assert apart(over, heatmap.overlay(seen.image, heat)) < 3
+    assert apart(over, heatmap.overlay(upright, heat)) < 5
 
 
 def test_the_picture_taken_away_leaves_a_sentence_and_the_result(lab: Lab) -> None:
@@ -672,8 +675,8 @@ def pictures_in(figure: U8) -> list[np.ndarray]:
 # ---- everybody ---------------------------------------------------------------------------------
 
 ROLES = {
-    "button", "radio", "checkbox", "slider", "combobox", "link", "textbox", "searchbox", "spinbutton",
-    "switch", "tab", "listbox", "radiogroup", "img", "image", "DisclosureTriangle",
+    "button", "radio", "checkbox", "slider", "combobox", "link", "textbox", "searchbox",
+    "spinbutton", "switch", "tab", "listbox", "radiogroup", "img", "image", "DisclosureTriangle",
 }  # fmt: skip
 
 
@@ -721,14 +724,16 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
     reached = []
     for _ in range(40):
         keys.press("Tab")
-        here = lab.page.evaluate(
-            "(n => n.closest('#viewer') ? (n.name || n.dataset.layer || n.className || n.tagName) : '')(document.activeElement)"
+        here, outline = lab.page.evaluate(
+            """() => {
+              const node = document.activeElement, style = getComputedStyle(node);
+              const name = node.name || node.dataset.layer || node.className || node.tagName;
+              const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+              return [node.closest('#viewer') ? name : '', ring];
+            }"""
         )
         if not here:
             break
-        outline = lab.page.evaluate(
-            "(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0)(getComputedStyle(document.activeElement))"
-        )
         assert outline, f"no focus ring on {here}"
         reached.append(here)
         if here == "gv-play":
@@ -769,26 +774,30 @@ def test_an_example_can_be_chosen_with_the_keyboard(lab: Lab) -> None:
     assert "evidence for lion (87 %)" in lab.say
 
 
-CONTRAST = """() => {
+TEXTS = [
+    ".gv-say", ".gv figcaption", ".gv-classes button span", ".gv-ticks span", ".gv-pointer",
+    ".gv-name", ".gv-grid", ".gv-controls label", ".gv-method", ".gv-method a", ".gv-note",
+    ".gv-actions button", ".gv-numbers summary", "#title p",
+]  # fmt: skip
+CONTRAST = """texts => {  // the ratio of WCAG 2, of a text to what it stands on
   const rgb = text => {
     const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    pen.fillStyle = text; pen.fillRect(0, 0, 1, 1);
+    pen.fillStyle = text;
+    pen.fillRect(0, 0, 1, 1);
     return [...pen.getImageData(0, 0, 1, 1).data];
   };
-  const light = c => { const f = c.slice(0, 3).map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * f[0] + 0.7152 * f[1] + 0.0722 * f[2]; };
+  const linear = v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) =>
+    0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
   const ground = node => {
-    for (; node; node = node.parentElement) { const c = rgb(getComputedStyle(node).backgroundColor); if (c[3] === 255) return c; }
-    return [255, 255, 255, 255];
+    const colour = node ? rgb(getComputedStyle(node).backgroundColor) : [255, 255, 255, 255];
+    return colour[3] === 255 ? colour : ground(node.parentElement);
   };
-  const found = {};
-  for (const s of ['.gv-say', '.gv figcaption', '.gv-classes button span', '.gv-ticks span', '.gv-pointer', '.gv-name', '.gv-grid',
-                   '.gv-controls label', '.gv-method', '.gv-method a', '.gv-note', '.gv-actions button', '.gv-numbers summary', '#title p']) {
-    const node = document.querySelector(s);
-    const [a, b] = [light(rgb(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x);
-    found[s] = (a + 0.05) / (b + 0.05);
-  }
-  return found;
+  return Object.fromEntries(texts.map(text => {
+    const node = document.querySelector(text), ink = rgb(getComputedStyle(node).color);
+    const [a, b] = [light(ink), light(ground(node))].sort((x, y) => y - x);
+    return [text, (a + 0.05) / (b + 0.05)];
+  }));
 }"""
 
 
@@ -808,7 +817,7 @@ def test_on_a_phone(tall: Callable[..., Lab], dark: bool) -> None:
     assert frame["width"] / frame["height"] == pytest.approx(2, rel=0.03)
     background = lab.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == dark
-    weak = {s: round(c, 1) for s, c in lab.page.evaluate(CONTRAST).items() if c < 4.5}
+    weak = {s: round(c, 1) for s, c in lab.page.evaluate(CONTRAST, TEXTS).items() if c < 4.5}
     assert weak == {}
 
 
