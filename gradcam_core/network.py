@@ -183,7 +183,7 @@ class Network:
         try:
             with _TRACING:
                 if not self.model.built:
-                    self.model(np.zeros((1, *self.shape), np.float32))
+                    self.model(np.zeros((1, *self.shape), np.float32), training=False)
             traced(run, (1, *self.shape))
         except UserError:
             raise

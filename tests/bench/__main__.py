@@ -129,9 +129,8 @@ def memory_costs() -> None:
         if number % 100 == 99:
             sizes.append(resident())
     grown = ", ".join(f"{b - a:+.0f}" for a, b in itertools.pairwise(sizes))
-    print(
-        f"\n| memory in MB after 100 requests, then with every further 100 | {sizes[0]:.0f}: {grown} |"
-    )
+    print("\n| memory in MB after 100 requests, then what each further 100 added |", end="")
+    print(f" {sizes[0]:.0f}: {grown} |")
 
 
 def main() -> None:
