@@ -70,6 +70,8 @@ def own_file(path: Any) -> str:
         is_in_or_equal(real, os.path.realpath(d)) for d in (get_upload_folder(), EXAMPLES_DIR)
     ):
         raise UserError(NOT_UPLOADED)
+    if not os.path.isfile(real):  # Gradio clears the folder; a kept answer would lack its picture
+        raise UserError(NOT_UPLOADED)
     return real
 
 

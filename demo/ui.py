@@ -11,6 +11,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "200")
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 
 import gradio as gr
+from gradio import processing_utils
 
 from demo import handlers, lesson
 from demo.components import Picture, Viewer
@@ -62,6 +63,24 @@ def steps_of_the_map() -> gr.HTML:
     return gr.HTML(
         elem_id="lesson", server_functions=functions, steps=lesson.table(), **part("lesson")
     )
+
+
+def stay_inside() -> None:
+    """Gradio fetches a file that is named by a URL, in the value of any input of any event, before
+    our own functions are asked: never here. What it refuses itself it refuses without a word."""
+    check = processing_utils._check_allowed
+
+    def refuse(*_args: Any, **_options: Any) -> Any:
+        raise gr.Error(handlers.NOT_UPLOADED, print_exception=False)
+
+    def check_allowed(path: Any, check_in_upload_folder: bool) -> None:
+        try:
+            check(path, check_in_upload_folder)
+        except Exception:
+            refuse()
+
+    processing_utils._check_allowed = check_allowed
+    processing_utils.async_ssrf_protected_download = refuse
 
 
 def build() -> gr.Blocks:
@@ -124,12 +143,13 @@ def build() -> gr.Blocks:
             last: tuple[Any, ...] | None,
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
-            """A new picture or network: the class lists begin with its likeliest classes.
+            """Whatever was chosen: one event for all, so that answers come in the order of choices.
 
-            A network that cannot be had leaves the one before it chosen. A dropdown tells of its
-            choice twice, the second time when it is left: the same question gets no second answer.
+            A new picture begins with its likeliest class. A network that cannot be had leaves the
+            one before it chosen. What this sets itself comes back as a question: it was answered.
             """
-            if last and handlers.other_classes(last[1], key):
+            given = index, rival
+            if last and (path != last[0] or handlers.other_classes(last[1], key)):
                 index, rival = PREDICTED, NOBODY
             question = path, key, index, rival, wide
             if question == last:
@@ -138,44 +158,37 @@ def build() -> gr.Blocks:
             if made.answer is None:
                 before = last[1] if last else first
                 return made, before, (path, before, index, rival, wide), gr.skip(), gr.skip()
+            if last and (path, key, wide) == (last[0], last[1], last[4]):
+                return made, key, question, gr.skip(), gr.skip()
             choices = handlers.choices(path, key, bool(wide))
+            new = [
+                {} if now == then else {"value": now}
+                for now, then in zip((index, rival), given, strict=True)
+            ]
             return (
                 made,
                 key,
                 question,
-                gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], value=index),
-                gr.Dropdown(choices=[("no other class", NOBODY), *choices], value=rival),
+                gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], **new[0]),
+                gr.Dropdown(choices=[("no other class", NOBODY), *choices], **new[1]),
             )
-
-        def look_again(path: Any, key: Any, index: Any, rival: Any, wide: Any) -> View:
-            return handlers.look(path, key, index, rival, wide)
 
         def look_at(
             path: Any, key: Any, index: Any, rival: Any, wide: Any, event: gr.EventData
         ) -> View:
             return handlers.look(path, key, index, rival, wide, event.name)
 
-        def pick(event: gr.SelectData) -> tuple[str, int, int]:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), PREDICTED, NOBODY
+        def pick(event: gr.SelectData) -> str:
+            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index])
 
         def pick_class(event: gr.EventData) -> int:
             return int(event.index)
 
-        lists, asked = [view, model, last, target, other], [*inputs, last]
-        page.load(look, asked, lists, **model_event)
-        picture.input(lambda: (PREDICTED, NOBODY), None, [target, other], **quick()).then(
-            look, asked, lists, **model_event
-        )
-        examples.select(pick, None, [picture, target, other], **quick()).then(
-            look, asked, lists, **model_event
-        )
-        gr.on([model.input, detail.input], look, asked, lists, **model_event)
+        examples.select(pick, None, picture, **quick())
+        view.choose(pick_class, None, target, **quick())
+        choices_made = [page.load, *(part.change for part in inputs)]
         gr.on(
-            [target.input, other.input], look_again, inputs, view,
-            **model_event,
-        )  # fmt: skip
-        view.choose(pick_class, None, target, **quick()).then(
-            look_again, inputs, view, **model_event
+            choices_made, look, [*inputs, last], [view, model, last, target, other], **model_event
         )
         view.layer(look_at, inputs, view, **model_event)
         gr.api(handlers.explain, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
@@ -197,6 +210,7 @@ def warm() -> None:
 
 def launch(**options: Any) -> gr.Blocks:
     """The page, served; options go to Gradio's `launch`."""
+    stay_inside()
     page = build()
     threading.Thread(target=warm, daemon=True).start()
     page.launch(
