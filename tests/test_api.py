@@ -28,7 +28,7 @@ PICTURE = EXAMPLES_DIR / "cheetah_and_lion.jpg"
 FILE = {"_type": "gradio.FileData"}  # what tells Gradio that a dict is a file
 MEGABYTE = "x" * 2**20
 LEAK = re.compile(
-    r"Traceback|Exception|\w+Error\b|\.py\b|/tmp/|/etc/|/home/|/work/|gradcam_core|site-packages"
+    r"Traceback|Exception|\w+Error\b|\.py\b|/tmp/|/etc/|/home/|gradcam_core|site-packages"
 )
 
 

