@@ -3,6 +3,8 @@
 The only room that knows Pillow. Whatever the file says of itself (EXIF, GPS, names) stays here.
 """
 
+import os
+import secrets
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -114,8 +116,16 @@ def png(image: U8) -> bytes:
 
 
 def save_png(image: U8, path: str | Path) -> None:
-    """Write RGB (H, W, 3) u8 without loss and without metadata. Raises OSError."""
-    Image.fromarray(image).save(path, format="PNG")
+    """Write RGB (H, W, 3) u8 without loss and without metadata. Raises OSError.
+
+    Whoever reads the path meanwhile gets a whole picture, the one before or this one.
+    """
+    part = Path(f"{path}.{secrets.token_hex(8)}.part")
+    try:
+        Image.fromarray(image).save(part, format="PNG", compress_level=1)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def save_jpeg(image: U8, path: str | Path, quality: int = 92) -> None:

@@ -3,12 +3,14 @@
 Every expected value is worked out by hand, or comes from how the test itself built the file.
 """
 
+import os
 import re
 import struct
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -611,6 +613,21 @@ def test_png_keeps_every_pixel_and_only_pixels(tmp_path):
         kinds.add(data[at + 4 : at + 8])
         at += 12 + int.from_bytes(data[at : at + 4])
     assert kinds == {b"IHDR", b"IDAT", b"IEND"}
+
+
+def test_who_reads_a_png_while_it_is_written_again_gets_a_whole_one(tmp_path, monkeypatch):
+    path = tmp_path / "out.png"
+    door.save_png(np.asarray(PLAIN), path)
+    whole = path.read_bytes()
+    with path.open("rb") as reader:
+        door.save_png(NOISE, path)
+        assert reader.read() == whole
+    assert (door.read_rgb(path) == NOISE).all()
+    monkeypatch.setattr(os, "replace", Mock(side_effect=OSError("the disk is full")))
+    with pytest.raises(OSError, match="full"):
+        door.save_png(np.asarray(PLAIN), path)
+    assert (door.read_rgb(path) == NOISE).all()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_jpeg_is_near(tmp_path):
