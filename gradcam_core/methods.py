@@ -9,7 +9,6 @@ from scipy.sparse.linalg import eigsh
 
 from gradcam_core.types import F32, Method
 
-
 DENSE = 128  # rows up to which a dense eigensolver is the faster one
 
 
