@@ -9,7 +9,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from gradcam_core import models
+from gradcam_core import models, sandbox
 from gradcam_core.types import UserError
 
 
@@ -20,7 +20,16 @@ def parse() -> argparse.Namespace:
     add("--labels", type=Path, metavar="FILE.txt", help="its class names, one a line")
     add("--preprocess", choices=models.PREPROCESS, help="what it wants its pixels to be")
     add("--weights-dir", type=Path, help="a folder of weights files, for machines without network")
-    return parser.parse_args()
+    add(
+        "--allow-model-upload", action="store_true",
+        help="let visitors upload models, each run in a process with limits; never on Spaces",
+    )  # fmt: skip
+    options = parser.parse_args()
+    if options.allow_model_upload and not sandbox.available():
+        parser.error(
+            "this system cannot limit a process, so models cannot be uploaded; use --model"
+        )
+    return options
 
 
 def main() -> int:
@@ -36,7 +45,8 @@ def main() -> int:
         return 2
     from demo.ui import launch
 
-    launch(inbrowser=sys.stdout.isatty() and "SPACE_ID" not in os.environ)
+    at_home = "SPACE_ID" not in os.environ
+    launch(options.allow_model_upload and at_home, inbrowser=sys.stdout.isatty() and at_home)
     return 0
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from gradio.data_classes import FileData, GradioModel
 from gradio.utils import get_upload_folder, is_in_or_equal
 
-from gradcam_core import heatmap, models, pipeline
+from gradcam_core import heatmap, models, pipeline, sandbox
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, Explanation, ModelSpec, Survey, Target, UserError
@@ -30,6 +30,9 @@ LIKELIEST = 5
 WIRE = 225_000  # bytes of maps sent at most, one a cell
 FAILED = "Something went wrong on the server; try once more, or choose another picture or model."
 NO_PICTURE = "Drop in a picture, or choose one of the examples."
+NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
+MODEL_GONE = "The model is no longer here; please upload it again."
+UPLOADS = 30  # models of visitors that are known at once; the oldest leaves
 NOT_UPLOADED = "The picture is no longer here; please upload it again."
 
 EXAMPLES_DIR = Path(__file__).parent / "examples"
@@ -61,18 +64,46 @@ def _weight(survey: Survey) -> float:
     return float(sum(a.nbytes for t in (trace.activations, trace.gradients) for a in t.values()))
 
 
-def own_file(path: Any) -> str:
-    """The path, if it is a picture that was uploaded or one of the examples; else a sentence."""
+def own_file(path: Any, nothing: str = NO_PICTURE, gone: str = NOT_UPLOADED) -> str:
+    """The path, if it is a file that was uploaded or one of the examples; else a sentence."""
     if not isinstance(path, str) or not path or len(path) > 4096 or "\0" in path:
-        raise UserError(NO_PICTURE)
+        raise UserError(nothing)
     real = os.path.realpath(path)
     if not any(
         is_in_or_equal(real, os.path.realpath(d)) for d in (get_upload_folder(), EXAMPLES_DIR)
     ):
-        raise UserError(NOT_UPLOADED)
+        raise UserError(gone)
     if not os.path.isfile(real):  # Gradio clears the folder; a kept answer would lack its picture
-        raise UserError(NOT_UPLOADED)
+        raise UserError(gone)
     return real
+
+
+def take_in(path: Any, names: Any, preprocess: Any) -> str:
+    """Open an uploaded model in a process of its own; the key under which `models.find` has it.
+
+    names: class names, one a line, or nothing. preprocess: a name of PREPROCESS, or nothing.
+    Raises UserError.
+    """
+    file = own_file(path, NO_MODEL, MODEL_GONE)
+    labels = [line.strip() for line in str(names or "").splitlines() if line.strip()] or None
+    if labels and any(len(name) > 100 or not name.isprintable() for name in labels):
+        raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
+    with open(file, "rb") as model:
+        content = hashlib.file_digest(model, "sha256").hexdigest()
+    key = hashlib.sha256(repr((content, labels, preprocess)).encode()).hexdigest()
+    try:
+        if key not in models.UPLOADS:
+            spec = sandbox.Child(file, labels, str(preprocess or "") or None).spec
+            log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
+            models.UPLOADS[key] = spec
+            while len(models.UPLOADS) > UPLOADS:
+                del models.UPLOADS[next(iter(models.UPLOADS))]
+    except UserError:
+        raise
+    except Exception as error:
+        log.exception("a model could not be taken in")
+        raise UserError(FAILED) from error
+    return key
 
 
 def survey(

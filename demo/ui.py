@@ -3,6 +3,7 @@
 import base64
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from gradio import processing_utils
 from demo import handlers, lesson
 from demo.components import Picture, Viewer
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, View
-from gradcam_core import heatmap, models
+from gradcam_core import heatmap, models, upload
 from gradcam_core.methods import METHODS
+from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
@@ -83,7 +85,49 @@ def stay_inside() -> None:
     processing_utils.async_ssrf_protected_download = refuse
 
 
-def build() -> gr.Blocks:
+def offers(own: list[str]) -> list[tuple[str, str]]:
+    """The list of networks, a visitor's own first."""
+    uploads = [(models.UPLOADS[key].title, key) for key in own if key in models.UPLOADS]
+    return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
+
+
+def own_model(model: gr.Dropdown) -> None:
+    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's."""
+    with gr.Accordion("Your own model", open=False, elem_id="own"):
+        file = gr.File(
+            label="A .keras file", file_types=[".keras"], type="filepath", height=110,
+            elem_id="own-file",
+        )  # fmt: skip
+        names = gr.Textbox(
+            label="Class names, one a line", lines=3, max_lines=6, max_length=100_000,
+            placeholder="may stay empty", elem_id="own-names",
+        )  # fmt: skip
+        preprocess = gr.Dropdown(
+            [("guess it", ""), *models.PREPROCESS], value="", label="How its pixels were scaled",
+            elem_id="own-preprocess",
+        )  # fmt: skip
+        button = gr.Button("Open it", elem_id="own-open")
+        said = gr.Markdown(elem_id="own-said")
+    own = gr.State([])
+
+    def take_in(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
+        yield gr.skip(), "Opening it in a process of its own …", had
+        try:
+            key = handlers.take_in(path, lines, scale)
+        except UserError as error:
+            yield gr.skip(), str(error), had
+            return
+        had = [key, *(other for other in had if other != key)]
+        yield gr.Dropdown(choices=offers(had), value=key), "It is first in the list now.", had
+
+    button.click(
+        take_in, [file, names, preprocess, own], [model, said, own],
+        api_visibility="private", concurrency_limit=1, show_progress="hidden",
+    )  # fmt: skip
+
+
+def build(uploads: bool = False) -> gr.Blocks:
+    """The page. uploads: whether visitors may upload models of their own."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
         gr.HTML(
@@ -105,9 +149,11 @@ def build() -> gr.Blocks:
                 )  # fmt: skip
             with gr.Column(min_width=260, elem_id="asks"):
                 model = gr.Dropdown(
-                    [(models.offer(spec), key) for key, spec in models.MODELS.items()],
+                    offers([]),
                     value=first, label="Network", elem_id="model",
                 )  # fmt: skip
+                if uploads:
+                    own_model(model)
                 every = handlers.class_choices(models.MODELS[first])
                 target = gr.Dropdown(
                     [("predicted class", PREDICTED), *every], value=PREDICTED,
@@ -208,10 +254,10 @@ def warm() -> None:
     handlers.look(FIRST_PICTURE, next(iter(models.MODELS)), PREDICTED, NOBODY, False)
 
 
-def launch(**options: Any) -> gr.Blocks:
-    """The page, served; options go to Gradio's `launch`."""
+def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
+    """The page, served. uploads: as in `build`; options go to Gradio's `launch`."""
     stay_inside()
-    page = build()
+    page = build(uploads)
     threading.Thread(target=warm, daemon=True).start()
     page.launch(
         theme=THEME,
@@ -222,7 +268,7 @@ def launch(**options: Any) -> gr.Blocks:
         show_error=False,
         strict_cors=True,
         share=False,
-        max_file_size="25mb",
+        max_file_size=upload.MAX_FILE if uploads else "25mb",
         footer_links=["api"],
         **options,
     )

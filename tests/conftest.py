@@ -6,6 +6,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: its threads fight Tens
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import re
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,28 @@ def photos() -> Path:
     assert spec
     assert spec.origin
     return Path(spec.origin).parent / "media_assets" / "images"
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .keras file with a network that nobody trained: 24x24, three classes."""
+    import keras
+
+    path = tmp_path_factory.mktemp("model") / "mine.keras"
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential(
+        [
+            keras.Input((24, 24, 3)),
+            keras.layers.Conv2D(4, 3, activation="relu", name="edges"),
+            keras.layers.Conv2D(6, 3, activation="relu", name="shapes"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        model.save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

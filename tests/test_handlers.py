@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,7 +21,7 @@ from PIL import Image
 from demo import handlers
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, own_file
 from gradcam_core import image as pictures
-from gradcam_core import models, pipeline
+from gradcam_core import models, pipeline, sandbox
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, Target, UserError
 
@@ -64,6 +65,92 @@ def is_a_sentence(text: str) -> bool:
         and text[-1] == "."
         and not any(hint in text for hint in hints)
     )
+
+
+# ---- a model of a visitor's own ----------------------------------------------------------------
+
+
+@pytest.fixture
+def no_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "UPLOADS", {})
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
+    small_model: Path, uploads: Path, put: Callable[..., str]
+) -> None:
+    file = shutil.copy(small_model, uploads / "mine.keras")
+    key = handlers.take_in(str(file), "cat\n\n dog \nlion\n", "scale11")
+    assert key not in models.MODELS
+    assert models.find(key).labels == ("cat", "dog", "lion")
+    assert handlers.take_in(str(file), "cat\ndog\nlion", "scale11") == key
+    assert len(models.UPLOADS) == 1
+
+    made = handlers.look(put(), key, 2, NOBODY, False).answer
+    assert made is not None
+    x = pictures.fit(pictures.read_rgb(EXAMPLES_DIR / "lion.jpg"), 24) / 127.5 - 1
+    p = np.asarray(keras.models.load_model(small_model)(x[None], training=False))[0]
+    shown = {row["label"]: row["p"] for row in made["classes"]}
+    assert shown == pytest.approx(dict(zip(("cat", "dog", "lion"), p, strict=True)), abs=1e-5)
+    assert [row["name"] for row in made["layers"]] == ["edges", "shapes"]
+
+    child = models.find(key).network()  # type: ignore[misc]
+    child._process.kill()
+    child._process.wait()
+    file.unlink()
+    said = handlers.look(put("cheetah.jpg"), key, 2, NOBODY, False)
+    assert said.answer is None
+    assert said.error == sandbox.GONE
+    assert handlers.look(put("tower.jpg"), MODEL, PREDICTED, NOBODY, False).answer
+
+
+@pytest.mark.usefixtures("no_uploads")
+@pytest.mark.parametrize(
+    ("content", "names", "preprocess", "part"),
+    [
+        (b"hello", "", "", "not a .keras file"),
+        (b"", None, None, "not a .keras file"),
+        (None, "only one", "", "gives 3 answers, but there are 1 names"),
+        (None, "a\nb\n" + 101 * "c", "", "class names as plain text"),
+        (None, "a\nb\n\u202ec", "", "class names as plain text"),
+        (None, "", "tenfold", "no such preprocessing"),
+        (None, "", ["scale01"], "no such preprocessing"),
+    ],
+)
+def test_a_model_is_refused_with_a_sentence(
+    content: bytes | None,
+    names: Any,
+    preprocess: Any,
+    part: str,
+    uploads: Path,
+    small_model: Path,
+) -> None:
+    file = uploads / "mine.keras"
+    file.write_bytes(small_model.read_bytes() if content is None else content)
+    said = refused(lambda: handlers.take_in(str(file), names, preprocess))
+    assert part in said
+    assert is_a_sentence(said.replace(".keras", ""))
+    assert not models.UPLOADS
+
+
+@pytest.mark.parametrize("path", [None, "", 7, ["a.keras"], "a\0b", MEGABYTE])
+def test_no_model_chosen(path: Any) -> None:
+    assert refused(lambda: handlers.take_in(path, "", "")) == handlers.NO_MODEL
+
+
+def test_only_an_uploaded_model(small_model: Path) -> None:
+    assert refused(lambda: handlers.take_in(str(small_model), "", "")) == handlers.MODEL_GONE
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_the_oldest_upload_leaves(monkeypatch: pytest.MonkeyPatch, uploads: Path) -> None:
+    monkeypatch.setattr(handlers, "UPLOADS", 3)
+    monkeypatch.setattr(sandbox, "Child", lambda *_: SimpleNamespace(spec=SPEC))
+    keys = []
+    for number in range(5):
+        (uploads / "m.keras").write_bytes(bytes([number]))
+        keys.append(handlers.take_in(str(uploads / "m.keras"), "", ""))
+    assert list(models.UPLOADS) == keys[2:]
 
 
 # ---- the path of a picture ---------------------------------------------------------------------

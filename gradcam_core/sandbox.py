@@ -1,0 +1,368 @@
+"""A model that a stranger uploads runs in a process of its own, with limits on what it may take.
+
+Questions go to it as Python objects. Nothing that comes back is unpickled: JSON, then numbers of
+which this side knows how many there must be. When it dies or is late, the next question starts
+another process.
+"""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradcam_core import models, upload
+from gradcam_core.types import F32, Head, Layer, ModelSpec, Target, Trace, UserError
+
+OPENING = 60.0  # seconds, until the model is there
+SECONDS = 30.0  # for one answer
+PROCESSES = 2  # at once; the one unused for longest is ended, and started again when it is asked
+MEMORY = 2_000_000_000  # bytes; TensorFlow alone takes 300 million, ResNet50 700 million
+MAX_MAPS = 600_000_000  # bytes that a model may make of one picture, all its layers together
+MAX_WORDS = 5_000_000  # bytes of JSON
+AT_ONCE = 8  # pictures, or activations, in one question
+
+_living: "weakref.WeakKeyDictionary[Child, None]" = (
+    weakref.WeakKeyDictionary()
+)  # the last used last
+_counting = threading.Lock()
+HOME = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {  # nothing of ours: a secret in it would be the model's
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "KERAS_BACKEND": "tensorflow",
+    "KERAS_HOME": os.devnull,
+    "OPENBLAS_NUM_THREADS": "1",
+    "PATH": os.defpath,
+    "PYTHONPATH": str(HOME),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+LATE = (
+    "The uploaded model took too long to answer and was stopped; choose a smaller model, or run "
+    "this program on your own computer."
+)
+DEAD = (
+    "The uploaded model was stopped while it was at work, most likely because it needs more memory "
+    "than an upload may have; choose a smaller model, or run this program on your own computer."
+)
+BROKEN = (
+    "The uploaded model gave an answer that makes no sense; save the model again with "
+    "model.save('my.keras') and upload that file."
+)
+GONE = "The uploaded model's file is no longer here; upload it again."
+
+
+def available() -> bool:
+    """Whether this system can limit what a process takes. If not, take no uploads."""
+    return find_spec("resource") is not None
+
+
+class Child:
+    """An uploaded model in its own process; it answers what a `network.Network` answers.
+
+    `spec` is its row; shape, classes, head, layers, best, suggested and places are a Network's.
+    Every question may raise a UserError. Safe under threads: one question at a time.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        labels: Sequence[str] | None = None,
+        preprocess: str | None = None,
+    ):
+        upload.check(path)
+        self._order = (Path(path).resolve(), labels if labels is None else list(labels), preprocess)
+        self._lock = threading.Lock()
+        self._end: Any = None
+        with self._lock:
+            said = self._start()
+            _make_room(self)
+            try:
+                self._describe(said)
+            except Exception as error:  # it may say anything
+                self._stop()
+                raise UserError(BROKEN) from error
+
+    def _describe(self, said: Any) -> None:
+        """Take over what the process says of the model. Raises anything if it makes no sense."""
+        layers = [Layer(name, _sides(shape), *rest) for name, shape, *rest in said["layers"]]
+        self.shape = _sides(said["shape"])
+        self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
+        self.head: Head = said["head"]
+        self.best: str = said["best"]
+        self.suggested = tuple(layer.name for layer in layers if layer.suggested)
+        labels, notes = tuple(said["labels"]), tuple(said["notes"])
+        self.classes = len(labels)
+        words = [said["title"], *labels, *notes]
+        words += [word for layer in layers for word in (layer.name, layer.kind, layer.poor)]
+        if not (
+            self.head in ("softmax", "sigmoid", "linear")
+            and self.best in self.places
+            and self.classes == len(set(labels)) == said["classes"]
+            and all(len(word) <= 400 and word.isprintable() for word in words)
+            and not any(re.search(r"[<>&\"'`]", layer.name + layer.kind) for layer in layers)
+        ):
+            raise ValueError
+        self.spec = ModelSpec(
+            title=said["title"],
+            build=_not_here,
+            preprocess=lambda rgb: self._ask("prepare", (rgb,), self.shape)[0],
+            size=max(self.shape[:2]),
+            labels=labels,
+            shape=self.shape,
+            notes=notes,
+            network=lambda: self,
+        )
+
+    @property
+    def places(self) -> dict[str, Layer]:
+        """The layers that have a place (h w > 1), in the order in which they run."""
+        return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
+
+    def trace(self, x: F32, target: Target | None = None, layers: Sequence[str] = ()) -> Trace:
+        """One forward and one backward pass: A and G of every layer asked for.
+
+        x (N, N, 3) preprocessed. target None: the likeliest class. layers (): the suggested ones.
+        """
+        layers = tuple(layers or self.suggested)
+        maps = [self.layers[name].shape for name in layers]
+        answer = self._ask("trace", (x, target, layers), *[(self.classes,)] * 2, *maps, *maps)
+        logits, probabilities, *maps_made = answer
+        target = target or Target(int(logits.argmax()))
+
+        def score(layer: str | None, batch: F32) -> F32:
+            parts = [batch[n : n + AT_ONCE] for n in range(0, len(batch), AT_ONCE)]
+            asked = [self._ask("score", (x, target, layer, p), (len(p),))[0] for p in parts]
+            return np.concatenate(asked) if asked else np.zeros(0, np.float32)
+
+        return Trace(
+            inputs=x,
+            logits=logits,
+            probabilities=probabilities,
+            target=target,
+            activations=dict(zip(layers, maps_made[: len(layers)], strict=True)),
+            gradients=dict(zip(layers, maps_made[len(layers) :], strict=True)),
+            score_inputs=partial(score, None),
+            score_activations=score,
+        )
+
+    def guided_backprop(self, x: F32, target: Target) -> F32:
+        """d score / d x (N, N, 3), guided, as `network.Network.guided_backprop` says."""
+        return self._ask("guided", (x, target), self.shape)[0]
+
+    def close(self) -> None:
+        """End the process. Another question would start another."""
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._end:
+            self._end()
+        self._end = None
+
+    def _start(self) -> Any:
+        """A new process with the model in it; what it says of the model."""
+        if not self._order[0].is_file():
+            raise UserError(GONE)
+        self._pipe, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "gradcam_core.sandbox", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=ENVIRONMENT,
+                cwd=HOME,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        self._end = weakref.finalize(self, _end, self._process, self._pipe)
+        try:
+            return self._exchange(self._order, OPENING, ())[0]
+        except UserError:
+            self._stop()
+            raise
+
+    def _ask(self, kind: str, arguments: tuple[Any, ...], *shapes: tuple[int, ...]) -> list[F32]:
+        with self._lock:
+            if self._end is None or self._process.poll() is not None:
+                self._stop()
+                self._start()
+            _make_room(self)
+            return self._exchange((kind, arguments), SECONDS, shapes)[1]
+
+    def _exchange(
+        self, question: Any, seconds: float, shapes: Sequence[tuple[int, ...]]
+    ) -> tuple[Any, list[F32]]:
+        """A question and its answer: words, and an array of each of these shapes."""
+        start = time.monotonic()
+        timer = threading.Timer(seconds, self._process.kill)  # also where it stops half-way
+        timer.start()
+        try:
+            self._pipe.send(question)
+            said = json.loads(self._pipe.recv_bytes(MAX_WORDS))
+            error = said.get("error")
+            arrays = [_array(self._pipe, shape) for shape in shapes if error is None]
+        except (OSError, EOFError) as problem:
+            self._stop()
+            raise UserError(LATE if time.monotonic() - start >= seconds else DEAD) from problem
+        except Exception as problem:  # it may send anything
+            self._stop()
+            raise UserError(BROKEN) from problem
+        finally:
+            timer.cancel()
+        if error is None:
+            return said, arrays
+        sensible = isinstance(error, str) and len(error) <= 600 and error.isprintable()
+        raise UserError(error if sensible else BROKEN)
+
+
+def _make_room(newest: Child) -> None:
+    """End what was unused for longest until there are few enough; who is at work goes on."""
+    with _counting:
+        _living.pop(newest, None)
+        _living[newest] = None
+        for child in list(_living)[:-PROCESSES]:
+            if child._lock.acquire(blocking=False):
+                try:
+                    child._stop()
+                    del _living[child]
+                finally:
+                    child._lock.release()
+
+
+def _array(pipe: Connection, shape: tuple[int, ...]) -> F32:
+    data = pipe.recv_bytes(4 * math.prod(shape))
+    array: F32 = np.frombuffer(data, np.float32).reshape(shape)
+    if not np.isfinite(array).all():
+        raise ValueError
+    return array
+
+
+def _sides(shape: Any) -> tuple[int, int, int]:
+    h, w, k = shape
+    if not all(isinstance(n, int) and 0 < n < 10**6 for n in (h, w, k)) or 4 * h * w * k > MAX_MAPS:
+        raise ValueError
+    return h, w, k
+
+
+def _end(process: subprocess.Popen[bytes], pipe: Connection) -> None:
+    process.kill()
+    process.wait()
+    pipe.close()
+
+
+def _not_here(_file: Path | None) -> Any:
+    raise UserError("An uploaded model runs in a process of its own and is not built here.")
+
+
+# ---- what runs in that process -------------------------------------------------------------------
+
+
+def serve(pipe: Connection) -> None:
+    """Open the model that is asked for, then answer questions until the other side is gone."""
+    import resource
+
+    def no_more(what: int, amount: int) -> None:
+        resource.setrlimit(what, (amount, amount))
+
+    def more_time(seconds: float) -> None:
+        until = math.ceil(time.process_time() + seconds * (os.cpu_count() or 1))
+        resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
+
+    path, labels, preprocess = pipe.recv()
+    no_more(resource.RLIMIT_DATA, MEMORY)
+    no_more(resource.RLIMIT_CORE, 0)
+    more_time(OPENING)
+    import gradcam_core.network  # noqa: F401  # TensorFlow tries to write a file when it is loaded
+
+    no_more(resource.RLIMIT_FSIZE, 0)
+    try:
+        spec, net, said = _opened(path, labels, preprocess)
+    except Exception as error:
+        _send(pipe, {"error": _sentence(error)})
+        return
+    _send(pipe, said)
+    last: dict[Any, Any] = {}  # the trace that scores are asked of, one after the other
+    while True:
+        kind, arguments = pipe.recv()
+        more_time(SECONDS)
+        try:
+            arrays = _answer(spec, net, last, kind, *arguments)
+        except Exception as error:
+            _send(pipe, {"error": _sentence(error)})
+        else:
+            _send(pipe, {}, arrays)
+
+
+def _opened(path: Path, labels: list[str] | None, preprocess: str | None) -> tuple[Any, Any, Any]:
+    """The row, the Network, and what is said of them; refused before it is run if it is costly."""
+    from gradcam_core.network import Network, traced
+
+    spec = models.load_file(path, labels, preprocess)
+    model, shape = spec.build(None), spec.shape
+    assert shape
+    graph = traced(partial(model, training=False), (1, *shape)).graph  # type: ignore[attr-defined]
+    made = [t.shape for op in graph.get_operations() for t in op.outputs if "Read" not in op.type]
+    numbers = sum(s.num_elements() or 0 for s in made if s.rank is not None)
+    if 4 * numbers > MAX_MAPS:
+        raise UserError(
+            f"The uploaded model makes {4 * numbers / 1e6:.0f} MB of feature maps from one "
+            f"picture, and {MAX_MAPS / 1e6:.0f} MB are allowed; choose a smaller model, or run "
+            "this program on your own computer."
+        )
+    net = Network(model, shape)
+    told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
+    layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
+    found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
+    return spec, net, told | found
+
+
+def _answer(
+    spec: ModelSpec, net: Any, last: dict[Any, Any], kind: str, x: F32, *rest: Any
+) -> list[F32]:
+    """The arrays that answer a question of `Child`."""
+    if kind == "prepare":
+        return [spec.preprocess(x)]
+    if kind == "guided":
+        return [net.guided_backprop(x, *rest)]
+    if kind == "score":
+        target, layer, batch = rest
+        if (x.tobytes(), target) not in last:
+            last.clear()
+            last[x.tobytes(), target] = net.trace(x, target, (net.best,))
+        trace = last[x.tobytes(), target]
+        return [trace.score_activations(layer, batch) if layer else trace.score_inputs(batch)]
+    trace = net.trace(x, *rest)
+    maps = [*trace.activations.values(), *trace.gradients.values()]
+    return [trace.logits, trace.probabilities, *maps]
+
+
+def _sentence(error: Exception) -> str:
+    cause = error.__cause__ or error
+    if isinstance(cause, MemoryError) or "ResourceExhausted" in type(cause).__name__:
+        return DEAD
+    return str(error) if isinstance(error, UserError) else BROKEN
+
+
+def _send(pipe: Connection, words: Any, arrays: Sequence[F32] = ()) -> None:
+    pipe.send_bytes(json.dumps(words).encode())
+    for array in arrays:
+        pipe.send_bytes(np.ascontiguousarray(array, np.float32).tobytes())
+
+
+if __name__ == "__main__":
+    try:
+        serve(Connection(int(sys.argv[1])))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        sys.exit()

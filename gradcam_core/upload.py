@@ -1,0 +1,184 @@
+"""The door for .keras files: what they may hold, judged before Keras opens them.
+
+A .keras file is a ZIP with a description in JSON and the weights. Only a description in which every
+class is on a list here goes on; what it costs to run is for `sandbox` to find out and to limit.
+"""
+
+import json
+import re
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gradcam_core.types import UserError
+
+MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+MAX_FILE = 120_000_000  # bytes, on disk and unpacked
+MAX_JSON = 5_000_000  # bytes
+MAX_RATIO = 100  # times that a member may grow when it is unpacked
+MAX_DEPTH = 50
+MAX_LAYERS = 3_000
+NAME = re.compile(r"[^<>&\"'`/\\]{1,100}")
+
+DAMAGED = (
+    "The model file could not be loaded: it is not a .keras file, or it is damaged; save the model "
+    "again with model.save('my.keras')."
+)
+TOO_LARGE = (
+    f"The model file is larger than {MAX_FILE / 1e6:.0f} MB, also counted unpacked; give a smaller "
+    "model, or run this program on your own computer."
+)
+SWOLLEN = (
+    "The model file unpacks to far more than a model needs; save the model again with "
+    "model.save('my.keras')."
+)
+UNKNOWN = (
+    "The model file holds code, or a part that is not on the list of what may be loaded; save a "
+    "model of Keras's own plain layers as .keras."
+)
+CROWDED = f"The model has more than {MAX_LAYERS} layers; give a smaller one."
+UNREADABLE = (
+    "The model has a layer whose name is not plain text; name its layers with letters, digits and "
+    "underscores, and save it again."
+)
+
+MODELS = {
+    ("keras", "Functional"), ("keras", "Sequential"), ("keras.models", "Functional"),
+    ("keras.models", "Sequential"), ("keras.src.models.functional", "Functional"),
+    ("keras.src.models.sequential", "Sequential"),
+}  # fmt: skip
+LAYERS = {  # module -> classes that may stand in a model, as layers or as operations
+    "keras.layers": {
+        "Activation", "ActivityRegularization", "Add", "AdditiveAttention", "AlphaDropout",
+        "Attention", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
+        "CenterCrop", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose", "Cropping1D",
+        "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU",
+        "EinsumDense", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
+        "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
+        "GlobalMaxPooling2D", "GroupNormalization", "GroupQueryAttention", "Identity", "InputLayer",
+        "LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "MaxPooling2D", "Maximum",
+        "Minimum", "MultiHeadAttention", "Multiply", "Normalization", "PReLU", "Permute",
+        "RMSNormalization", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
+        "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling",
+        "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D", "Softmax", "SpatialDropout1D",
+        "SpatialDropout2D", "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D",
+        "ZeroPadding1D", "ZeroPadding2D",
+    },
+    "keras.src.applications.convnext": {"LayerScale"},
+    "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
+    "keras.src.ops.core": {"Cast"},
+    "keras.src.ops.nn": {
+        "AveragePool", "Conv", "DepthwiseConv", "Elu", "Gelu", "HardSigmoid", "HardSilu",
+        "LeakyRelu", "LogSoftmax", "MaxPool", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softmax",
+        "Softplus",
+    },
+    "keras.src.ops.numpy": {
+        "Absolute", "Add", "Amax", "Clip", "Concatenate", "Divide", "Exp", "ExpandDims", "GetItem",
+        "Log", "Matmul", "Max", "Maximum", "Mean", "Min", "Minimum", "Multiply", "Negative", "Pad",
+        "Power", "Reshape", "Sqrt", "Square", "Squeeze", "Stack", "Subtract", "Sum", "Tanh",
+        "Transpose", "TrueDivide",
+    },
+}  # fmt: skip
+PARTS = {  # module -> classes that a layer may be made with
+    "keras": {"DTypePolicy"},
+    "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
+    "keras.initializers": {
+        "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
+        "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform",
+        "TruncatedNormal", "VarianceScaling", "Zeros",
+    },
+    "keras.regularizers": {"L1", "L2", "L1L2", "OrthogonalRegularizer"},
+}  # fmt: skip
+VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
+DTYPES = {"bfloat16", "bool", "float16", "float32", "float64", "int32", "int64", "uint8"}
+
+
+def check(path: str | Path, limit: float = MAX_FILE) -> None:
+    """Raise a UserError unless this is a .keras file that may be given to Keras.
+
+    limit: bytes, of the file and of what it unpacks to. No shape is looked at: a file that passes
+    may still ask for more memory than there is.
+    """
+    try:
+        description = _description(Path(path), limit)
+        counts: Counter[str] = Counter()
+        _judge_dict(description, "model", 0, counts)
+    except UserError:
+        raise
+    except Exception as error:  # of bytes that may be anything
+        raise UserError(DAMAGED) from error
+    if counts["layer"] > MAX_LAYERS:
+        raise UserError(CROWDED)
+
+
+def _description(path: Path, limit: float) -> Any:
+    """What config.json says, once the ZIP is known to be small and to hold nothing else."""
+    if path.stat().st_size > limit:
+        raise UserError(TOO_LARGE)
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sorted(member.filename for member in members) != MEMBERS:
+            raise UserError(DAMAGED)
+        if any(m.flag_bits & 1 or m.compress_type not in PACKINGS for m in members):
+            raise UserError(DAMAGED)
+        for member in members:
+            most = MAX_JSON if member.filename.endswith(".json") else limit
+            if member.file_size > min(most, MAX_RATIO * member.compress_size + 1_000):
+                raise UserError(SWOLLEN)
+        if sum(member.file_size for member in members) > limit:
+            raise UserError(TOO_LARGE)
+        json.loads(archive.read("metadata.json"))
+        return json.loads(archive.read("config.json"))
+
+
+def _judge(node: Any, place: str, depth: int, counts: Counter[str]) -> None:
+    """Every class that this names is known in its place: "layer" or "part"."""
+    if depth > MAX_DEPTH:
+        raise UserError(DAMAGED)
+    if isinstance(node, list):
+        for item in node:
+            _judge(item, place, depth + 1, counts)
+    elif isinstance(node, dict):
+        _judge_dict(node, place, depth, counts)
+    elif place != "part":
+        raise UserError(DAMAGED)
+
+
+def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[str]) -> None:
+    """The same of a dictionary; the outermost stands in the place "model"."""
+    counts[place] += 1
+    holds_layers = False
+    if place != "part" or {"class_name", "module", "registered_name"} & node.keys():
+        name, module, config = node["class_name"], node.get("module"), node["config"]
+        holds_layers = place != "part" and (module, name) in MODELS
+        if node.get("registered_name") not in (None, name):
+            raise UserError(UNKNOWN)
+        if place == "part":
+            _judge_part(name, module, config)
+        elif not holds_layers and (place == "model" or name not in LAYERS.get(str(module), ())):
+            raise UserError(UNKNOWN)
+        else:
+            _judge_names(node.get("name"), config.get("name"))
+    for key, value in node.items():
+        if key == "compile_config" and (place == "model" or not value):
+            continue  # load_model(compile=False) drops that of the outermost model
+        if key == "config" and holds_layers:
+            for inner, part in value.items():
+                _judge(part, "layer" if inner == "layers" else "part", depth + 2, counts)
+        else:
+            _judge(value, "part", depth + 1, counts)
+
+
+def _judge_part(name: Any, module: Any, config: Any) -> None:
+    tensor = name in ("__tensor__", "__numpy__")
+    known = name in VALUES if module is None else name in PARTS.get(str(module), ())
+    if not known or (tensor and config["dtype"] not in DTYPES):
+        raise UserError(UNKNOWN)
+
+
+def _judge_names(*names: Any) -> None:
+    for name in names:
+        if name is not None and not (NAME.fullmatch(name) and name.isprintable()):
+            raise UserError(UNREADABLE)

@@ -1,0 +1,56 @@
+"""How the page is started."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+from demo import ui
+from gradcam_core import models, sandbox
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run app.py with options; its status, and what `launch` was given."""
+    monkeypatch.delenv("SPACE_ID", raising=False)
+
+    def run(*options: str) -> tuple[int, list[Any]]:
+        given: list[Any] = []
+        monkeypatch.setattr(ui, "launch", lambda *args, **_options: given.extend(args))
+        monkeypatch.setattr(sys, "argv", ["app.py", *options])
+        return app.main(), given
+
+    return run
+
+
+def test_models_are_uploaded_only_where_the_host_says_so(start: Any) -> None:
+    assert start() == (0, [False])
+    assert start("--allow-model-upload") == (0, [True])
+
+
+def test_never_on_spaces(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_ID", "someone/lab")
+    assert start("--allow-model-upload") == (0, [False])
+
+
+def test_not_where_a_process_cannot_be_limited(
+    start: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sandbox, "available", lambda: False)
+    with pytest.raises(SystemExit) as end:
+        start("--allow-model-upload")
+    assert end.value.code == 2
+    assert "use --model" in capsys.readouterr().err
+    assert start() == (0, [False])
+
+
+def test_a_model_of_your_own_that_cannot_be_had(
+    start: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start("--model", str(tmp_path / "none.keras")) == (2, [])
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "does not exist" in said
+    assert "own" not in models.MODELS

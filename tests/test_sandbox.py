@@ -1,0 +1,350 @@
+"""A Child answers as a Network does; whatever its model does to it, a visitor reads a sentence."""
+
+import json
+import os
+import pickle
+import signal
+import threading
+import warnings
+import zipfile
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+from gradcam_core import sandbox
+from gradcam_core.network import Network
+from gradcam_core.sandbox import Child
+from gradcam_core.types import Target, UserError
+
+SHAPE = (32, 32, 3)
+pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no limits on this system")
+
+
+def save(model, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        model.save(path)
+    return path
+
+
+def small():
+    keras.utils.set_random_seed(1)
+    x = image = keras.Input(SHAPE, name="image")
+    x = L.Conv2D(4, 3, activation="relu", name="conv1")(x)
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.Conv2D(6, 3, activation="relu", name="conv2")(x)
+    x = L.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, L.Dense(3, name="dense")(x), name="small")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return save(small(), tmp_path_factory.mktemp("good") / "good.keras")
+
+
+@pytest.fixture(scope="module")
+def child(good):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUR_SECRET", "hunter2")
+        child = Child(good, ["a", "b", "c"])
+    yield child
+    child.close()
+
+
+def test_a_child_answers_as_a_network_does(child):
+    """The same model in this process is the referee."""
+    net = Network(small(), SHAPE)
+    assert child.spec.title == "good (yours)"
+    assert child.spec.labels == ("a", "b", "c")
+    assert child.spec.network() is child
+    assert (child.shape, child.classes, child.head) == (SHAPE, 3, net.head)
+    assert (child.layers, child.best) == (net.layers, net.best)
+    assert (child.suggested, child.places) == (net.suggested, net.places)
+    rgb = np.random.default_rng(1).uniform(0, 255, SHAPE).astype(np.float32)
+    x = child.spec.preprocess(rgb)
+    np.testing.assert_allclose(x, rgb / 255, rtol=1e-6)
+    for target in (None, Target(2), Target(1, rather_than=0), Target(0, probability=True)):
+        ours, theirs = child.trace(x, target), net.trace(x, target)
+        assert ours.target == theirs.target
+        np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-6)
+        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+        for name in net.suggested:
+            np.testing.assert_allclose(ours.activations[name], theirs.activations[name], atol=1e-6)
+            np.testing.assert_allclose(ours.gradients[name], theirs.gradients[name], atol=1e-6)
+    xs = np.stack([x * part for part in np.linspace(0, 1, 11)]).astype(np.float32)
+    np.testing.assert_allclose(ours.score_inputs(xs), theirs.score_inputs(xs), atol=1e-6)
+    a = np.stack([theirs.activations["conv2"] * part for part in (0, 1, 2)]).astype(np.float32)
+    scores = ours.score_activations("conv2", a)
+    np.testing.assert_allclose(scores, theirs.score_activations("conv2", a), atol=1e-6)
+    guided = child.guided_backprop(x, Target(1))
+    np.testing.assert_allclose(guided, net.guided_backprop(x, Target(1)), atol=1e-6)
+
+
+def proc(child, what):
+    path = Path(f"/proc/{child._process.pid}/{what}")
+    if not path.exists():
+        pytest.skip("no /proc on this system")
+    return path.read_text(errors="replace")
+
+
+def test_a_child_has_limits_and_no_secrets(child):
+    child.trace(np.zeros(SHAPE, np.float32))
+    limits = {line[:25].strip(): line[25:].split() for line in proc(child, "limits").splitlines()}
+    assert limits["Max data size"][:2] == ["2000000000", "2000000000"]
+    assert limits["Max file size"][:2] == ["0", "0"]
+    assert limits["Max core file size"][:2] == ["0", "0"]
+    assert limits["Max cpu time"][0] != "unlimited"
+    names = {entry.split("=")[0] for entry in proc(child, "environ").split("\0") if entry}
+    assert names == set(sandbox.ENVIRONMENT)
+    assert "hunter2" not in proc(child, "environ")
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_is_a_sentence_and_comes_back(child, sentence):
+    x = np.ones(SHAPE, np.float32)
+    before = child.trace(x).logits
+    os.kill(child._process.pid, signal.SIGKILL)  # between two questions
+    child._process.wait()
+    np.testing.assert_allclose(child.trace(x).logits, before, atol=1e-6)
+    os.kill(child._process.pid, signal.SIGSTOP)  # during one: it will not be answered
+    threading.Timer(0.5, os.kill, (child._process.pid, signal.SIGKILL)).start()
+    with pytest.raises(UserError) as error:
+        child.trace(x)
+    assert str(error.value) == sandbox.DEAD
+    sentence(error.value)
+    np.testing.assert_allclose(child.trace(x).logits, before, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_child_that_hangs_is_a_sentence_and_comes_back(child, monkeypatch, sentence):
+    x = np.ones(SHAPE, np.float32)
+    before = child.trace(x).logits
+    os.kill(child._process.pid, signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(sandbox, "SECONDS", 0.5)
+        with pytest.raises(UserError) as error:
+            child.trace(x)
+    assert str(error.value) == sandbox.LATE
+    sentence(error.value)
+    np.testing.assert_allclose(child.trace(x).logits, before, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_child_whose_file_is_gone(good, tmp_path, sentence):
+    path = tmp_path / "gone.keras"
+    path.write_bytes(good.read_bytes())
+    child = Child(path)
+    path.unlink()
+    child.trace(np.ones(SHAPE, np.float32))  # it is still in memory
+    process = child._process
+    child.close()
+    assert process.poll() is not None
+    with pytest.raises(UserError) as error:
+        child.trace(np.ones(SHAPE, np.float32))
+    assert str(error.value) == sandbox.GONE
+    sentence(error.value)
+
+
+@pytest.mark.slow
+def test_no_orphan_is_left(good):
+    child = Child(good)
+    process = child._process
+    child._pipe.close()  # as when this process is killed
+    assert process.wait(60) is not None
+    child.close()
+
+
+@pytest.mark.slow
+def test_many_threads_ask_one_child(child):
+    pictures = [np.full(SHAPE, n / 8, np.float32) for n in range(8)]
+    alone = [child.trace(x).logits for x in pictures]
+    found = [None] * 8
+
+    def ask(n):
+        found[n] = child.trace(pictures[n]).logits
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+# A process that is not ours any more
+
+
+class Sends(Child):
+    """A Child on the other side of whose pipe stands what the test puts there."""
+
+    def __init__(self, *blocks):
+        self._lock, self._end = threading.Lock(), lambda: None
+        self._process = SimpleNamespace(poll=lambda: None, kill=lambda: None)
+        self._pipe, theirs = Pipe()
+        for block in blocks:
+            theirs.send_bytes(block)
+        self._theirs = theirs
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        (pickle.dumps({}),),
+        (b"nope",),
+        (b"[" * 100_000,),
+        (b"[]",),
+        (b"{}", b"\0" * 8),  # too few numbers
+        (b"{}", np.full(3, np.nan, np.float32).tobytes()),
+        (json.dumps({"error": "x" * 10_000}).encode(),),
+        (json.dumps({"error": 3}).encode(),),
+        (json.dumps({"error": "two\nlines"}).encode(),),
+    ],
+)
+def test_an_answer_that_makes_no_sense(blocks, sentence):
+    with pytest.raises(UserError) as error:
+        Sends(*blocks)._ask("trace", (), (3,))
+    assert str(error.value) == sandbox.BROKEN
+    sentence(error.value)
+
+
+def test_an_answer_that_is_too_long(monkeypatch, sentence):
+    with pytest.raises(UserError) as error:
+        Sends(b"{}", bytes(16))._ask("trace", (), (3,))
+    sentence(error.value)
+    monkeypatch.setattr(sandbox, "MAX_WORDS", 10)
+    with pytest.raises(UserError) as error:
+        Sends(b'{"more": "than ten"}')._ask("trace", ())
+    sentence(error.value)
+
+
+SAID = {
+    "shape": [8, 8, 3], "classes": 3, "head": "softmax", "best": "conv", "title": "x",
+    "labels": ["a", "b", "c"], "notes": [], "layers": [["conv", [4, 4, 2], "Conv2D", "", True]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"best": "nowhere"}, {"classes": 4}, {"head": "evil"}, {"labels": ["a", "a", "b"]},
+        {"labels": ["a\nb", "c", "d"]}, {"shape": [0, 1, 3]}, {"shape": [1]}, {"title": 3},
+        {"layers": []}, {"layers": [["<b>", [4, 4, 3], "x", "", True]], "best": "<b>"},
+        {"layers": [["conv", [1, 2], "x", "", True]]}, {"layers": 3}, {"best": None},
+        {"notes": None}, {"layers": [["conv", [10**5, 10**5, 3], "x", "", True]]},
+    ],
+)  # fmt: skip
+def test_a_description_that_makes_no_sense(change):
+    child = Sends()
+    child._describe(SAID)
+    assert child.suggested == ("conv",)
+    with pytest.raises(Exception):  # noqa: B017, PT011  # any: it becomes one sentence
+        child._describe(SAID | change)
+
+
+# Files that pass the door and are refused inside
+
+
+def changed(path, good, name, **what):
+    """The small model with a layer described otherwise than it was saved."""
+    with zipfile.ZipFile(good) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    layer = next(x for x in config["config"]["layers"] if x["config"]["name"] == name)
+    layer["config"].update(what)
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in (members | {"config.json": json.dumps(config)}).items():
+            archive.writestr(member, data)
+    return path
+
+
+def with_nan():
+    model = small()
+    model.layers[-1].set_weights([np.full((6, 3), np.nan), np.zeros(3)])
+    return model
+
+
+def two_inputs():
+    a, b = keras.Input(SHAPE), keras.Input(SHAPE)
+    x = L.GlobalAveragePooling2D()(L.Conv2D(2, 3)(L.Add()([a, b])))
+    return keras.Model([a, b], L.Dense(2)(x))
+
+
+def no_map():
+    image = keras.Input(SHAPE)
+    return keras.Model(image, L.Dense(2)(L.Flatten()(image)))
+
+
+def enlarged():
+    image = keras.Input(SHAPE)
+    x = L.UpSampling2D(10_000)(L.Conv2D(2, 3)(image))
+    return keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+
+
+def wide():
+    image = keras.Input((1_000, 1_000, 3))
+    x = L.Conv2D(200, 3)(image)
+    return keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [(with_nan, "finite"), (two_inputs, "several inputs"), (no_map, "no feature map"),
+     (enlarged, "MB of feature maps"), (wide, "MB of feature maps")],
+)  # fmt: skip
+def test_models_that_are_refused(make, words, good, tmp_path, sentence):
+    with pytest.raises(UserError, match=words) as error:
+        Child(save(make(), tmp_path / "upload.keras"))
+    sentence(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("dense", {"units": 10**9}),
+        ("dense", {"units": 10**30}),
+        ("dense", {"units": -5}),
+        ("conv1", {"filters": 10**9}),
+        ("conv1", {"kernel_size": [10**5, 10**5]}),
+        ("image", {"batch_shape": [None, 10**5, 10**5, 3]}),
+    ],
+)
+def test_bombs(name, what, good, child, tmp_path, sentence):
+    with pytest.raises(UserError) as error:
+        Child(changed(tmp_path / "upload.keras", good, name, **what))
+    sentence(error.value)
+    assert np.isfinite(child.trace(np.zeros(SHAPE, np.float32)).logits).all()
+
+
+@pytest.mark.slow
+def test_a_truncated_file_and_options_that_do_not_fit(good, tmp_path, sentence):
+    path = tmp_path / "upload.keras"
+    with zipfile.ZipFile(good) as whole, zipfile.ZipFile(path, "w") as damaged:
+        for member in whole.namelist():
+            data = whole.read(member)
+            damaged.writestr(member, data[: len(data) // 2] if member.endswith("h5") else data)
+    for file, words, more in (
+        (path, "could not be loaded", {}),
+        (good, "3 answers", {"labels": ["a"]}),
+        (good, "no such preprocessing", {"preprocess": "x"}),
+    ):
+        with pytest.raises(UserError, match=words) as error:
+            Child(file, **more)
+        sentence(error.value)
+
+
+@pytest.mark.slow
+def test_a_network_of_keras(tmp_path):
+    model = keras.applications.MobileNetV2(weights=None)
+    child = Child(save(model, tmp_path / "upload.keras"))
+    x = np.random.default_rng(0).uniform(-1, 1, (224, 224, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        child.trace(x).probabilities, model(x[None], training=False)[0], atol=1e-6
+    )
+    child.close()

@@ -1,0 +1,384 @@
+"""Hostile files get one sentence before Keras sees them; what Keras itself saves passes."""
+
+import json
+import struct
+import warnings
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as L
+
+from gradcam_core import models, upload
+from gradcam_core.types import UserError
+from gradcam_core.upload import check
+
+SHAPE = (32, 32, 3)
+
+
+def save(model, path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        model.save(path)
+    return path
+
+
+def written(path, members, kind=zipfile.ZIP_STORED):
+    """A ZIP of these (name, bytes), which may repeat a name."""
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w", kind) as archive:
+        warnings.simplefilter("ignore")
+        for name, data in members:
+            archive.writestr(name, data)
+    return path
+
+
+def small():
+    keras.utils.set_random_seed(1)
+    x = image = keras.Input(SHAPE, name="image")
+    x = L.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", name="conv1")(x)
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, L.Dense(3, name="dense")(x), name="small")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    return save(small(), tmp_path_factory.mktemp("good") / "good.keras")
+
+
+@pytest.fixture(scope="module")
+def members(good):
+    with zipfile.ZipFile(good) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture
+def refused(tmp_path, good, sentence):
+    """Fails unless a file is refused with that sentence, and the good one passes after it."""
+
+    def judge(content, words, kind=zipfile.ZIP_STORED):
+        path = tmp_path / "upload.keras"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            written(path, content.items() if isinstance(content, dict) else content, kind)
+        with pytest.raises(UserError) as error:
+            check(path)
+        assert str(error.value) == words
+        sentence(error.value)
+        check(good)
+
+    return judge
+
+
+@pytest.fixture
+def described(members):
+    """The members with another description of the network."""
+
+    def change(how):
+        config = json.loads(members["config.json"])
+        how(config)
+        return members | {"config.json": json.dumps(config).encode()}
+
+    return change
+
+
+def layer(config, name):
+    return next(x for x in config["config"]["layers"] if x["config"]["name"] == name)
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"nonsense", b"PK\x03\x04 nonsense", b"\x89HDF\r\n\x1a\n" + bytes(99)]
+)
+def test_not_a_zip(data, refused):
+    refused(data, upload.DAMAGED)
+
+
+@pytest.mark.parametrize("part", [0.01, 0.1, 0.5, 0.9, 0.999])
+def test_truncated(part, good, refused):
+    data = good.read_bytes()
+    refused(data[: int(part * len(data))], upload.DAMAGED)
+
+
+def test_not_there_or_a_folder(tmp_path, sentence):
+    (tmp_path / "folder.keras").mkdir()
+    for name in ("nowhere.keras", "folder.keras"):
+        with pytest.raises(UserError) as error:
+            check(tmp_path / name)
+        sentence(error.value)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "assets/words.txt", "code.py"])
+def test_a_member_more(name, members, refused):
+    refused(members | {name: b"x"}, upload.DAMAGED)
+
+
+def test_a_member_less_or_twice(members, refused):
+    for name in members:
+        refused({n: data for n, data in members.items() if n != name}, upload.DAMAGED)
+    refused([*members.items(), ("config.json", b"{}")], upload.DAMAGED)
+
+
+def test_a_zip_bomb(members, refused):
+    bomb = members | {"model.weights.h5": bytes(30_000_000)}
+    refused(bomb, upload.SWOLLEN, zipfile.ZIP_DEFLATED)
+    refused(members | {"config.json": b" " * 6_000_000}, upload.SWOLLEN)
+    refused(members | {"metadata.json": b" " * 6_000_000}, upload.SWOLLEN)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packings_that_keras_does_not_use(kind, members, refused):
+    refused(members, upload.DAMAGED, kind)
+
+
+def test_a_packed_file_is_no_bomb(members, tmp_path):
+    check(written(tmp_path / "packed.keras", members.items(), zipfile.ZIP_DEFLATED))
+
+
+def test_an_encrypted_member(good, refused):
+    """Bit 0 of the flags, which stand 8 bytes after the start of each entry of the directory."""
+    data = bytearray(good.read_bytes())
+    data[data.rindex(b"PK\x01\x02") + 8] |= 1
+    refused(bytes(data), upload.DAMAGED)
+
+
+def test_a_size_that_is_a_lie(members, good, refused):
+    """A description that says it is 10 bytes long, in both of its headers."""
+    size = struct.pack("<I", len(members["config.json"]))
+    refused(good.read_bytes().replace(size, struct.pack("<I", 10)), upload.DAMAGED)
+
+
+def test_a_file_that_is_too_large(good, tmp_path, sentence):
+    size = good.stat().st_size
+    check(good, limit=size)
+    with pytest.raises(UserError) as error:
+        check(good, limit=size - 1)
+    assert str(error.value) == upload.TOO_LARGE
+    sentence(error.value)
+    with (tmp_path / "hole.keras").open("wb") as file:
+        file.truncate(upload.MAX_FILE + 1)
+    with pytest.raises(UserError, match="larger than 120 MB"):
+        check(tmp_path / "hole.keras")
+
+
+# The description
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[", b"[]", b"null", b"3", b'"x"', b"\xff\xfe", b"[" * 10_000 + b"]" * 10_000, b"{}",
+     b'{"class_name": "Functional"}', b'{"class_name": "Functional", "module": "keras"}',
+     b"1" * 5_000],
+)  # fmt: skip
+def test_not_a_description(text, members, refused):
+    refused(members | {"config.json": text}, upload.DAMAGED)
+
+
+def test_deep_nesting(described, refused, tmp_path):
+    def deep(times):
+        def change(config):
+            node = []
+            for _ in range(times):
+                node = [node]
+            layer(config, "conv1")["config"]["deep"] = node
+
+        return described(change)
+
+    refused(deep(60), upload.DAMAGED)
+    check(written(tmp_path / "deep.keras", deep(30).items()))
+
+
+def test_too_many_layers(described, refused):
+    def grow(config):
+        config["config"]["layers"] += [layer(config, "conv1")] * 3_000
+
+    refused(described(grow), upload.CROWDED)
+
+
+def part(module, kind, **more):
+    return {"module": module, "class_name": kind, "config": {}, "registered_name": None, **more}
+
+
+EVIL_PARTS = [
+    part("builtins", "eval"),
+    part("os", "system"),
+    part("keras.layers", "Lambda"),
+    part("keras.layers", "Conv2D"),  # a layer where there should be none
+    part("keras", "Sequential", config={"layers": []}),
+    part("keras.initializers", "Identity", registered_name="evil>Identity"),
+    part("keras.utils", "get_file"),
+    part("keras.saving", "load_model"),
+    part("builtins", "function", config="eval"),
+    {"class_name": "__lambda__", "config": {"value": "x"}},
+    {"class_name": "__typespec__", "config": [], "module": "tensorflow", "registered_name": "x"},
+    {"class_name": "__numpy__", "config": {"value": [1], "dtype": "<U100000000"}},
+    {"class_name": "Zeros", "config": {}},  # the old format, in which Keras looks elsewhere
+]
+
+
+@pytest.mark.parametrize("evil", EVIL_PARTS)
+@pytest.mark.parametrize("key", ["kernel_initializer", "activation", "dtype", "anything"])
+def test_parts_that_are_not_known(evil, key, described, refused):
+    refused(described(lambda c: layer(c, "conv1")["config"].update({key: evil})), upload.UNKNOWN)
+
+
+@pytest.mark.parametrize("evil", [part(["keras"], "Zeros"), part("keras.initializers", {"x": 1})])
+def test_names_that_are_no_names(evil, described, refused, tmp_path):
+    path = tmp_path / "odd.keras"
+    changed = described(lambda c: layer(c, "conv1")["config"].update(kernel_initializer=evil))
+    with pytest.raises(UserError):
+        check(written(path, changed.items()))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras.layers", "Lambda"),
+        ("keras.layers", "TFSMLayer"),
+        ("keras.layers", "TorchModuleWrapper"),
+        ("keras.layers", "JaxLayer"),
+        ("keras.layers", "FlaxLayer"),
+        ("keras.layers", "TextVectorization"),
+        ("keras.layers", "StringLookup"),
+        ("keras.layers", "IntegerLookup"),
+        ("keras.layers", "Hashing"),
+        ("keras.layers", "TimeDistributed"),
+        ("keras.src.layers.core.lambda_layer", "Lambda"),
+        ("keras.src.ops.core", "Map"),
+        ("evil", "Conv2D"),
+        ("os", "system"),
+        (None, "Conv2D"),
+        ("keras.layers", None),
+        ("keras.layers", "<script>alert(1)</script>"),
+        ("keras.initializers", "Zeros"),  # a part where a layer should be
+    ],
+)
+def test_layers_that_are_not_known(module, name, described, refused):
+    def change(config):
+        layer(config, "conv1").update(module=module, class_name=name, registered_name=None)
+
+    refused(described(change), upload.UNKNOWN)
+
+
+@pytest.mark.parametrize("name", ["evil>Conv2D", "Dense", "os.system", ""])
+def test_a_registered_name_that_leads_elsewhere(name, described, refused):
+    changed = described(lambda c: layer(c, "conv1").update(registered_name=name))
+    refused(changed, upload.UNKNOWN)
+
+
+def test_a_layer_is_no_model(members, refused):
+    config = part("keras.layers", "Dense", config={"units": 3})
+    refused(members | {"config.json": json.dumps(config).encode()}, upload.UNKNOWN)
+
+
+def test_a_lambda_that_keras_saved(tmp_path, refused):
+    inner = keras.Sequential([keras.Input(SHAPE), L.Lambda(lambda x: x / 255), L.Conv2D(2, 3)])
+    model = keras.Sequential([inner, L.GlobalMaxPooling2D(), L.Dense(2)])
+    refused(save(model, tmp_path / "lambda.keras").read_bytes(), upload.UNKNOWN)
+
+
+def test_what_an_inner_model_would_compile(tmp_path, refused):
+    """The outermost is dropped by load_model(compile=False), an inner one is not."""
+    inner = keras.Sequential([keras.Input(SHAPE), L.Conv2D(2, 3)])
+    path = save(keras.Sequential([inner, L.GlobalMaxPooling2D(), L.Dense(2)]), tmp_path / "m.keras")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["compile_config"] = part("evil", "evil")
+    check(written(path, (members | {"config.json": json.dumps(config)}).items()))
+    nested = next(x for x in config["config"]["layers"] if x["class_name"] == "Sequential")
+    nested["compile_config"] = {"optimizer": part("evil", "evil")}
+    refused(members | {"config.json": json.dumps(config)}, upload.UNKNOWN)
+
+
+@pytest.mark.parametrize("name", ["<img src=x>", "con\u202ev1", "a/b", "", "two\nlines", "x" * 200])
+def test_names_that_are_not_plain_text(name, described, refused):
+    refused(described(lambda c: layer(c, "conv1").update(name=name)), upload.UNREADABLE)
+    changed = described(lambda c: layer(c, "conv1")["config"].update(name=name))
+    refused(changed, upload.UNREADABLE)
+
+
+def test_any_damage_is_a_sentence_or_passes(members, rng, tmp_path, sentence):
+    """Values replaced at random places: nothing but a UserError comes out."""
+    junk = [None, -1, 1.5, 10**12, "x", "", [], {}, [[]], True, float("nan"), ["image", 0, 0]]
+    path = tmp_path / "upload.keras"
+    for _ in range(200):
+        node = config = json.loads(members["config.json"])
+        while node:
+            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+            key = keys[rng.integers(len(keys))]
+            if not isinstance(node[key], dict | list) or not node[key] or rng.random() < 0.2:
+                node[key] = junk[rng.integers(len(junk))]
+                break
+            node = node[key]
+        written(path, (members | {"config.json": json.dumps(config)}).items())
+        try:
+            check(path)
+        except UserError as error:
+            sentence(error)
+
+
+# What passes
+
+
+def sequential():
+    return keras.Sequential([keras.Input((32, 32, 1)), L.Rescaling(1 / 255), L.Flatten()])
+
+
+def transfer():
+    """As in Keras's own guide: augmentation, preprocessing as operations, a backbone inside."""
+    image = keras.Input((96, 96, 3))
+    x = keras.Sequential([L.RandomFlip(), L.RandomRotation(0.1)])(image)
+    x = keras.applications.mobilenet_v2.preprocess_input(x)
+    inner = keras.Sequential([keras.Input((96, 96, 3)), L.Conv2D(4, 3)])
+    x = L.Dropout(0.2)(L.GlobalAveragePooling2D()(inner(x, training=False)))
+    return keras.Model(image, L.Dense(1, "sigmoid", kernel_regularizer="l2")(x))
+
+
+def caffe():
+    image = keras.Input((16, 16, 3))
+    x = keras.applications.resnet50.preprocess_input(image)
+    x = keras.ops.relu(L.Conv2D(4, 3)(x)) * 2
+    return keras.Model(image, L.Dense(2)(keras.ops.mean(x, axis=(1, 2))))
+
+
+def transformer():
+    image = keras.Input((16, 16, 3))
+    x = L.Reshape((16, 8))(L.Conv2D(8, 4, 4)(image))
+    x = x + L.MultiHeadAttention(2, 4)(L.LayerNormalization()(x), L.LayerNormalization()(x))
+    x = keras.ops.reshape(L.Dense(8, "gelu")(x), (-1, 4, 4, 8))
+    return keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(L.SeparableConv2D(4, 3)(x))))
+
+
+@pytest.mark.parametrize("make", [small, sequential, transfer, caffe, transformer])
+def test_what_keras_saves_passes(make, tmp_path):
+    check(save(make(), tmp_path / "model.keras"))
+
+
+def test_a_trained_model_passes(tmp_path):
+    model = small()
+    model.compile("adam", "mse")
+    model.fit(np.zeros((1, *SHAPE)), np.zeros((1, 3)), verbose=0)
+    check(save(model, tmp_path / "model.keras"))
+
+
+def test_load_file_asks_first(good, members, tmp_path, sentence):
+    assert models.load_file(good).labels == ("class 0", "class 1", "class 2")
+    path = written(tmp_path / "more.keras", (members | {"more.txt": b"x"}).items())
+    with pytest.raises(UserError) as error:
+        models.load_file(path)
+    assert str(error.value) == upload.DAMAGED
+    sentence(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [key for key, spec in models.MODELS.items() if spec.weights])
+def test_every_network_of_keras_on_the_list_passes(key, members, tmp_path):
+    """Its description as Keras writes it; the weights, up to 575 MB, are another's."""
+    model = models.MODELS[key].build(None)
+    config = json.dumps(keras.saving.serialize_keras_object(model)).encode()
+    check(written(tmp_path / "model.keras", (members | {"config.json": config}).items()))
