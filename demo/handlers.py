@@ -352,9 +352,13 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
         target = Target(chosen, None if other == NOBODY else other) if chosen != PREDICTED else None
         opacity = float(np.clip(request.get("opacity", 0.5), 0, 1))
         detail = bool(request.get("detail")) and spec.scalable
+        top = request.get("top", 0)
+        if not isinstance(top, int | float) or not 0 <= top < np.inf:
+            raise UserError("The end of the scale must be a number that is not negative.")
         with busy:
             e = pipeline.explain(pictures.read_rgb(file), spec, layer, target, (method,), detail)
-            heat = heatmap.upsample(heatmap.signed_to_unit(e.maps[method], sign), e.image.shape[:2])
+            unit = heatmap.signed_to_unit(e.maps[method], sign, top)
+            heat = heatmap.upsample(unit, e.image.shape[:2])
             over = heatmap.overlay(e.image, heat, colours, opacity)
             drawn = heatmap.figure(e.image, over, figure_title(spec, e, method, sign), colours)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}

@@ -36,12 +36,16 @@ def normalise(signed: F32) -> F32:
 SIGNS = ("for", "against", "both")
 
 
-def signed_to_unit(signed: F32, sign: str) -> F32:
-    """(h, w) signed -> [0, 1]: the evidence for, the evidence against, or both round 0.5."""
+def signed_to_unit(signed: F32, sign: str, top: float = 0) -> F32:
+    """(h, w) signed -> [0, 1]: the evidence for, the evidence against, or both round 0.5.
+
+    top: what the end of the scale stands for, where maps share one; 0: the largest of this map.
+    """
     if sign == "both":
-        top = float(np.abs(signed).max())
-        return np.asarray((signed / (top or 1) + 1) / 2, np.float32)
-    return normalise(signed if sign == "for" else -signed)
+        top = top or float(np.abs(signed).max()) or 1
+        return np.asarray((np.clip(signed / top, -1, 1) + 1) / 2, np.float32)
+    part = signed if sign == "for" else -signed
+    return np.asarray(np.clip(part / top, 0, 1), np.float32) if top else normalise(part)
 
 
 def upsample(grid: F32, size: tuple[int, int]) -> F32:

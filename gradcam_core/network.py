@@ -187,6 +187,11 @@ class Network:
             traced(run, (1, *self.shape))
         except UserError:
             raise
+        except tf.errors.OperatorNotAllowedInGraphError as error:
+            raise UserError(
+                "This model decides by the numbers of its tensors, in a Python if or loop, so its "
+                "gradient cannot be traced; write it with keras.ops.cond or keras.ops.where."
+            ) from error
         except Exception as error:  # another's model: its code may raise anything
             raise UserError(
                 f"This model cannot be run on one picture of {'×'.join(map(str, self.shape))} "

@@ -20,10 +20,10 @@ from PIL import Image
 
 from demo import handlers
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, own_file
+from gradcam_core import heatmap, models, pipeline, sandbox
 from gradcam_core import image as pictures
-from gradcam_core import models, pipeline, sandbox
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Target, UserError
+from gradcam_core.types import F32, U8, Target, UserError
 
 MODEL = models.DEFAULT
 SPEC = models.find(MODEL)
@@ -483,6 +483,18 @@ def test_the_figure_is_a_png() -> None:
         assert picture.size == (1200, 600)
 
 
+def test_a_figure_on_a_scale_that_goes_on_for_ever_shows_nothing() -> None:
+    def overlay(**more: Any) -> U8:
+        with Image.open(io.BytesIO(base64.b64decode(handlers.figure(FIGURE | more)["png"]))) as all:
+            return np.asarray(all.convert("RGB"))[:, 620:, :]
+
+    plain = overlay(opacity=0.0)
+    assert np.abs(overlay(opacity=1.0).astype(int) - plain).mean() > 20
+    dark = heatmap.palette("viridis")[0]
+    shown = overlay(opacity=1.0, top=1e9)
+    assert (np.abs(shown.astype(int) - dark).sum(axis=2) < 6).mean() > 0.5
+
+
 @pytest.mark.parametrize(
     "request_",
     [None, [], "x", 3, {}]
@@ -491,6 +503,7 @@ def test_the_figure_is_a_png() -> None:
     + [FIGURE | {k: v} for k in ("method", "colours", "sign") for v in ("nope", [], {}, 7)]
     + [FIGURE | {k: MEGABYTE} for k in ("method", "colours", "sign")]
     + [FIGURE | {"layer": v} for v in ("nope", ["top_conv"], 7, MEGABYTE)]
+    + [FIGURE | {"top": v} for v in (-1, float("nan"), float("inf"), "1", [], MEGABYTE)]
     + [FIGURE | {"opacity": v} for v in (None, "half", [], [1, 2], {}, float("nan"))],
     ids=lambda r: str(next((f"{k}-{v!r:.20}" for k, v in r.items() if FIGURE.get(k) is not v), r))
     if isinstance(r, dict) else str(r),

@@ -58,6 +58,19 @@ def test_three_signs_by_hand(sign, expected):
     np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("sign", "expected"),
+    [
+        ("for", [[0.5, 0], [0, 0.125]]),
+        ("against", [[0, 1], [0, 0]]),
+        ("both", [[0.75, 0], [0.5, 0.5625]]),
+    ],
+)
+def test_a_scale_that_maps_share_by_hand(sign, expected):
+    got = heatmap.signed_to_unit(f32([[4, -9], [0, 1]]), sign, 8)  # -9 is beyond its end
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("sign", "level"), [("for", 0), ("against", 0), ("both", 0.5)])
 def test_an_empty_map_has_no_sign(sign, level):
     assert sign in heatmap.SIGNS

@@ -566,9 +566,20 @@ def another_size():
     return keras.Sequential([keras.Input((12, 12, 3)), L.Conv2D(3, 3), L.Flatten(), L.Dense(3)])
 
 
+class Decides(Subclassed):
+    def call(self, x):
+        y = super().call(x)
+        return y if keras.ops.mean(y) > 0 else -y
+
+
+def decides():
+    return Decides(Parts())
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (decides, "Python if or loop"),
         (no_convolution, "no feature map"),
         (one_cell, "no feature map"),
         (two_outputs, "single output"),

@@ -289,6 +289,7 @@ async function saveFigure(button) {
     const made = await server.figure({
       path: window.gradcam.request.path, model: answer.model.key, target: state.band === 'b' ? answer.other : answer.target, layer: state.layer,
       other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: state.sign, colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
+      top: answer.other < 0 ? 0 : reach(grid()),
     });
     if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
     else complain(made.error);
