@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-# OpenBLAS's threads would fight TensorFlow's for the same cores; its matrices here are small.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from gradcam_core import SETTINGS
+
+os.environ |= SETTINGS | os.environ
 
 from gradcam_core import models, sandbox
 from gradcam_core.types import UserError

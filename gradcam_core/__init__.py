@@ -9,6 +9,11 @@ Importing this loads no TensorFlow; the first call does.
 from importlib import import_module
 from typing import Any
 
+SETTINGS = {  # of a program's environment, to be made before NumPy and TensorFlow are loaded
+    "OPENBLAS_NUM_THREADS": "1",  # its threads would fight TensorFlow's for the same cores
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # off by TensorFlow's own choice on some processors, and slower
+}
 _ROOMS = {
     "explain": "pipeline", "survey": "pipeline", "METHODS": "methods", "MODELS": "models",
     "UserError": "types", "Target": "types",

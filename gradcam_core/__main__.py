@@ -7,8 +7,10 @@ import tempfile
 import webbrowser
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would fight TensorFlow's
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from gradcam_core import SETTINGS
+
+# With oneDNN TensorFlow greets on standard error; one picture gains nothing by it.
+os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ
 
 from gradcam_core import heatmap, models, pipeline
 from gradcam_core import image as pictures

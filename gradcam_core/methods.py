@@ -20,7 +20,7 @@ def over_places(x: F32) -> F32:
 
 def grad_cam(a: F32, g: F32) -> F32:
     """alpha_k = mean over (i, j) of d y / d A_ijk, (K,). Selvaraju et al. 2016, equation 1."""
-    return np.asarray(over_places(g) / (g.shape[0] * g.shape[1]), np.float32)
+    return np.asarray(g.mean(axis=(0, 1)))
 
 
 def grad_cam_plus_plus(a: F32, g: F32) -> F32:
@@ -35,7 +35,8 @@ def grad_cam_plus_plus(a: F32, g: F32) -> F32:
     below = total * p
     below += 2
     if total.min() < 0:
-        below[below <= 1e-6] = np.inf
+        p *= below > 1e-6
+        np.maximum(below, 1e-6, out=below)
     return over_places(np.divide(p, below, out=p))
 
 
@@ -81,8 +82,9 @@ def _top(gram: F32) -> F32:
     """The eigenvector of the largest eigenvalue of a symmetric matrix (n, n) -> (n,)."""
     if len(gram) > DENSE:
         return np.asarray(eigsh(gram, 1, v0=gram.sum(axis=1))[1][:, 0], np.float32)
-    last = len(gram) - 1
-    return np.asarray(linalg.eigh(gram, subset_by_index=(last, last))[1][:, 0], np.float32)
+    top = (len(gram) - 1, len(gram) - 1)
+    found = linalg.eigh(gram, subset_by_index=top, overwrite_a=True, check_finite=False)
+    return np.asarray(found[1][:, 0], np.float32)
 
 
 METHODS = {

