@@ -107,6 +107,7 @@ class Child:
         if not (
             self.head in ("softmax", "sigmoid", "linear")
             and self.best in self.places
+            and 4 * sum(math.prod(layer.shape) for layer in layers) <= MAX_MAPS
             and self.classes == len(set(labels)) == said["classes"]
             and all(len(word) <= 400 and word.isprintable() for word in words)
             and not any(re.search(r"[<>&\"'`]", layer.name + layer.kind) for layer in layers)

@@ -235,6 +235,7 @@ SAID = {
         {"labels": ["a\nb", "c", "d"]}, {"shape": [0, 1, 3]}, {"shape": [1]}, {"title": 3},
         {"layers": []}, {"layers": [["<b>", [4, 4, 3], "x", "", True]], "best": "<b>"},
         {"layers": [["conv", [1, 2], "x", "", True]]}, {"layers": 3}, {"best": None},
+        {"layers": [[name, [5_000, 5_000, 5], "x", "", True] for name in ("conv", "b", "c")]},
         {"notes": None}, {"layers": [["conv", [10**5, 10**5, 3], "x", "", True]]},
     ],
 )  # fmt: skip
