@@ -477,6 +477,48 @@ def test_a_file_that_is_no_model(name, tmp_path, sentence):
     sentence(error.value)
 
 
+def elsewhere(file, name, kind, folder):
+    """Put a dataset of four numbers into an HDF5 file that lie in another file of this machine."""
+    numbers = np.arange(4, dtype=np.float32)
+    (folder / "secret").write_bytes(numbers.tobytes())
+    with h5py.File(folder / "secret.h5", "w") as other:
+        other["d"] = numbers
+    if kind == "external":
+        file.create_dataset(name, (4,), "f4", external=[(str(folder / "secret"), 0, 16)])
+    if kind == "virtual":
+        layout = h5py.VirtualLayout((4,), "f4")
+        layout[:] = h5py.VirtualSource(folder / "secret.h5", "d", (4,))
+        file.create_virtual_dataset(name, layout)
+    if kind == "here":
+        file[name] = numbers
+    if kind == "link":
+        file[name] = h5py.ExternalLink(folder / "secret.h5", "d")
+    assert (np.asarray(file[name][:]) == numbers).all()
+
+
+@pytest.mark.parametrize("kind", ["here", "external", "virtual", "link"])
+def test_weights_that_lie_in_another_file_are_not_read(kind, tmp_path, small_model, sentence):
+    with zipfile.ZipFile(small_model) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        (bias,) = (n for n in names if n.endswith("vars/1") and file[n].shape == (4,))
+        del file[bias]
+        elsewhere(file, bias, kind, tmp_path)
+    with zipfile.ZipFile(tmp_path / "bad.keras", "w") as archive:
+        for name, data in (members | {"model.weights.h5": weights.read_bytes()}).items():
+            archive.writestr(name, data)
+    if kind == "here":  # the same file is a good one
+        assert models.load_file(tmp_path / "bad.keras").shape == (24, 24, 3)
+        return
+    with pytest.raises(UserError, match="could not be loaded") as error:
+        models.load_file(tmp_path / "bad.keras")
+    sentence(error.value)
+
+
 def test_labels_from_a_file(tmp_path, sentence):
     path = tmp_path / "names.txt"
     path.write_text("cat\n\n  Käfer \n", encoding="utf-8")
