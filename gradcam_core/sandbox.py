@@ -34,9 +34,7 @@ MAX_MAPS = 600_000_000  # bytes that a model may make of one picture, all its la
 MAX_WORDS = 5_000_000  # bytes of JSON
 AT_ONCE = 8  # pictures, or activations, in one question
 
-_living: "weakref.WeakKeyDictionary[Child, None]" = (
-    weakref.WeakKeyDictionary()
-)  # the last used last
+_living: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # last used, last
 _counting = threading.Lock()
 HOME = Path(__file__).resolve().parent.parent
 ENVIRONMENT = SETTINGS | {  # nothing of ours: a secret in it would be the model's

@@ -7,7 +7,6 @@ from gradcam_core import SETTINGS
 os.environ |= SETTINGS | os.environ
 
 import re
-import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,24 +31,19 @@ def photos() -> Path:
 
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A .keras file with a network that nobody trained: 24x24, three classes."""
+    """A .keras file of a network that nobody trained: 24x24, three classes."""
     import keras
+    from nets import save
 
-    path = tmp_path_factory.mktemp("model") / "mine.keras"
     keras.utils.set_random_seed(1)
-    model = keras.Sequential(
-        [
-            keras.Input((24, 24, 3)),
-            keras.layers.Conv2D(4, 3, activation="relu", name="edges"),
-            keras.layers.Conv2D(6, 3, activation="relu", name="shapes"),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(3, activation="softmax"),
-        ]
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
-        model.save(path)
-    return path
+    layers = [
+        keras.Input((24, 24, 3)),
+        keras.layers.Conv2D(4, 3, activation="relu", name="edges"),
+        keras.layers.Conv2D(6, 3, activation="relu", name="shapes"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3, activation="softmax"),
+    ]
+    return save(keras.Sequential(layers), tmp_path_factory.mktemp("model") / "mine.keras")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from keras import layers as L
 from keras.applications import imagenet_utils
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
+from nets import save
 
 from gradcam_core import models, pipeline
 from gradcam_core.efficientnet_lite import VARIANTS
@@ -461,12 +462,6 @@ def test_a_file_of_your_own(tmp_path):
     assert spec.title == "cats (yours)"
     x = np.ones((1, 16, 16, 3), np.float32)
     np.testing.assert_allclose(spec.build(None)(x), model(x), rtol=1e-6)
-
-
-def save(model, path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
-        model.save(path)
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras", "damaged.keras"])

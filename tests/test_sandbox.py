@@ -5,7 +5,6 @@ import os
 import pickle
 import signal
 import threading
-import warnings
 import zipfile
 from multiprocessing.connection import Pipe
 from pathlib import Path
@@ -15,31 +14,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+from nets import SHAPE, save, small
 
 from gradcam_core import sandbox
 from gradcam_core.network import Network
 from gradcam_core.sandbox import Child
 from gradcam_core.types import Target, UserError
 
-SHAPE = (32, 32, 3)
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no limits on this system")
-
-
-def save(model, path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
-        model.save(path)
-    return path
-
-
-def small():
-    keras.utils.set_random_seed(1)
-    x = image = keras.Input(SHAPE, name="image")
-    x = L.Conv2D(4, 3, activation="relu", name="conv1")(x)
-    x = L.BatchNormalization(name="norm")(x)
-    x = L.Conv2D(6, 3, activation="relu", name="conv2")(x)
-    x = L.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(image, L.Dense(3, name="dense")(x), name="small")
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as L
+from nets import SHAPE, save, small
 
 from gradcam_core import models, upload
 from gradcam_core.types import UserError
 from gradcam_core.upload import check
-
-SHAPE = (32, 32, 3)
-
-
-def save(model, path):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
-        model.save(path)
-    return path
 
 
 def written(path, members, kind=zipfile.ZIP_STORED):
@@ -31,15 +23,6 @@ def written(path, members, kind=zipfile.ZIP_STORED):
         for name, data in members:
             archive.writestr(name, data)
     return path
-
-
-def small():
-    keras.utils.set_random_seed(1)
-    x = image = keras.Input(SHAPE, name="image")
-    x = L.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", name="conv1")(x)
-    x = L.BatchNormalization(name="norm")(x)
-    x = L.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(image, L.Dense(3, name="dense")(x), name="small")
 
 
 @pytest.fixture(scope="module")

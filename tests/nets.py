@@ -1,0 +1,27 @@
+"""A network that nobody trained, and how one is saved without a warning."""
+
+import warnings
+from pathlib import Path
+
+import keras
+from keras import layers as L
+
+SHAPE = (32, 32, 3)
+
+
+def save(model: keras.Model, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        model.save(path)
+    return path
+
+
+def small() -> keras.Model:
+    """32x32 pixels, three classes."""
+    keras.utils.set_random_seed(1)
+    x = image = keras.Input(SHAPE, name="image")
+    x = L.Conv2D(4, 3, activation="relu", kernel_regularizer="l2", name="conv1")(x)
+    x = L.BatchNormalization(name="norm")(x)
+    x = L.Conv2D(6, 3, activation="relu", name="conv2")(x)
+    x = L.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, L.Dense(3, name="dense")(x), name="small")
