@@ -2,9 +2,9 @@
 // is what the server sent for it; `state` is what the visitor follows and plays with.
 const steps = props.steps;
 const state = { step: 0, tile: 0, cell: null, count: 0, off: new Set(), against: false, size: 12, opacity: 50 };
-let asked = null, now = null, bytes = null, nudged = null, lines = null;
+let asked = null, topic = null, now = null, bytes = null, nudged = null, lines = null;
 
-const view = () => window.gradcam;
+const view = () => topic; // what `now` is about; window.gradcam may be ahead of it
 const keyOf = (v) => v && JSON.stringify(v.request);
 const gridOf = (about) => ({ h: about.sent[0], w: about.sent[1], q: bytes.subarray(about.at, about.at + about.sent[0] * about.sent[1]), ...about });
 const mapColours = (about) => ({ diverging: about.bottom > 0 });
@@ -34,14 +34,16 @@ const row = (...nodes) => { const r = make('div', null, { class: 'gl-row' }); r.
 const say = (text) => { $('.gl-numbers').textContent = text; };
 const complain = (text) => { const n = $('.gl-error'); n.textContent = text || ''; n.hidden = !text; };
 
-async function ask(name, ...more) {
-  const about = keyOf(view());
+// What the server answers; null where it could not, and where a newer question has overtaken this.
+const latest = {};
+async function ask(name, wanted, ...more) {
+  const mine = latest[name] = {}, current = () => mine === latest[name] && (name === 'lesson' || wanted === view());
   try {
-    const made = await server[name](more.length ? [view().request, ...more] : view().request);
-    if (about !== keyOf(view())) return null;
+    const made = await server[name](more.length ? [wanted.request, ...more] : wanted.request);
+    if (!current()) return null;
     complain(made.error);
     return made.error ? null : made;
-  } catch { complain('The server could not be reached; try again in a moment.'); return null; }
+  } catch { if (current()) complain('The server could not be reached; try again in a moment.'); return null; }
 }
 
 // A grid over which a cell can be chosen, by pointer or arrow keys.
@@ -165,7 +167,7 @@ const show = {
         (apart < 0.01 * size ? 'Predicted and true agree for every nudge: after this layer the network only averages and adds, so the gradient stays true. Choose an earlier layer to see it fail.' : 'For small nudges both agree; the larger the nudge, the further the truth leaves the straight line.'));
     };
     const run = async () => {
-      const got = await ask('nudge', tile().k, ...cellNow());
+      const got = await ask('nudge', view(), tile().k, ...cellNow());
       if (got && steps[state.step].key === 'gradient') { nudged = got; tell(); }
     };
     say('Running the network’s tail …');
@@ -188,19 +190,27 @@ const show = {
     state.count = Math.min(state.count, now.build.length - 1);
     play.append(slider('Add the terms one by one, the heaviest first', { min: 0, max: now.build.length - 1, value: state.count }, (v) => { state.count = v; tell(); }), stage);
     const report = make('p', 'Switch terms off and the network is run again without those channels.', { role: 'status' });
+    const left = make('div', null, { class: 'gl-row' });
+    const drawLeft = () => {
+      const data = values(now.map), off = now.switches.filter((t) => state.off.has(t.k));
+      for (const t of off) values(t.map).forEach((v, n) => { data[n] -= v; });
+      clear(left).append(figure(picture(now.map, { diverging: true, reach, data, side: 230 }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'), report);
+    };
     play.append(make('h3', 'Switchboard: the strongest terms for and against'), tiles(now.switches, async (t, _, b) => {
       state.off.has(t.k) ? state.off.delete(t.k) : state.off.add(t.k);
       const on = !state.off.has(t.k);
       b.setAttribute('aria-pressed', String(on)); b.classList.toggle('off', !on);
+      drawLeft();
       report.textContent = 'Running the network without them …';
-      const got = await ask('without', [...state.off]);
+      const got = await ask('without', view(), [...state.off]);
       if (got) report.textContent = `Score of “${view().label}” with all channels: ${signed(got.before)}. With ${state.off.size} switched off: ${signed(got.after)} (${got.after > got.before ? '+' : ''}${signed(got.after - got.before)}).`;
-    }, (t) => picture(t.map, { diverging: true, reach: most, side: 72 }), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`), report);
+    }, (t) => picture(t.map, { diverging: true, reach: most, side: 72 }), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`), left);
     [...play.querySelectorAll('.gl-tiles button')].forEach((b, n) => {
       const off = state.off.has(now.switches[n].k);
       b.setAttribute('aria-pressed', String(!off)); b.classList.toggle('off', off);
       b.append(make('span', signed(now.switches[n].total)));
     });
+    drawLeft();
     tell();
   },
   relu(play) {
@@ -229,7 +239,7 @@ const show = {
     const canvas = grid.querySelector('canvas');
     canvas.style.position = 'absolute';
     const run = async () => {
-      const [i, j] = cellNow(), got = await ask('cell', i, j);
+      const [i, j] = cellNow(), got = await ask('cell', view(), i, j);
       if (!got || steps[state.step].key !== 'overlay') return;
       clear(report).append(make('h3', `The sum that made cell (${i + 1}, ${j + 1})`));
       const table = make('table', null), head = make('tr', null);
@@ -253,7 +263,7 @@ const show = {
     };
     b.onclick = async () => {
       b.disabled = true;
-      lines = await ask('guided') || lines;
+      lines = await ask('guided', view()) || lines;
       b.disabled = false;
       if (lines && steps[state.step].key === 'guided') fill();
     };
@@ -284,16 +294,17 @@ function go(step) {
   $('.gl-title').focus();
 }
 async function renew() {
-  if (!view() || !element.offsetParent || asked === keyOf(view())) return;
-  asked = keyOf(view());
-  const got = await ask('lesson');
-  if (!got) { if (asked === keyOf(view()) && !now) asked = null; return; }
-  now = got;
+  const wanted = window.gradcam, key = keyOf(wanted);
+  if (!wanted || !element.offsetParent || asked === key) return;
+  asked = key;
+  const got = await ask('lesson', wanted);
+  if (!got) { if (asked === key) asked = null; return; }
+  [now, topic] = [got, wanted];
   bytes = new Int8Array(bytesOf(got.bytes).buffer);
   Object.assign(state, { tile: 0, cell: null, count: 0, against: false, size: 12 });
   state.off.clear();
   nudged = lines = null;
-  element.dataset.lesson = asked;
+  element.dataset.lesson = key;
   refresh();
 }
 steps.forEach((s, n) => {

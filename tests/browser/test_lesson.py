@@ -45,6 +45,15 @@ def numbers(text: str) -> list[float]:
     return [float(n.replace("−", "-")) for n in re.findall(r"[−-]?\d+\.?\d*(?:e-?\d+)?", text)]
 
 
+def pixels(canvas) -> np.ndarray:
+    """What a canvas shows, (h, w, 3)."""
+    h, w, flat = canvas.evaluate(
+        """n => [n.height, n.width,
+                 [...n.getContext('2d').getImageData(0, 0, n.width, n.height).data]]"""
+    )
+    return np.array(flat, float).reshape(h, w, 4)[:, :, :3]
+
+
 def near(number: float) -> object:
     """As the page rounds: three digits."""
     return pytest.approx(number, rel=6e-3)
@@ -103,6 +112,10 @@ def test_channels_switched_off(lesson, survey) -> None:
     lesson.locator(".gl-tiles button").first.click()
     report = lesson.get_by_text("switched off:")
     report.wait_for()
+    left = lesson.locator("figure", has_text=f"The sum without #{first.channel}").locator("canvas")
+    signed = survey.maps[LAYER, "Grad-CAM"]
+    unit = ((signed - first.grid) / np.abs(signed).max() + 1) / 2
+    assert np.abs(pixels(left) - heatmap.paint(unit, heatmap.DIVERGING)).mean() < 2
     before, _, after, _ = numbers(report.inner_text())
     without = survey.trace.activations[LAYER].copy()
     without[:, :, first.channel] = 0
@@ -118,6 +131,25 @@ def test_a_cell_is_the_sum_of_its_terms(lesson, survey) -> None:
     rows = [numbers(r)[-1] for r in lesson.locator(".gl-play tr").all_inner_texts()[1:]]
     assert rows[-1] == near(float(heatmap.combine(alpha, a)[7, 7]))
     assert sum(rows[:-1]) == pytest.approx(rows[-1], abs=0.01 * max(map(abs, rows)))
+
+
+def test_an_answer_that_was_overtaken_is_dropped(lesson, lab) -> None:
+    """The sum of one cell comes after that of the cell clicked later: the later one stays."""
+    step(lesson, "The overlay")
+    lesson.get_by_role("heading", name="cell (8, 8)").wait_for()
+    held = []
+    asks = re.compile("/component_server")
+    lab.page.route(asks, lambda route: route.continue_() if held else held.append(route))
+    grid = lesson.get_by_role("application")
+    grid.press("ArrowRight")
+    grid.press("ArrowRight")
+    latest = lesson.get_by_role("heading", name="cell (8, 10)")
+    latest.wait_for()
+    with lab.page.expect_response(asks):
+        held[0].continue_()
+    lab.page.wait_for_timeout(200)
+    expect(latest).to_have_count(1)
+    lab.page.unroute(asks)
 
 
 def test_the_relu_cuts_what_the_api_says(lesson, survey) -> None:
