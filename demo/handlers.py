@@ -119,8 +119,7 @@ def survey(
         log.info("%s %s %s: %.0f ms", model, image.shape, target, 1e3 * (time.monotonic() - start))
         return done
 
-    found: Survey = _surveys.get((path, model, target, detail, layers), make)
-    return found
+    return _surveys.get((path, model, target, detail, layers), make)
 
 
 def side_limit(cells: list[tuple[int, int]], bands: int) -> int:
@@ -265,8 +264,7 @@ def answer(
             "scalable": spec.scalable,
         }
 
-    made: dict[str, Any] = _answers.get((path, model, index, other, detail, extra), make)
-    return made
+    return _answers.get((path, model, index, other, detail, extra), make)
 
 
 def class_choices(spec: ModelSpec, p: F32 | None = None) -> list[tuple[str, int]]:

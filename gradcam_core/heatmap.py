@@ -22,8 +22,8 @@ def combine(weights: F32, a: F32) -> F32:
     Grad-CAM, equation 2, before its ReLU.
     """
     if weights.ndim == 1:
-        return np.asarray(a.reshape(-1, len(weights)) @ weights, np.float32).reshape(a.shape[:2])
-    return np.asarray(np.einsum("ijk,ijk->ij", weights, a))
+        return (a.reshape(-1, len(weights)) @ weights).reshape(a.shape[:2])
+    return np.einsum("ijk,ijk->ij", weights, a)
 
 
 def normalise(signed: F32) -> F32:

@@ -92,7 +92,7 @@ def from_array(image: Any) -> U8:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"{NOT_RGB}; this one has dtype {image.dtype} and shape {image.shape}.")
     _check_size(image.shape[1], image.shape[0])
-    return thumbnail(image, MAX_SIDE)
+    return thumbnail(image, MAX_SIDE) if max(image.shape) > MAX_SIDE else image.copy()
 
 
 def fit(image: U8, size: int) -> F32:

@@ -79,9 +79,8 @@ def application(
     url = path if path.startswith("https:") else KERAS_WEIGHTS + path
 
     def preprocess(rgb: F32) -> F32:
-        prepare: Callable[..., Any] = import_module(f"keras.applications.{module}").preprocess_input
-        done: F32 = prepare(rgb.copy(), data_format="channels_last")
-        return done
+        prepare = import_module(f"keras.applications.{module}").preprocess_input
+        return prepare(rgb.copy(), data_format="channels_last")
 
     return ModelSpec(
         title=name,

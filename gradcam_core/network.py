@@ -117,7 +117,7 @@ def grouped(layer: Any, x: tf.Tensor, kernel: Any) -> tf.Tensor:
 def traced(run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
     """`run` as a graph for inputs of these shapes (float32) or types (scalars)."""
     specs = [tf.TensorSpec(i) if isinstance(i, tuple) else tf.TensorSpec((), i) for i in inputs]
-    return tf.function(run, autograph=False).get_concrete_function(*specs)  # type: ignore[no-any-return]
+    return tf.function(run, autograph=False).get_concrete_function(*specs)
 
 
 def logits_of(output: tf.Tensor) -> tuple[tf.Tensor, Head]:
@@ -318,13 +318,11 @@ class Network:
 
         def score_inputs(xs: F32) -> F32:
             run = self._function("inputs", partial(self._compile_score, None))
-            scores: F32 = run(tf.constant(xs), tf.zeros(len(xs)), scale, as_p).numpy()
-            return scores
+            return run(tf.constant(xs), tf.zeros(len(xs)), scale, as_p).numpy()
 
         def score_activations(layer: str, activations: F32) -> F32:
             run = self._function(("at", layer), partial(self._compile_score, layer))
-            scores: F32 = run(tf.constant(x[None]), tf.constant(activations), scale, as_p).numpy()
-            return scores
+            return run(tf.constant(x[None]), tf.constant(activations), scale, as_p).numpy()
 
         return Trace(
             inputs=x,
@@ -348,8 +346,7 @@ class Network:
         """
         run = self._function("guided", self._compile_guided)
         as_p = tf.constant(target.probability)
-        guided: F32 = run(tf.constant(x[None]), tf.constant(self._weights(target)), as_p).numpy()
-        return guided
+        return run(tf.constant(x[None]), tf.constant(self._weights(target)), as_p).numpy()
 
 
 def _guided(op: Any, gradient: tf.Tensor) -> tf.Tensor:

@@ -76,8 +76,7 @@ def network(
         )
 
     if spec.network:
-        upload: Network = spec.network()
-        return upload
+        return spec.network()
 
     def make() -> "Network":
         from gradcam_core.network import Network
@@ -88,8 +87,7 @@ def network(
             side, model = spec.size, models.load(spec, progress)
         return Network(model, spec.shape or (side, side, 3), spec.suggested)
 
-    found: Network = _networks.get((spec, detail), make)
-    return found
+    return _networks.get((spec, detail), make)
 
 
 def layer_of(net: "Network", name: str | None) -> Layer:

@@ -240,7 +240,7 @@ def _make_room(newest: Child) -> None:
 
 def _array(pipe: Connection, shape: tuple[int, ...]) -> F32:
     data = pipe.recv_bytes(4 * math.prod(shape))
-    array: F32 = np.frombuffer(data, np.float32).reshape(shape)
+    array = np.frombuffer(data, np.float32).reshape(shape)
     if not np.isfinite(array).all():
         raise ValueError
     return array

@@ -235,7 +235,7 @@ STEPS = {
         "their mean, and it becomes the weight of this filter. A positive weight says that more of "
         "the filter's pattern would, on average, raise the score, and a negative one that it would "
         "lower it.",
-        ("methods.grad_cam",),
+        ("methods.over_places", "methods.grad_cam"),
     ),
     "sum": Step(
         "The weighted sum",

@@ -417,7 +417,12 @@ def test_the_code_shown_is_the_programs_own(key: str) -> None:
 
 def test_the_code_shown_in_full() -> None:
     assert steps.source("pooling") == (
-        "def grad_cam(a: F32, g: F32) -> F32:\n    return np.asarray(g.mean(axis=(0, 1)))"
+        "def over_places(x: F32) -> F32:\n"
+        '    return np.einsum("ijk->k", x)\n'
+        "\n"
+        "def grad_cam(a: F32, g: F32) -> F32:\n"
+        "    h, w, _ = g.shape\n"
+        "    return over_places(g) / (h * w)"
     )
 
 
