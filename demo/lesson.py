@@ -6,7 +6,7 @@ pass of its own. Each answer is JSON, or {"error": sentence}.
 
 import base64
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,13 +26,39 @@ GONE = "That part of the network is not in view any more; choose the layer and t
 Request = dict[str, Any]
 
 
+class InView(NamedTuple):
+    """What the viewer shows."""
+
+    net: Any  # its `network.Network`
+    survey: Survey
+    layer: str
+
+
+def in_view(request: Request) -> InView:
+    """The survey out of the kept ones; made anew if it has left them."""
+    path, spec = handlers.own_file(request["path"]), models.find(request["model"])
+    chosen = handlers.class_of(request["target"], spec, PREDICTED)
+    detail = bool(request["detail"]) and spec.scalable
+    net = pipeline.network(spec, detail)
+    layer = pipeline.layer_of(net, request["layer"]).name
+    first = handlers.survey(path, request["model"], None, detail)
+    target = None if chosen in (PREDICTED, first.target.index) else Target(chosen)
+    extra = () if layer in net.suggested else (layer,)
+    return InView(net, handlers.survey(path, request["model"], target, detail, extra), layer)
+
+
 def answered(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Arguments as one JSON list or value in; what it returns, or the error as a sentence, out."""
+    """A request, or a list of it and more, in; what fn says of what is in view, or a sentence, out.
+
+    A survey takes one of the places in `busy` by itself: fn gets its own only after that.
+    """
 
     def safe(request: Any) -> Any:
         try:
+            first, *rest = request if isinstance(request, list) else [request]
+            view = in_view(first)
             with handlers.busy:
-                return fn(*request) if isinstance(request, list) else fn(request)
+                return fn(view, *rest)
         except UserError as error:
             return {"error": str(error)}
         except (TypeError, KeyError, IndexError, AttributeError):
@@ -45,19 +71,6 @@ def answered(fn: Callable[..., Any]) -> Callable[..., Any]:
     return safe
 
 
-def seen(request: Request) -> tuple[Survey, str]:
-    """The survey that the viewer shows, out of the kept ones, and its layer."""
-    path, spec = handlers.own_file(request["path"]), models.find(request["model"])
-    chosen = handlers.class_of(request["target"], spec, PREDICTED)
-    detail = bool(request["detail"]) and spec.scalable
-    net = pipeline.network(spec, detail)
-    layer = pipeline.layer_of(net, request["layer"]).name
-    first = handlers.survey(path, request["model"], None, detail)
-    target = None if chosen in (PREDICTED, first.target.index) else Target(chosen)
-    extra = () if layer in net.suggested else (layer,)
-    return handlers.survey(path, request["model"], target, detail, extra), layer
-
-
 def rounded(values: Any) -> list[float]:
     return [float(f"{v:.5g}") for v in values]
 
@@ -67,9 +80,9 @@ def png(image: Any) -> str:
 
 
 @answered
-def lesson(request: Request) -> dict[str, Any]:
+def lesson(view: InView) -> dict[str, Any]:
     """All that the steps show before anything is played with."""
-    survey, layer = seen(request)
+    _, survey, layer = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -117,9 +130,9 @@ def lesson(request: Request) -> dict[str, Any]:
 
 
 @answered
-def nudge(request: Request, k: int, i: int, j: int) -> dict[str, Any]:
+def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
     """What changes of A^k_ij do to the score: predicted by the gradient, and truly."""
-    survey, layer = seen(request)
+    _, survey, layer = view
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
     if not (0 <= i < h and 0 <= j < w and 0 <= k < channels):
@@ -137,9 +150,9 @@ def nudge(request: Request, k: int, i: int, j: int) -> dict[str, Any]:
 
 
 @answered
-def without(request: Request, off: list[int]) -> dict[str, Any]:
+def without(view: InView, off: list[int]) -> dict[str, Any]:
     """The score of the network with these channels set to zero, and as it was."""
-    survey, layer = seen(request)
+    _, survey, layer = view
     channels = survey.trace.activations[layer].shape[-1]
     if not all(isinstance(k, int) and 0 <= k < channels for k in off):
         raise UserError(GONE)
@@ -148,9 +161,9 @@ def without(request: Request, off: list[int]) -> dict[str, Any]:
 
 
 @answered
-def cell(request: Request, i: int, j: int) -> dict[str, Any]:
+def cell(view: InView, i: int, j: int) -> dict[str, Any]:
     """The sum that made one cell of the map."""
-    survey, layer = seen(request)
+    _, survey, layer = view
     a = survey.trace.activations[layer]
     if not (0 <= i < a.shape[0] and 0 <= j < a.shape[1]):
         raise UserError(GONE)
@@ -168,14 +181,10 @@ def cell(request: Request, i: int, j: int) -> dict[str, Any]:
 
 
 @answered
-def guided(request: Request) -> dict[str, Any]:
+def guided(view: InView) -> dict[str, Any]:
     """Guided backpropagation, and times the map, as pictures round middle grey."""
-    survey, layer = seen(request)
-    trace = survey.trace
-    net = pipeline.network(
-        request["model"], bool(request["detail"]) and models.find(request["model"]).scalable
-    )
-    lines = net.guided_backprop(trace.inputs, trace.target)
+    trace, layer = view.survey.trace, view.layer
+    lines = view.net.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
     both = steps.guided_grad_cam(lines, heatmap.upsample(heat, lines.shape[:2]))

@@ -151,7 +151,7 @@ def test_a_class_by_number_or_name(target, index, tiny, noise):
     "target",
     [
         True, False, np.bool_(True), float("nan"), float("inf"), 1.0, np.float32(1), -1, 4,
-        10**9, -(10**30), [0], (0,), {}, b"cat", object(), "", " ", "-1", "4", "1e0", "nan", "²",
+        10**9, -(10**30), [0], (0,), {}, b"cat", object, "", " ", "-1", "4", "1e0", "nan", "²",
         "9" * 10_000, "x" * 1_000_000, "cat\ndog", Target(True), Target(-1), Target(4),
         Target(None), Target("cat"), Target(0.0), Target([1]), Target(0, rather_than=4),
         Target(0, rather_than=-1), Target(0, rather_than=True), Target(0, rather_than="dog"),

@@ -1,0 +1,55 @@
+"""The numbers of the steps, without a server and without a browser."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demo import handlers, lesson
+from demo.handlers import EXAMPLES, EXAMPLES_DIR
+from gradcam_core import models, pipeline
+
+PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
+BEST = "top_activation"
+
+
+def request(path: str = PICTURE, layer: str = BEST, target: int = -1) -> dict[str, Any]:
+    model = models.DEFAULT
+    return {"path": path, "model": model, "target": target, "detail": False, "layer": layer}
+
+
+def test_a_survey_that_left_is_made_anew_where_one_may_be_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The survey and the step both want a place in `busy`: never two at once."""
+    monkeypatch.setattr(handlers, "busy", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(handlers, "_surveys", pipeline.Keep(300e6))
+    said: list[Any] = []
+    asking = threading.Thread(target=lambda: said.append(lesson.lesson(request())), daemon=True)
+    asking.start()
+    asking.join(120)
+    assert said, "it waits for itself"
+    assert said[0]["layer"] == BEST
+
+
+def test_the_nudge_promises_what_the_gradient_says() -> None:
+    said = lesson.nudge([request(layer="block5c_add"), 7, 3, 4])
+    assert np.allclose(said["predicted"], said["g"] * np.array(said["steps"]), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [None, {}, [], "x", [{}], 5, request(layer="no such layer"), request(target=1000),
+     [request(), 1], [request(), 0, -1, 0], [request(), 0, 0, 7], [request(), 99_999, 0, 0]],
+    ids=str,
+)  # fmt: skip
+def test_what_makes_no_sense_gets_a_sentence(asked: Any, sentence: Any) -> None:
+    sentence(lesson.nudge(asked)["error"])
+
+
+def test_a_picture_that_is_not_ours(tmp_path: Path, sentence: Any) -> None:
+    other = tmp_path / "secret.jpg"
+    other.write_bytes(Path(PICTURE).read_bytes())
+    sentence(lesson.lesson(request(path=str(other)))["error"])
