@@ -20,7 +20,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradcam_core import heatmap, models, pipeline, sandbox
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Explanation, ModelSpec, Survey, Target, UserError
+from gradcam_core.types import F32, Explanation, Head, ModelSpec, Survey, Target, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -64,6 +64,15 @@ def _weight(survey: Survey) -> float:
     return float(sum(a.nbytes for t in (trace.activations, trace.gradients) for a in t.values()))
 
 
+def left(key: tuple[Any, ...]) -> bool:
+    """Whether the network of a kept survey is no longer in memory. The survey would hold it."""
+    _, model, _, detail, _ = key
+    try:
+        return not pipeline.loaded(models.find(model), detail)
+    except UserError:
+        return True
+
+
 def own_file(path: Any, nothing: str = NO_PICTURE, gone: str = NOT_UPLOADED) -> str:
     """The path, if it is a file that was uploaded or one of the examples; else a sentence."""
     if not isinstance(path, str) or not path or len(path) > 4096 or "\0" in path:
@@ -90,7 +99,7 @@ def take_in(path: Any, names: Any, preprocess: Any) -> str:
         raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
     with open(file, "rb") as model:
         content = hashlib.file_digest(model, "sha256").hexdigest()
-    key = hashlib.sha256(repr((content, labels, preprocess)).encode()).hexdigest()
+    key = hashlib.sha256(repr((file, content, labels, preprocess)).encode()).hexdigest()
     try:
         if key not in models.UPLOADS:
             spec = sandbox.Child(file, labels, str(preprocess or "") or None).spec
@@ -131,11 +140,18 @@ def side_limit(cells: list[tuple[int, int]], bands: int) -> int:
 
 
 def shrink(grid: F32, limit: int) -> F32:
-    """(h, w) -> at most (limit, limit), the mean of whole blocks of cells."""
-    step = -(-max(grid.shape) // limit)
-    h, w = (n // step * step for n in grid.shape)
-    blocks = grid[:h, :w].reshape(h // step, step, w // step, step)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32) if step > 1 else grid
+    """(h, w) -> at most (limit, limit): each new cell the mean over its part of the whole."""
+    if max(grid.shape) <= limit:
+        return grid
+    rows, columns = (shares(n, -(-n * limit // max(grid.shape))) for n in grid.shape)
+    return np.asarray(rows @ grid @ columns.T, np.float32)
+
+
+def shares(many: int, few: int) -> F32:
+    """(few, many): of each of `few` equal parts of a line, how much each of `many` takes up."""
+    edges, cells = np.arange(few + 1)[:, None] * many / few, np.arange(many)
+    covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
+    return (np.maximum(covered, 0) * few / many).astype(np.float32)
 
 
 class Wire:
@@ -185,9 +201,9 @@ def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
 
 
 HEADS = {
-    "softmax": "one class of many, by softmax",
-    "sigmoid": "a yes or no for each answer, by sigmoid",
-    "linear": "the output itself, without softmax or sigmoid",
+    "softmax": "one class of many, by softmax; explained is the score before it",
+    "sigmoid": "a yes or no for each answer, by sigmoid; explained is the score before it",
+    "linear": "the output itself, without softmax or sigmoid; explained is that number",
 }
 
 
@@ -198,7 +214,7 @@ def found(spec: ModelSpec, net: Any) -> str:
     return " ".join(
         [
             f"Input: {h}×{w} with {channels} channel{'s' if channels > 1 else ''}.",
-            f"Answer: {net.classes} classes, {HEADS[net.head]}; explained is the score before it.",
+            f"Answer: {net.classes} class{'es' * (net.classes > 1)}, {HEADS[net.head]}.",
             f"{len(net.layers)} layers with a grid, {good} of them good to look at.",
             f"Chosen: {net.best}, the last one before places are averaged or flattened away.",
             *spec.notes,
@@ -267,17 +283,24 @@ def answer(
     return _answers.get((path, model, index, other, detail, extra), make)
 
 
-def class_choices(spec: ModelSpec, p: F32 | None = None) -> list[tuple[str, int]]:
+def class_choices(
+    spec: ModelSpec, p: F32 | None = None, head: Head = "softmax"
+) -> list[tuple[str, int]]:
     """The likeliest classes with their probabilities, then all the others, name and number."""
     first = likeliest(p, spec.labels) if p is not None else []
     taken = {i for i, _ in first}
-    return [(f"{name} · {percent(p[i])} · {i}", i) for i, name in first if p is not None] + [
+    return [(f"{name} · {told(p[i], head)} · {i}", i) for i, name in first if p is not None] + [
         (f"{name} · {i}", i) for i, name in enumerate(spec.labels) if i not in taken
     ]
 
 
 def percent(p: float) -> str:
     return f"{100 * p:.0f} %" if p >= 0.01 else f"{100 * p:.2f} %" if p >= 1e-4 else "below 0.01 %"
+
+
+def told(p: float, head: Head) -> str:
+    """A probability in percent; of a "linear" head, the output itself."""
+    return f"{p:.3g}" if head == "linear" else percent(p)
 
 
 def class_of(value: Any, spec: ModelSpec, nothing: int) -> int:
@@ -312,6 +335,7 @@ def look(
         wide = bool(detail) and spec.scalable
         fetching = progress and (lambda part: progress(part, desc=f"Fetching {spec.title}"))
         net = pipeline.network(spec, wide, fetching)
+        _surveys.drop(left)
         if extra:
             pipeline.layer_of(net, extra)
         made = answer(file, model, chosen, rival, wide, extra)
@@ -331,8 +355,9 @@ def other_classes(one: str, two: str) -> bool:
 def choices(path: str, model: str, detail: bool) -> list[tuple[str, int]]:
     """The class lists for a picture that has been looked at: its likeliest classes first."""
     spec = models.find(model)
-    seen = survey(own_file(path), model, None, detail and spec.scalable)
-    return class_choices(spec, seen.probabilities)
+    wide = detail and spec.scalable
+    seen = survey(own_file(path), model, None, wide)
+    return class_choices(spec, seen.probabilities, pipeline.network(spec, wide).head)
 
 
 def figure(request: dict[str, Any]) -> dict[str, str]:
@@ -353,12 +378,15 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
         top = request.get("top", 0)
         if not isinstance(top, int | float) or not 0 <= top < np.inf:
             raise UserError("The end of the scale must be a number that is not negative.")
+        head = pipeline.network(spec, detail).head  # fetched, if it must be, before `busy`
         with busy:
             e = pipeline.explain(pictures.read_rgb(file), spec, layer, target, (method,), detail)
             unit = heatmap.signed_to_unit(e.maps[method], sign, top)
             heat = heatmap.upsample(unit, e.image.shape[:2])
             over = heatmap.overlay(e.image, heat, colours, opacity)
-            drawn = heatmap.figure(e.image, over, figure_title(spec, e, method, sign), colours)
+            drawn = heatmap.figure(
+                e.image, over, figure_title(spec, head, e, method, sign), colours
+            )
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
     except UserError as error:
         return {"error": str(error)}
@@ -367,8 +395,8 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
         return {"error": FAILED}
 
 
-def figure_title(spec: ModelSpec, e: Explanation, method: str, sign: str) -> str:
-    name = f"{e.target}: {spec.labels[e.target]} ({percent(float(e.probabilities[e.target]))})"
+def figure_title(spec: ModelSpec, head: Head, e: Explanation, method: str, sign: str) -> str:
+    name = f"{e.target}: {spec.labels[e.target]} ({told(float(e.probabilities[e.target]), head)})"
     rival = e.survey.target.rather_than
     rather = f" rather than {spec.labels[rival]}" if rival is not None else ""
     how = {"for": "", "against": ", evidence against", "both": ", evidence for and against"}[sign]
@@ -407,13 +435,15 @@ def explain(
         target: number of the class; -1 for the likeliest
         method: which method
     Returns:
-        The likeliest classes; the signed map (h, w) before its ReLU; the box (left, top, right,
-        bottom) in pixels round what is above 15 % of the maximum; the overlay as a PNG file.
+        The likeliest classes; the signed map (h, w) before its ReLU; the overlay as a PNG file,
+        its longest side 1280 pixels at most; the box (left, top, right, bottom), in pixels of the
+        overlay, round what is above 15 % of the maximum.
     """
     try:
         path = own_file(image.get("path") if isinstance(image, dict) else None)
         spec = models.find(model)
         chosen = class_of(target, spec, PREDICTED)
+        pipeline.network(spec)  # fetched, if it must be, before `busy`
         with busy:
             done = pipeline.explain(
                 pictures.read_rgb(path), spec, layer or None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from scipy import ndimage
 
@@ -100,7 +101,10 @@ def agree(maps: list[F32], tolerance: float = 1e-3) -> bool:
 
 
 def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure:
-    """The article's figure: "Original image" on the left, on the right the overlay with a title."""
+    """The article's figure: "Original image" on the left, on the right the overlay with a title.
+
+    On `DIVERGING` the scale goes from -1 to 1, else from 0 to 1.
+    """
     fig = Figure(figsize=(10, 5), layout="constrained")
     left, right = fig.subplots(1, 2)
     left.imshow(image)
@@ -109,8 +113,10 @@ def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure
     right.set_title(title, parse_math=False)  # a label may have a $
     for axes in (left, right):
         axes.set_axis_off()
-    scale = matplotlib.cm.ScalarMappable(cmap=colours)
-    fig.colorbar(scale, ax=right, fraction=0.046, label="share of the strongest evidence")
+    both = colours == DIVERGING
+    scale = matplotlib.cm.ScalarMappable(Normalize(-1 if both else 0, 1), colours)
+    label = "share of the strongest evidence" + ", against (−) or for (+)" * both
+    fig.colorbar(scale, ax=right, fraction=0.046, label=label)
     return fig
 
 

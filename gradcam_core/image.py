@@ -86,13 +86,13 @@ def read_rgb(path: str | Path) -> U8:
 
 
 def from_array(image: Any) -> U8:
-    """RGB (H, W, 3) u8 -> the same promise as `read_rgb`. Raises UserError."""
+    """RGB (H, W, 3) u8 of any size that is allowed -> a copy of it. Raises UserError."""
     if not isinstance(image, np.ndarray):
         raise UserError(f"{NOT_RGB}, not as {type(image).__name__}.")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise UserError(f"{NOT_RGB}; this one has dtype {image.dtype} and shape {image.shape}.")
     _check_size(image.shape[1], image.shape[0])
-    return thumbnail(image, MAX_SIDE) if max(image.shape) > MAX_SIDE else image.copy()
+    return image.copy()
 
 
 def fit(image: U8, size: int) -> F32:

@@ -41,11 +41,21 @@ class Keep:
                         self._entries.pop(key, None)  # or what fails would pile up
                     raise
                 entry[2] = self._cost(entry[1])
-                self._trim(key)
+                self._keep(key, entry)
             return entry[1]
 
-    def _trim(self, newest: Any) -> None:
+    def __contains__(self, key: Any) -> bool:
+        return key in self._entries
+
+    def drop(self, unwanted: Callable[[Any], bool]) -> None:
+        """Forget the values of these keys."""
         with self._lock:
+            for key in [key for key in self._entries if unwanted(key)]:
+                del self._entries[key]
+
+    def _keep(self, newest: Any, entry: list[Any]) -> None:
+        with self._lock:
+            self._entries[newest] = entry  # it is not there where another thread's attempt failed
             total = sum(cost for _, _, cost in self._entries.values())
             for key, (_, value, cost) in list(self._entries.items()):
                 if total <= self._limit:
@@ -88,6 +98,11 @@ def network(
         return Network(model, spec.shape or (side, side, 3), spec.suggested)
 
     return _networks.get((spec, detail), make)
+
+
+def loaded(spec: ModelSpec, detail: bool = False) -> bool:
+    """Whether this network is kept in memory; an upload keeps itself, in its process."""
+    return spec.network is not None or (spec, detail) in _networks
 
 
 def layer_of(net: "Network", name: str | None) -> Layer:

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -95,12 +96,15 @@ def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
     assert [row["name"] for row in made["layers"]] == ["edges", "shapes"]
 
     child = models.find(key).network()  # type: ignore[misc]
+    again = shutil.copy(small_model, uploads / "again.keras")
+    other = handlers.take_in(str(again), "cat\ndog\nlion", "scale11")
     child._process.kill()
     child._process.wait()
     file.unlink()
     said = handlers.look(put("cheetah.jpg"), key, 2, NOBODY, False)
     assert said.answer is None
     assert said.error == sandbox.GONE
+    assert handlers.look(put("cheetah.jpg"), other, 2, NOBODY, False).answer
     assert handlers.look(put("tower.jpg"), MODEL, PREDICTED, NOBODY, False).answer
 
 
@@ -218,7 +222,18 @@ def test_shrink_takes_the_mean_of_whole_blocks() -> None:
     assert handlers.shrink(grid, 1).tolist() == [[7.5]]
     assert handlers.shrink(grid, 4) is grid
     assert handlers.shrink(grid, 7) is grid
-    assert handlers.shrink(np.ones((5, 12), np.float32), 4).shape == (1, 4)
+    assert handlers.shrink(np.ones((5, 12), np.float32), 4).tolist() == [[1] * 4] * 2
+
+
+def test_shrink_shares_out_the_cells_that_lie_on_an_edge() -> None:
+    """Three cells into two: the middle one belongs half to either."""
+    grid = np.array([[3, 6, 9]], np.float32)
+    assert handlers.shrink(grid, 2).tolist() == [[4, 8]]
+    last = np.zeros((35, 35), np.float32)
+    last[-1, -1] = 1
+    small = handlers.shrink(last, 17)
+    assert small[-1, -1] == pytest.approx((17 / 35) ** 2)
+    assert small.mean() == pytest.approx(last.mean())
 
 
 def sent(answer: dict[str, Any]) -> dict[tuple[str, str, str], F32]:
@@ -292,6 +307,46 @@ def test_what_is_sent_stays_small(bands: tuple[str, ...]) -> None:
         assert len(sent(answer)) == len(maps) * len(METHODS) * len(bands)
 
 
+def test_the_output_of_a_regression_is_no_percentage() -> None:
+    spec = replace(SPEC, labels=("temperature",))
+    choices = handlers.class_choices(spec, np.array([36.77], np.float32), "linear")
+    assert choices == [("temperature · 36.8 · 0", 0)]
+
+
+def test_what_is_kept_does_not_hold_networks_that_left(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_surveys", pipeline.Keep(300e6))
+    handlers.look(put(), MODEL, PREDICTED, NOBODY, False)
+    kept = list(handlers._surveys._entries)
+    assert [(model, detail) for _, model, _, detail, _ in kept] == [(MODEL, False)]
+    monkeypatch.setattr(pipeline, "_networks", pipeline.Keep(1))  # it has left
+    handlers.look(put("lion.jpg", "other.jpg"), MODEL, PREDICTED, NOBODY, True)
+    assert not any(key in handlers._surveys for key in kept)
+
+
+def test_a_network_is_fetched_while_others_are_at_work(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A download takes minutes: nobody may wait for it but who asked for that network."""
+    free = handlers.busy._value
+    seen = []
+    real = pipeline.network
+
+    def network(*args: Any, **options: Any) -> Any:
+        seen.append(handlers.busy._value)
+        return real(*args, **options)
+
+    monkeypatch.setattr(pipeline, "network", network)
+    handlers.explain({"path": put()})  # type: ignore[arg-type]
+    handlers.figure(
+        {"path": put(), "model": MODEL, "target": 1, "other": -1, "method": "Grad-CAM",
+         "sign": "both", "colours": "viridis"}
+    )  # fmt: skip
+    assert seen[0] == free
+    assert seen.count(free) == 2
+
+
 # ---- an answer ---------------------------------------------------------------------------------
 
 
@@ -314,7 +369,7 @@ def test_an_answer_has_the_maps_of_the_pipeline(put: Callable[..., str]) -> None
             if got.shape == signed.shape:
                 assert np.abs(got - signed).max() <= 1.01 * np.abs(signed).max() / 127
             else:
-                block = signed.shape[0] // got.shape[0]
+                block = signed.shape[0] // got.shape[0]  # of EfficientNet: whole blocks
                 means = signed.reshape(got.shape[0], block, -1, block).mean(axis=(1, 3))
                 assert np.abs(got - means).max() <= 1.01 * np.abs(means).max() / 127
     seen = pipeline.survey(image)

@@ -263,7 +263,14 @@ def test_figure_is_the_articles(figure):
     np.testing.assert_array_equal(right.images[0].get_array(), over)
     assert not left.axison
     assert not right.axison
-    assert bar.get_ylabel()
+    assert bar.get_ylim() == (0, 1)
+
+
+def test_the_scale_of_both_signs_has_zero_in_the_middle(rng):
+    pictures = rng.integers(0, 256, (2, 6, 9, 3), np.uint8)
+    *_, bar = heatmap.figure(*pictures, "title", heatmap.DIVERGING).axes
+    assert bar.get_ylim() == (-1, 1)
+    assert "against" in bar.get_ylabel()
 
 
 @pytest.mark.parametrize(

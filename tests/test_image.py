@@ -515,13 +515,6 @@ def test_a_turned_and_mirrored_view_is_taken():
     check_promise(image)
 
 
-def test_a_large_array_is_made_smaller():
-    image = door.from_array(np.full((2000, 3000, 3), 7, np.uint8))
-    assert image.shape == (853, 1280, 3)
-    assert (image == 7).all()
-    check_promise(image)
-
-
 @pytest.mark.parametrize(
     ("array", "words"),
     [

@@ -278,6 +278,46 @@ def test_keep_forgets_failures():
     assert keep.get(1, lambda: "second try") == "second try"
 
 
+def test_keep_keeps_what_a_second_attempt_made():
+    """The first to ask fails while another waits: what that one makes is made once."""
+    keep, made, waiting = Keep(2), [], threading.Event()
+
+    def fail():
+        assert waiting.wait(timeout=60)
+        raise ZeroDivisionError
+
+    def ask():
+        return keep.get("key", lambda: made.append(1) or "value")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(keep.get, "key", fail)
+        while "key" not in keep:
+            pass
+        second = pool.submit(ask)
+        waiting.set()
+        assert second.result(timeout=60) == "value"
+        with pytest.raises(ZeroDivisionError):
+            first.result(timeout=60)
+    assert ask() == "value"
+    assert len(made) == 1
+
+
+def test_keep_drops_what_is_unwanted():
+    keep = Keep(9)
+    for key in range(4):
+        keep.get(key, lambda: "value")
+    keep.drop(lambda key: key % 2 == 0)
+    assert [key in keep for key in range(4)] == [False, True, False, True]
+
+
+def test_a_large_array_gives_a_map_of_its_own_size(tiny):
+    large = np.zeros((1500, 2000, 3), np.uint8)
+    large[:, 1000:] = 255
+    seen = explain(large, tiny)
+    assert seen.heatmaps["Grad-CAM"].shape == (1500, 2000)
+    assert np.array_equal(seen.image, large)
+
+
 def test_networks_in_memory_are_bounded(monkeypatch, noise):
     monkeypatch.setattr(pipeline, "_networks", Keep(pipeline.NETWORKS))
     built = []
