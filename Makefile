@@ -8,10 +8,10 @@ setup: .venv/tools          ## everything to run and to test
 	@echo "ready: make run, make test"
 
 test: .venv/tools           ## the tests that take minutes at most
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
 
 slow: .venv/tools           ## the rest: every network of the list, the large files
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest -n 2 --dist worksteal -m slow
 
 check: .venv/tools          ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

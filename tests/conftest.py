@@ -10,9 +10,16 @@ import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say loudly what was not tested."""
+    for reason in {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}:
+        terminalreporter.write_sep("!", reason, red=True, bold=True)
 
 
 @pytest.fixture

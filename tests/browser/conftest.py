@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from lab import Lab, Server, serve
@@ -13,11 +12,6 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 MISSING = "no Chromium on this machine: the page was NOT tested (apt-get install chromium)"
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if any(MISSING in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
-        terminalreporter.write_sep("!", MISSING, red=True, bold=True)
 
 
 @pytest.fixture(scope="session")
