@@ -86,6 +86,7 @@ def lesson(view: InView) -> dict[str, Any]:
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
+    signed = heatmap.combine(alpha, a)
     order = steps.order(a, alpha)
     built = steps.build_up(a, alpha, order)
     counts = np.unique(np.geomspace(1, len(order), COUNTS).round().astype(int))
@@ -123,8 +124,14 @@ def lesson(view: InView) -> dict[str, Any]:
             {"k": t.channel, "alpha": t.alpha, "total": t.total, "map": wire.put(t.grid)}
             for t in steps.switchboard(trace, layer)
         ],
-        "map": wire.put(heatmap.combine(alpha, a)),
-        "cut": heatmap.cut_share(heatmap.combine(alpha, a)),
+        "map": wire.put(signed),
+        "whole": {
+            "cells": signed.size,
+            "below": int((signed < 0).sum()),
+            "above": int((signed > 0).sum()),
+            "min": float(signed.min()),
+            "max": float(signed.max()),
+        },
         "bytes": wire.text(),
     }
 
@@ -138,7 +145,8 @@ def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
     if not (0 <= i < h and 0 <= j < w and 0 <= k < channels):
         raise UserError(GONE)
     span = 8 * (float(np.abs(a[:, :, k]).max()) or 1.0)
-    sizes = np.linspace(-span, span, 2 * STEPS_EACH_WAY + 1)
+    up = np.geomspace(span / 800, span, STEPS_EACH_WAY)  # from a hundredth of the largest A
+    sizes = np.concatenate([-up[::-1], [0], up])
     done = steps.nudge(survey.trace, layer, (i, j), k, sizes.tolist())
     return {
         "steps": rounded(sizes),

@@ -10,6 +10,7 @@ const gridOf = (about) => ({ h: about.sent[0], w: about.sent[1], q: bytes.subarr
 const mapColours = (about) => ({ diverging: about.bottom > 0 });
 const tile = () => now.tiles[state.tile];
 const cellNow = () => state.cell || [now.shape[0] >> 1, now.shape[1] >> 1];
+const averaged = () => now.map.sent[0] < now.shape[0] ? `\nDrawn are ${now.map.sent.join('×')} averages of the ${now.shape[0]}×${now.shape[1]} cells.` : '';
 const signed = (x) => (x < 0 ? '−' : '') + number(Math.abs(x));
 
 function values(about) {
@@ -157,14 +158,21 @@ const show = {
     const [h, w] = now.shape, report = make('div', null);
     const grid = choosable(picture(tile().g, { diverging: true, side: 260 }), h, w, () => run());
     play.append(row(figure(grid, `The gradient of feature map #${tile().k}. Red: more of it here raises the score; blue: lowers it. Click a cell.`), figure(picture(tile().a, { side: 160, ...mapColours(tile().a) }), `The feature map #${tile().k} itself.`)), report);
+    const drawing = make('div', null);
+    let control = null;
     const tell = () => {
       const n = nudged, s = state.size, [i, j] = cellNow();
-      clear(report);
-      report.append(slider(`Nudge this number by ${signed(n.steps[s])} (it is ${signed(n.a)} now)`, { min: 0, max: n.steps.length - 1, value: s, 'aria-valuetext': signed(n.steps[s]) }, (v) => { state.size = v; tell(); report.querySelector('input').focus(); }),
-        plot(n.steps, [{ y: n.predicted, colour: 'var(--color-accent)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: '#d2691e', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
+      if (!control) {
+        control = slider('', { min: 0, max: n.steps.length - 1, value: s }, (v) => { state.size = v; tell(); });
+        control.prepend(make('span', null));
+        report.append(control, drawing);
+      }
+      control.firstChild.textContent = `Nudge this number by ${signed(n.steps[s])} (it is ${signed(n.a)} now)`;
+      control.querySelector('input').setAttribute('aria-valuetext', signed(n.steps[s]));
+      clear(drawing).append(plot(n.steps, [{ y: n.predicted, colour: 'var(--color-accent)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: '#d2691e', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
       const apart = Math.max(...n.true.map((t, k) => Math.abs(t - n.predicted[k]))), size = Math.max(...n.predicted.map(Math.abs), 1e-12);
       say(`Cell (${i + 1}, ${j + 1}) of #${tile().k}: gradient ${signed(n.g)}.\nPredicted change: ${signed(n.g)} × ${signed(n.steps[s])} = ${signed(n.predicted[s])}.  True change: ${signed(n.true[s])}.\n` +
-        (apart < 0.01 * size ? 'Predicted and true agree for every nudge: after this layer the network only averages and adds, so the gradient stays true. Choose an earlier layer to see it fail.' : 'For small nudges both agree; the larger the nudge, the further the truth leaves the straight line.'));
+        (apart < 0.01 * size ? 'Predicted and true agree for every nudge: after this layer the network only averages and adds, so the gradient stays true. Choose an earlier layer to see it fail.' : Math.abs(n.true[s] - n.predicted[s]) <= 0.1 * Math.abs(n.predicted[s]) + 1e-5 ? 'At this size predicted and true nearly agree; drag further to see them part.' : 'At this size the truth has left the straight line: the gradient is a promise for tiny changes only.'));
     };
     const run = async () => {
       const got = await ask('nudge', view(), tile().k, ...cellNow());
@@ -220,13 +228,14 @@ const show = {
     box.onchange = () => { state.against = box.checked; refresh(); };
     label.append(box, 'Evidence against the class instead (the gradients negated)');
     play.append(row(figure(picture(now.map, { diverging: true, reach, data: before }), 'Before: the signed sum'), figure(picture(now.map, { diverging: true, reach, data: after }), 'After: only what is above zero')), label);
-    const cut = before.filter((v) => v < 0).length;
-    say(`${cut} of ${before.length} cells were below zero and are cut: ${percent(cut / before.length)}.\nSmallest value before: ${signed(Math.min(...before))}; largest: ${signed(Math.max(...before))}.`);
+    const { cells, below, above, min, max } = now.whole, cut = state.against ? above : below;
+    const [low, high] = state.against ? [-max, -min] : [min, max];
+    say(`${cut} of ${cells} cells were below zero and are cut: ${percent(cut / cells)}.\nSmallest value before: ${signed(low)}; largest: ${signed(high)}.${averaged()}`);
   },
   scaling(play) {
-    play.append(row(figure(over(now.map, false), `Nearest: the ${now.shape[0]}×${now.shape[1]} cells as they are, each over the part of the picture it stands for.`), figure(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
+    play.append(row(figure(over(now.map, false), `Nearest: the ${now.shape[0]}×${now.shape[1]} cells, each over the part of the picture it stands for.`), figure(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
     const [H, W] = view().picture;
-    say(`${now.shape[0]}×${now.shape[1]} numbers become ${H}×${W} pixels: one cell covers about ${Math.round(H / now.shape[0])}×${Math.round(W / now.shape[1])} of them.\nEvery number is divided by the largest, ${signed(now.map.top)}; so 1 is the strongest evidence, 0 none.`);
+    say(`${now.shape[0]}×${now.shape[1]} numbers become ${H}×${W} pixels: one cell covers about ${Math.round(H / now.shape[0])}×${Math.round(W / now.shape[1])} of them.\nEvery number is divided by the largest, ${signed(now.whole.max)}; so 1 is the strongest evidence, 0 none.${averaged()}`);
   },
   overlay(play) {
     const report = make('div', null), [h, w] = now.shape;

@@ -106,6 +106,37 @@ def test_a_nudge_runs_the_tail_again(lesson, survey) -> None:
     assert true == pytest.approx(float(scores[1] - scores[0]), rel=2e-2, abs=1e-4)
 
 
+def test_the_nudge_follows_the_mouse(lesson, lab) -> None:
+    step(lesson, "The gradient")
+    slider = lesson.locator(".gl-play input[type=range]")
+    slider.wait_for()
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    lab.page.mouse.move(box["x"] + 0.6 * box["width"], y)
+    lab.page.mouse.down()
+    for part in (0.7, 0.8, 0.9, 0.98):
+        lab.page.mouse.move(box["x"] + part * box["width"], y)
+    lab.page.mouse.up()
+    assert int(slider.input_value()) >= 19
+
+
+@pytest.mark.parametrize("layer", ["block1a_project_bn", "block2a_project_bn"])
+def test_the_numbers_of_a_large_grid_are_not_of_its_drawing(lesson, lab, survey, layer) -> None:
+    lab.page.evaluate(
+        "layer => document.querySelector(`#viewer [data-layer=${layer}]`).click()", layer
+    )
+    lab.page.wait_for_function(
+        "layer => document.querySelector('[data-lesson]').dataset.lesson.includes(layer)",
+        arg=layer,
+    )
+    signed = survey.maps[layer, "Grad-CAM"]
+    cut, cells, share, low, high, *_ = numbers(step(lesson, "ReLU").inner_text())
+    assert (cut, cells) == (int((signed < 0).sum()), signed.size)
+    assert share == pytest.approx(100 * cut / cells, abs=0.5)
+    assert (low, high) == (near(float(signed.min())), near(float(signed.max())))
+
+
 def test_channels_switched_off(lesson, survey) -> None:
     step(lesson, "The weighted sum")
     first = steps.switchboard(survey.trace, LAYER)[0]
