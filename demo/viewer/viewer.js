@@ -101,7 +101,7 @@ function words(g) {
   const a = classOf(answer.target), b = classOf(answer.other), c = chosenClass(), sign = signNow();
   const layer = `layer ${g.row.name} (${g.row.shape[0]}×${g.row.shape[1]} cells)`;
   const hot = ['turbo', 'jet'].includes(state.colours) ? 'Red' : 'Bright';
-  if (methodNow().classless) return `${hot}: the strongest pattern in ${layer}, whatever the class: ${state.method} does not ask for one.`;
+  if (methodNow().classless) return `${hot}: the strongest pattern in ${layer}, the same for every class.`;
   const [x, y] = sign === 'against' ? [b, a] : [a, b];
   const what = state.band === 'ab' ? `for ${x.label} rather than ${y.label}` : `${sign} ${c.label} (${chance(c)})`;
   if (sign === 'both' && state.band === 'ab') return `Red is evidence for ${a.label} rather than ${b.label}, blue the other way round, white is neither, in ${layer}.`;
