@@ -54,10 +54,16 @@ def part(name: str) -> dict[str, Any]:
 
 def viewer() -> Viewer:
     methods = [
-        {"name": n, "line": m.line, "cost": m.cost, "paper": m.paper} for n, m in METHODS.items()
-    ]
-    functions = [handlers.figure]
-    return Viewer(elem_id="viewer", server_functions=functions, methods=methods, **part("viewer"))
+        {
+            "name": n, "line": m.line, "cost": m.cost, "paper": m.paper,
+            "against": m.against, "classless": m.classless,
+        }
+        for n, m in METHODS.items()
+    ]  # fmt: skip
+    return Viewer(
+        elem_id="viewer", server_functions=[handlers.figure], methods=methods,
+        no_picture=handlers.NO_PICTURE, **part("viewer"),
+    )  # fmt: skip
 
 
 def steps_of_the_map() -> gr.HTML:

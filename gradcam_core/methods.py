@@ -98,6 +98,7 @@ METHODS = {
         "Counts only gradients that speak for the class, shared out among several objects.",
         "https://arxiv.org/abs/1710.11063",
         "one backward pass",
+        "It cannot show what speaks against the class.",
     ),
     "HiResCAM": Method(
         hires_cam,
@@ -116,11 +117,14 @@ METHODS = {
         "Keeps positive gradients place by place; good for early layers.",
         "https://doi.org/10.1109/TIP.2021.3089943",
         "one backward pass",
+        "It cannot show what speaks against the class.",
     ),
     "Eigen-CAM": Method(
         eigen_cam,
         "Shows the strongest pattern in the layer. It knows no class: the map is the same for all.",
         "https://arxiv.org/abs/2008.00299",
         "no backward pass",
+        "It shows no evidence, neither for a class nor against one.",
+        classless=True,
     ),
 }

@@ -98,6 +98,8 @@ class Method:
     line: str  # what it does, for the visitor
     paper: str
     cost: str  # in words
+    against: str = ""  # why it shows no evidence against a class; empty: what is below zero is that
+    classless: bool = False  # the same map for every class
 
 
 @dataclass(frozen=True)

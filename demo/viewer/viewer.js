@@ -4,10 +4,15 @@ const state = {
   layer: null, method: props.methods[0].name, colours: props.colours[0], opacity: 50, view: 'side',
   sign: 'for', band: 'a', box: false, threshold: 15, cell: null,
 };
-const linear = new Set(['Grad-CAM', 'HiResCAM', 'XGrad-CAM']);
-let answer = null, maps = null, base = null, playing = null, asked = null;
+const twoSigned = props.methods.filter((m) => !m.against).map((m) => m.name);
+const hint = $('.gv-pointer').textContent;
+let answer = null, maps = null, base = null, playing = null, asked = null, box = null;
 
 const classOf = (index) => answer.classes.find((c) => c.index === index);
+const chosenClass = () => classOf(state.band === 'b' ? answer.other : answer.target);
+const methodNow = () => props.methods.find((m) => m.name === state.method);
+const signNow = () => methodNow().against ? 'for' : state.sign;
+const chance = (c) => answer.model.head === 'linear' ? number(c.p) : percent(c.p);
 
 // ---- numbers ---------------------------------------------------------------------------------
 
@@ -20,14 +25,14 @@ function grid(name = state.layer, method = state.method, band = state.band) {
 const bandsHere = () => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
 
 // What 1 (or white's far ends) stands for. Two classes and their difference share one scale.
-function reach(g, sign = state.sign) {
-  const all = linear.has(state.method) ? bandsHere().map((b) => grid(g.row.name, state.method, b)) : [g];
+function reach(g, sign = signNow()) {
+  const all = twoSigned.includes(state.method) ? bandsHere().map((b) => grid(g.row.name, state.method, b)) : [g];
   const most = (key) => Math.max(...all.map((o) => o[key]), 0);
   return sign === 'for' ? most('top') : sign === 'against' ? most('bottom') : Math.max(most('top'), most('bottom'));
 }
 
 // The map as 0..1 (on the diverging scale 0.5 is zero), h x w.
-function normalised(g, sign = state.sign) {
+function normalised(g, sign = signNow()) {
   const out = new Float32Array(g.h * g.w), top = reach(g, sign);
   for (let i = 0; i < out.length; i++) {
     const v = top > 0 ? valueAt(g, i) / top : 0;
@@ -36,7 +41,7 @@ function normalised(g, sign = state.sign) {
   return out;
 }
 
-const coloursNow = () => state.sign === 'both' ? props.diverging : state.colours;
+const coloursNow = () => signNow() === 'both' ? props.diverging : state.colours;
 
 // The largest connected part at or above the threshold: [left, top, right, bottom] in 0..1.
 function boxOf(heat, W, H) {
@@ -70,10 +75,9 @@ function draw() {
   const heat = upsample(normalised(g), g.h, g.w, canvas.height, canvas.width);
   paint(canvas, heat, coloursNow());
   canvas.style.opacity = state.opacity / 100;
-  const alone = state.sign === 'both' ? upsample(normalised(g, 'for'), g.h, g.w, canvas.height, canvas.width) : heat;
-  const box = state.box ? boxOf(alone, canvas.width, canvas.height) : null;
+  const alone = signNow() === 'both' ? upsample(normalised(g, 'for'), g.h, g.w, canvas.height, canvas.width) : heat;
+  box = state.box ? boxOf(alone, canvas.width, canvas.height) : null;
   place($('.gv-box'), box);
-  if (box) $('.gv-box').title = `left ${Math.round(box[0] * W)}, top ${Math.round(box[1] * H)}, right ${Math.round(box[2] * W)}, bottom ${Math.round(box[3] * H)}`;
   $('.gv-stage').dataset.view = state.view;
   $('.gv-swipe').hidden = state.view !== 'swipe';
   swipe();
@@ -94,28 +98,35 @@ function place(node, box) {
 }
 
 function words(g) {
-  const a = classOf(answer.target), b = answer.other < 0 ? null : classOf(answer.other);
-  const who = state.band === 'b' ? b : a;
-  const named = `${who.label} (${percent(who.p)})`;
-  const seen = `as seen by layer ${g.row.name}, a grid of ${g.row.shape[0]}×${g.row.shape[1]} cells`;
-  if (state.method === 'Eigen-CAM') return `The strongest pattern in layer ${g.row.name}, whatever the class: Eigen-CAM does not ask for one.`;
-  if (state.band === 'ab') {
-    const [x, y] = state.sign === 'against' ? [b, a] : [a, b];
-    return state.sign === 'both' ? `Red speaks for ${a.label} rather than ${b.label}, blue the other way round, ${seen}.`
-      : `What speaks for ${x.label} rather than ${y.label}, ${seen}.`;
-  }
-  if (state.sign === 'both') return `Red is evidence for ${named}, blue is evidence against it, white is neither, ${seen}.`;
-  return `Where evidence ${state.sign} ${named} is found, ${seen}.`;
+  const a = classOf(answer.target), b = classOf(answer.other), c = chosenClass(), sign = signNow();
+  const layer = `layer ${g.row.name} (${g.row.shape[0]}×${g.row.shape[1]} cells)`;
+  const hot = ['turbo', 'jet'].includes(state.colours) ? 'Red' : 'Bright';
+  if (methodNow().classless) return `${hot}: the strongest pattern in ${layer}, the same for every class.`;
+  const [x, y] = sign === 'against' ? [b, a] : [a, b];
+  const what = state.band === 'ab' ? `for ${x.label} rather than ${y.label}` : `${sign} ${c.label} (${chance(c)})`;
+  if (sign === 'both' && state.band === 'ab') return `Red is evidence for ${a.label} rather than ${b.label}, blue the other way round, white is neither, in ${layer}.`;
+  if (sign === 'both') return `Red is evidence for ${c.label} (${chance(c)}), blue is evidence against it, white is neither, in ${layer}.`;
+  return isEmpty(g) ? `In ${layer} there is no evidence ${what}.` : `${hot}: where ${layer} finds evidence ${what}.`;
+}
+function isEmpty(g) {
+  const sign = signNow();
+  return !(reach(g) > 0) || (sign === 'for' ? g.top === 0 : sign === 'against' && g.bottom === 0);
 }
 function emptiness(g) {
-  if (reach(g) > 0 && (state.sign === 'both' || (state.sign === 'for' ? g.top : g.bottom) > 0)) return '';
-  if (g.top === 0 && g.bottom === 0) return 'The map is empty: for this picture, this layer says nothing at all about the class.';
-  return state.sign === 'for' ? 'The map is empty: at this layer every place speaks against the class, and the ReLU sets such places to zero.'
-    : 'The map is empty: no place at this layer speaks against the class.';
+  if (!isEmpty(g)) return '';
+  if (g.top === 0 && g.bottom === 0) return `The map is empty: for this picture, ${methodNow().classless ? 'nothing is active in this layer' : 'this layer says nothing at all about the class'}.`;
+  if (signNow() === 'against') return 'The map is empty: no place at this layer speaks against the class.';
+  return `The map is empty: at this layer every place ${methodNow().against ? 'is below zero' : 'speaks against the class'}, and the ReLU sets such places to zero.`;
+}
+// The strongest colour stands for the strongest evidence of the sign that is shown, however weak.
+function weakness(g) {
+  const sign = signNow(), [shown, hidden, other] = sign === 'for' ? [g.top, g.bottom, 'against'] : [g.bottom, g.top, 'for'];
+  if (sign === 'both' || methodNow().against || !(shown > 0) || shown >= 0.1 * hidden) return '';
+  return `The strongest evidence ${sign} is ${percent(shown / hidden)} of the strongest evidence ${other}.`;
 }
 function same(g) {
-  if (!linear.has(state.method)) return false;
-  return ['Grad-CAM', 'HiResCAM', 'XGrad-CAM'].every((m) => {
+  if (!twoSigned.includes(state.method)) return false;
+  return twoSigned.every((m) => {
     const o = grid(g.row.name, m);
     const top = Math.max(o.top, o.bottom) || 1, mine = Math.max(g.top, g.bottom) || 1;
     for (let i = 0; i < g.q.length; i++) if (Math.abs(valueAt(o, i) / top - valueAt(g, i) / mine) > 0.02) return false;
@@ -125,16 +136,17 @@ function same(g) {
 
 function tell() {
   if (!answer || !base) return;
-  const g = grid(), c = classOf(state.band === 'b' ? answer.other : answer.target);
-  $('.gv-say').textContent = words(g);
-  $('.gv-over .gv-frame').setAttribute('aria-label', words(g));
+  const g = grid(), method = methodNow(), sign = signNow(), sentence = words(g);
+  if ($('.gv-say').textContent !== sentence) $('.gv-say').textContent = sentence;
+  $('.gv-over .gv-frame').setAttribute('aria-label', sentence);
   $('.gv-caption').textContent = `${state.method} · ${g.row.name}`;
-  const method = props.methods.find((m) => m.name === state.method);
+  $$('[name=gv-sign]').forEach((n) => { n.disabled = Boolean(method.against) && n.value !== 'for'; n.checked = n.value === sign; });
   const line = clear($('.gv-method'));
-  line.append(`${method.name}: ${method.line} Cost: ${method.cost}. `, Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
-  const notes = [];
-  const empty = emptiness(g);
+  const about = [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
+  line.append(about, ' ', Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
+  const notes = [], empty = emptiness(g), weak = weakness(g);
   if (empty) notes.push(empty);
+  if (weak) notes.push(weak);
   if (g.row.poor) notes.push(`This is not a good layer to explain with: ${g.row.poor}.`);
   if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: after it comes only an average over all places, so the gradient is the same everywhere.');
   if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
@@ -143,38 +155,49 @@ function tell() {
   note.hidden = !notes.length;
   note.append(notes.join(' '));
   if (empty) {
-    const way = g.top === 0 && g.bottom === 0 && g.row.name !== answer.best;
-    const button = make('button', way ? `Go to ${answer.best}` : 'Show both signs', { type: 'button' });
-    button.onclick = () => way ? choose(answer.best) : set('sign', 'both');
+    const nothing = g.top === 0 && g.bottom === 0;
+    const [text, go] = nothing && g.row.name !== answer.best ? [`Go to ${answer.best}`, () => choose(answer.best)]
+      : method.against ? [`Show ${twoSigned[0]}`, () => set('method', twoSigned[0])] : ['Show both signs', () => set('sign', 'both')];
+    const button = make('button', text, { type: 'button' });
+    button.onclick = go;
     note.append(' ', button);
   }
   const top = reach(g);
   const ticks = clear($('.gv-ticks'));
-  for (const t of state.sign === 'both' ? [-top, 0, top] : [0, top / 2, top]) ticks.append(make('span', number(state.sign === 'against' ? -t : t)));
-  const scale = $('.gv-scale canvas');
-  paint(scale, Float32Array.from({ length: 256 * 12 }, (_, i) => (i % 256) / 255), coloursNow());
-  const rows = [
-    ['Class', `${c.label}, number ${c.index}`],
-    ['Score before softmax (logit)', number(c.y)],
-    [answer.model.head === 'linear' ? 'Output' : 'Probability', answer.model.head === 'linear' ? number(c.p) : percent(c.p)],
-    ['Rank', `${c.rank} of ${answer.count}`],
-    ['Smallest and largest value of the map', `${number(g.min)} … ${number(g.max)}`],
-    ['Places cut by the ReLU', percent(g.cut)],
-    ['Grid, channels', `${g.row.shape[0]}×${g.row.shape[1]}, ${g.row.shape[2]}`],
-    ['What the network was given', `the picture squashed to ${answer.model.side}×${answer.model.side}`],
-    ['Network', answer.model.title],
-  ];
-  const list = clear($('.gv-numbers dl'));
-  for (const [k, v] of rows) list.append(make('dt', k), make('dd', v));
-  $$('.gv-classes button').forEach((n) => n.setAttribute('aria-pressed', String(Number(n.dataset.index) === answer.target)));
+  for (const t of sign === 'both' ? [-top, 0, top] : [0, top / 2, top]) ticks.append(make('span', number(sign === 'against' ? -t : t)));
+  paint($('.gv-scale canvas'), Float32Array.from({ length: 256 * 12 }, (_, i) => (i % 256) / 255), coloursNow());
+  listNumbers();
+  $$('.gv-classes button').forEach((n) => n.setAttribute('aria-pressed', String(Number(n.dataset.index) === chosenClass().index)));
   $$('.gv-strip button').forEach((n) => {
     const on = n.dataset.layer === state.layer;
     n.setAttribute('aria-checked', String(on)); n.tabIndex = on ? 0 : -1;
     if (on) { const s = $('.gv-strip'); s.scrollLeft = n.offsetLeft - s.offsetLeft - s.clientWidth / 2 + n.clientWidth / 2; }
   });
-  $('[name=layer]').value = state.layer;
+  for (const name of ['layer', 'method']) $(`[name=${name}]`).value = state[name];
   showCell();
   announce();
+}
+function listNumbers() {
+  const g = grid(), [H, W] = answer.picture, { head, side, title } = answer.model;
+  const a = classOf(answer.target), b = classOf(answer.other);
+  const score = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before sigmoid', linear: 'Output' }[head];
+  const about = (what, c) => [
+    [what, `${c.label}, number ${c.index}`],
+    [score, number(c.y)],
+    ...(head === 'linear' ? [] : [['Probability', percent(c.p)]]),
+    ['Rank', `${c.rank} of ${answer.count}`],
+  ];
+  const rows = [
+    ...(state.band === 'ab' ? [...about('Class', a), ...about('Rather than', b), ['Difference of the two, the score explained', number(a.y - b.y)]] : about('Class', chosenClass())),
+    ['Smallest and largest value of the map', `${number(g.min)} … ${number(g.max)}`],
+    ['Places cut by the ReLU', percent(g.cut)],
+    ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + ' pixels']] : []),
+    ['Grid, channels', `${g.row.shape[0]}×${g.row.shape[1]}, ${g.row.shape[2]}`],
+    ['What the network was given', `the picture squashed to ${side}×${side}`],
+    ['Network', title],
+  ];
+  const list = clear($('.gv-numbers dl'));
+  for (const [k, v] of rows) list.append(make('dt', k), make('dd', v));
 }
 // Every layer of the network, good or poor, in the order in which they run.
 function examine() {
@@ -187,7 +210,9 @@ function examine() {
     const row = make('tr', null), cell = make('td', null);
     const place = shape[0] * shape[1] > 1;
     const verdict = name === answer.best ? `best: the last feature map before the answer, ${shape.join('×')}` : poor ? `poor: ${poor}` : `good, ${shape.join('×')}`;
-    cell.append(place ? make('button', name, { type: 'button', 'data-go': name }) : name);
+    const holder = place ? make('button', null, { type: 'button', 'data-go': name }) : cell;
+    holder.append(breakable(name));
+    if (place) cell.append(holder);
     row.append(cell, make('td', kind), make('td', verdict));
     row.className = name === answer.best ? 'gv-best' : poor ? 'gv-poor' : '';
     body.append(row);
@@ -195,12 +220,20 @@ function examine() {
 }
 function showCell() {
   const cell = $('.gv-cell'), g = grid();
-  if (!state.cell || state.cell[0] >= g.h || state.cell[1] >= g.w) { state.cell = null; cell.hidden = true; return; }
+  if (!state.cell || state.cell[0] >= g.h || state.cell[1] >= g.w) { state.cell = null; cell.hidden = true; $('.gv-pointer').textContent = hint; return; }
   const [i, j] = state.cell, v = valueAt(g, i * g.w + j);
   let total = 0;
   for (let n = 0; n < g.q.length; n++) { const x = valueAt(g, n); if (v >= 0 ? x > 0 : x < 0) total += x; }
   place(cell, [j / g.w, i / g.h, (j + 1) / g.w, (i + 1) / g.h]);
-  $('.gv-pointer').textContent = `Row ${i + 1}, column ${j + 1}: ${number(v)}` + (total && v ? `, ${percent(v / total)} of all evidence ${v > 0 ? 'for' : 'against'}` : '');
+  const what = methodNow().classless ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
+  const share = v < 0 && methodNow().against ? ', set to zero by the ReLU' : v && total ? `, ${percent(v / total)} of ${what}` : '';
+  $('.gv-pointer').textContent = `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;
+}
+// A layer's name, which may go on in the next line after "_" and "/".
+function breakable(name) {
+  const node = make('span', null, { class: 'gv-name' });
+  for (const piece of name.split(/(?<=[_/])/)) node.append(piece, make('wbr', null));
+  return node;
 }
 function strip() {
   if (!answer || !base) return;
@@ -212,8 +245,8 @@ function strip() {
   if (fresh) {
     clear(holder);
     for (const row of answer.layers) {
-      const b = make('button', null, { type: 'button', role: 'radio', 'aria-label': label(row), 'data-layer': row.name });
-      b.append(make('canvas', null), make('span', row.name, { class: 'gv-name' }), make('span', `${row.shape[0]}×${row.shape[1]}${row.name === answer.best ? ' ★' : ''}`, { class: 'gv-grid' }));
+      const b = make('button', null, { type: 'button', role: 'radio', 'aria-label': label(row), title: row.name, 'data-layer': row.name });
+      b.append(make('canvas', null), breakable(row.name), make('span', `${row.shape[0]}×${row.shape[1]}${row.name === answer.best ? ' ★' : ''}`, { class: 'gv-grid' }));
       holder.append(b);
     }
   }
@@ -234,6 +267,8 @@ function strip() {
 function announce() {
   const c = classOf(answer.target);
   window.gradcam = {
+    layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
+    method: state.method, other: classOf(answer.other)?.label ?? '',
     request: { path: props.value.base?.path ?? window.gradcam?.request.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
     base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, side: answer.model.side, head: answer.model.head,
   };
@@ -259,7 +294,7 @@ function step(by, wrap = false) {
 }
 function play(on) {
   clearInterval(playing);
-  playing = on ? setInterval(() => step(1, true), 700) : null;
+  playing = on ? setInterval(() => element.checkVisibility() ? step(1, true) : play(false), 700) : null;
   $('.gv-play').textContent = on ? '❚❚ Pause' : '▶ Play';
   $('.gv-play').setAttribute('aria-pressed', String(on));
 }
@@ -279,6 +314,14 @@ function saveOverlay() {
   pen.drawImage(base, 0, 0, W, H);
   pen.globalAlpha = state.opacity / 100;
   pen.drawImage(heat, 0, 0);
+  if (box) {
+    const [l, t, r, b] = box.map((v, n) => v * (n % 2 ? H : W)), line = Math.max(2, Math.max(H, W) / 200);
+    pen.globalAlpha = 1;
+    for (const [colour, width] of [['#000', 2 * line], ['#fff', line]]) {
+      pen.strokeStyle = colour; pen.lineWidth = width;
+      pen.strokeRect(l, t, r - l, b - t);
+    }
+  }
   out.toBlob((blob) => save(fileName('overlay'), blob));
 }
 async function saveFigure(button) {
@@ -287,8 +330,8 @@ async function saveFigure(button) {
   button.textContent = 'Drawing the figure …';
   try {
     const made = await server.figure({
-      path: window.gradcam.request.path, model: answer.model.key, target: state.band === 'b' ? answer.other : answer.target, layer: state.layer,
-      other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: state.sign, colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
+      path: window.gradcam.request.path, model: answer.model.key, target: chosenClass().index, layer: state.layer,
+      other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: signNow(), colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
       top: answer.other < 0 ? 0 : reach(grid()),
     });
     if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
@@ -298,9 +341,11 @@ async function saveFigure(button) {
   button.textContent = text;
 }
 function complain(sentence) {
-  const node = $('.gv-error');
-  node.textContent = sentence;
-  node.hidden = !sentence;
+  const away = sentence === props.no_picture; // taking the picture away is no mistake
+  for (const [node, text] of [[$('.gv-error'), away ? '' : sentence], [$('.gv-hint'), away ? sentence : '']]) {
+    node.textContent = text;
+    node.hidden = !text;
+  }
 }
 
 element.addEventListener('change', (e) => {
@@ -321,7 +366,7 @@ element.addEventListener('input', (e) => {
     state.threshold = Number(value); state.box = true;
     $('[name=thr-out]').textContent = `${value} %${value === '15' ? ' (as in the paper)' : ''}`;
     $('[name=box]').checked = true;
-    draw();
+    draw(); listNumbers();
   }
 });
 element.addEventListener('click', (e) => {
@@ -336,7 +381,7 @@ element.addEventListener('click', (e) => {
 });
 $('.gv-doctor').addEventListener('toggle', examine);
 element.addEventListener('keydown', (e) => {
-  const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[e.key];
+  const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0], Home: [0, -Infinity], End: [0, Infinity] }[e.key];
   if (!by || !answer) return;
   if (e.target.closest('.gv-strip')) {
     e.preventDefault(); play(false); step(by[0] + by[1]);
@@ -348,15 +393,21 @@ element.addEventListener('keydown', (e) => {
     showCell();
   }
 });
-$('.gv-over .gv-frame').addEventListener('pointermove', (e) => {
+function pointAt(e) {
   if (!answer) return;
   const r = e.currentTarget.getBoundingClientRect(), g = grid();
   const cell = [Math.floor((e.clientY - r.top) / r.height * g.h), Math.floor((e.clientX - r.left) / r.width * g.w)];
   if (cell[0] < 0 || cell[1] < 0 || (state.cell && cell.join() === state.cell.join())) return;
   state.cell = cell;
   showCell();
+}
+for (const name of ['pointermove', 'pointerdown']) $('.gv-over .gv-frame').addEventListener(name, pointAt);
+$('.gv-over .gv-frame').addEventListener('pointerleave', (e) => {
+  if (e.pointerType === 'touch') return; // the finger is lifted, what it chose stays
+  state.cell = null;
+  if (answer) showCell();
 });
-$('.gv-over .gv-frame').addEventListener('pointerleave', () => { state.cell = null; if (answer) showCell(); });
+document.addEventListener('gradcam-layer', (e) => { if (answer) choose(e.detail); });
 
 // ---- what the server sends -------------------------------------------------------------------
 
@@ -370,11 +421,12 @@ function fillChoices() {
   if (others.length) select.append(rest);
   const list = clear($('.gv-classes'));
   for (const c of answer.classes) {
-    const b = make('button', null, { type: 'button', 'data-index': c.index, title: 'Explain this class' });
-    b.append(make('span', c.label, { class: 'gv-label' }), make('span', answer.model.head === 'linear' ? number(c.p) : percent(c.p), { class: 'gv-p' }));
-    b.style.setProperty('--p', `${100 * Math.min(Math.max(c.p, 0), 1)}%`);
+    const b = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
+    b.append(make('span', c.label, { class: 'gv-label' }), make('span', chance(c), { class: 'gv-p' }));
+    b.style.setProperty('--p', answer.model.head === 'linear' ? '0%' : `${100 * c.p}%`);
     list.append(b);
   }
+  $('.gv-unsure').hidden = answer.model.head !== 'softmax' || Math.max(...answer.classes.map((c) => c.p)) >= 0.2;
   const bands = $('.gv-bands');
   bands.hidden = answer.other < 0;
   while (bands.children.length > 1) bands.lastChild.remove();
@@ -392,7 +444,8 @@ function receive() {
   const value = props.value;
   if (!value) return;
   complain(value.error || '');
-  element.classList.toggle('gv-stale', Boolean(value.error));
+  $('.gv').classList.toggle('gv-stale', Boolean(value.error));
+  $('.gv-before').hidden = !value.error || !answer;
   if (value.notice) $('.gv-say').textContent = value.notice;
   if (!value.answer) return;
   const before = answer;
@@ -416,7 +469,9 @@ function receive() {
     image.onload = () => {
       base = image;
       $$('.gv-frame img').forEach((n) => { n.src = url; });
-      $$('.gv-frame').forEach((n) => { n.style.setProperty('--ratio', answer.picture[1] / answer.picture[0]); });
+      const ratio = answer.picture[1] / answer.picture[0];
+      $('.gv-stage').dataset.shape = ratio > 3.5 ? 'panorama' : ratio > 1.35 ? 'wide' : 'ordinary';
+      $('.gv-stage').style.setProperty('--ratio', ratio);
       draw(); strip(); tell();
     };
     image.onerror = () => complain('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');

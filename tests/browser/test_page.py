@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from lab import Lab, Server, plain
 from PIL import Image
+from playwright.sync_api import Browser, Route
 
-from demo.handlers import EXAMPLES_DIR
+from demo.handlers import EXAMPLES_DIR, NO_PICTURE
 from gradcam_core import heatmap, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
@@ -149,6 +150,10 @@ def test_filmstrip_arrow_keys_and_select_are_one_choice(lab: Lab) -> None:
     lab.find(f".gv-strip [data-layer={names[0]}]").focus()
     lab.page.keyboard.press("ArrowLeft")
     assert lab.layer == names[0], "there is no layer before the first"
+    for key, name in (("End", BEST), ("Home", names[0])):
+        lab.page.keyboard.press(key)
+        assert lab.layer == name
+        assert lab.page.evaluate("document.activeElement.dataset.layer") == name
 
     seen = list(pixels.values())
     assert all(apart(a, b) > 2 for n, a in enumerate(seen) for b in seen[:n])
@@ -269,6 +274,8 @@ def test_everything_but_the_question_changes_without_a_request(lab: Lab) -> None
     for colours in heatmap.COLOURS[1:]:
         lab.find("[name=colours]").select_option(colours)
         changed(colours)
+    lab.find("[name=method]").select_option("Grad-CAM")
+    changed("Grad-CAM")
     for sign in ("both", "against", "for"):
         lab.radio("gv-sign", sign)
         changed(sign)
@@ -298,6 +305,51 @@ def test_playing_goes_through_the_layers_without_a_request(lab: Lab) -> None:
     lab.page.wait_for_timeout(1000)
     assert lab.layer == held
     assert lab.requests[asked:] == []
+
+
+def test_playing_stops_when_the_other_tab_is_opened(lab: Lab) -> None:
+    lab.find(".gv-play").click()
+    lab.page.get_by_role("tab", name="How it is made").click()
+    lab.until("document.querySelector('.gv-play').getAttribute('aria-pressed') === 'false'")
+    lab.page.get_by_role("tab", name="Look").click()
+    assert lab.find(".gv-play").is_visible()
+
+
+def test_the_rest_of_the_page_is_told_what_is_in_view_and_may_choose_a_layer(lab: Lab) -> None:
+    lab.page.evaluate(
+        "document.addEventListener('gradcam', () => { window.told = (window.told || 0) + 1; })"
+    )
+    network = pipeline.network()
+    seen = lab.page.evaluate("window.gradcam")
+    assert [(x["name"], tuple(x["shape"])) for x in seen["layers"]] == [
+        (name, network.layers[name].shape) for name in network.suggested
+    ]
+    assert [x["name"] for x in seen["layers"] if x["best"]] == [network.best]
+    assert (seen["method"], seen["other"]) == ("Grad-CAM", "")
+    before = lab.page.evaluate("window.told || 0")
+    lab.find("[name=method]").select_option("HiResCAM")
+    assert lab.page.evaluate("window.told") > before
+    assert lab.page.evaluate("window.gradcam.method") == "HiResCAM"
+    lab.page.evaluate(
+        "document.dispatchEvent(new CustomEvent('gradcam-layer', {detail: 'block5c_add'}))"
+    )
+    assert lab.layer == "block5c_add"
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    assert lab.page.evaluate("window.gradcam.other") == "cheetah"
+
+
+def test_while_the_server_works_the_page_can_be_read(lab: Lab) -> None:
+    lab.hold_up(1500)
+    place = lab.find(".gv-stage").bounding_box()
+    lab.row("cheetah")
+    lab.until("document.querySelector('#viewer .pending')")
+    looks = lab.find(".pending").evaluate(
+        "n => [getComputedStyle(n).opacity, getComputedStyle(n, '::after').content]"
+    )
+    assert looks == ["1", '"Working …"']
+    assert lab.find(".gv-stage").bounding_box() == place
+    lab.settled()
+    assert lab.find(".pending").count() == 0
 
 
 def test_a_layer_switch_paints_within_50_ms(lab: Lab) -> None:
@@ -369,7 +421,11 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     lab.find("[name=box]").check()
     for percent in (30, 80):  # where the box does not hang on one pixel
         lab.find("[name=threshold]").fill(str(percent))
-        box = [int(n) for n in re.findall(r"\d+", lab.find(".gv-box").get_attribute("title"))]
+        words = re.fullmatch(
+            r"left (\d+), top (\d+), right (\d+), bottom (\d+) pixels", numbers(lab)["Box"]
+        )
+        assert words
+        box = [int(n) for n in words.groups()]
         assert box == pytest.approx(heatmap.box(heat, percent / 100), abs=3)
         frame = lab.find(".gv-over .gv-frame").bounding_box()
         drawn = lab.find(".gv-box").bounding_box()
@@ -381,6 +437,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     assert lab.text("[name=thr-out]").startswith("80 %")
     lab.find("[name=box]").uncheck()
     assert lab.find(".gv-box").is_hidden()
+    assert "Box" not in numbers(lab)
 
 
 def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
@@ -391,19 +448,20 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
 
     def read() -> tuple[int, int, float]:
         text = lab.text(".gv-pointer")
-        found = re.match(r"Row (\d+), column (\d+): (-?[\d.e+-]+)", text)
+        found = re.match(r"Row (\d+), column (\d+): about (-?[\d.e+-]+)", text)
         assert found, text
         return int(found[1]), int(found[2]), float(found[3])
 
     frame.hover(
         position={"x": box["width"] * (column + 0.5) / 7, "y": box["height"] * (row + 0.5) / 7}
     )
-    assert read() == (row + 1, column + 1, pytest.approx(signed.max(), rel=0.01))
+    assert read() == (row + 1, column + 1, float(f"{signed.max():.2g}"))
     share = round(100 * signed.max() / signed[signed > 0].sum())
     assert f"{share} % of all evidence for" in lab.text(".gv-pointer")
 
     lab.page.mouse.move(0, 0)
     assert lab.find(".gv-cell").is_hidden()
+    assert lab.text(".gv-pointer").startswith("Tap or point")
     frame.focus()
     lab.page.keyboard.press("ArrowRight")
     i, j, value = read()
@@ -413,13 +471,16 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
     assert lab.find(".gv-cell").is_visible()
 
 
-def test_the_numbers_behind_the_map(lab: Lab) -> None:
-    lab.find(".gv-numbers summary").click()
-    words = lab.find("dl").evaluate(
-        """dl => Object.fromEntries(
-          [...dl.querySelectorAll('dt')].map(n => [n.textContent, n.nextSibling.textContent])
-        )"""
+def numbers(lab: Lab) -> dict[str, str]:
+    """The panel "The numbers behind this map"; of two lines of the same name the last."""
+    rows = lab.find(".gv-numbers dl").evaluate(
+        "dl => [...dl.querySelectorAll('dt')].map(n => [n.textContent, n.nextSibling.textContent])"
     )
+    return {name: plain(text) for name, text in rows}
+
+
+def test_the_numbers_behind_the_map(lab: Lab) -> None:
+    words = numbers(lab)
     signed = first().maps[BEST, "Grad-CAM"]
     assert words["Class"] == "lion, number 291"
     assert float(words["Score before softmax (logit)"]) == pytest.approx(
@@ -429,8 +490,103 @@ def test_the_numbers_behind_the_map(lab: Lab) -> None:
     low, high = words["Smallest and largest value of the map"].split(" … ")
     assert float(low) == pytest.approx(signed.min(), rel=0.01)
     assert float(high) == pytest.approx(signed.max(), rel=0.01)
-    assert plain(words["Places cut by the ReLU"]) == f"{100 * (signed < 0).mean():.0f} %"
+    assert words["Places cut by the ReLU"] == f"{100 * (signed < 0).mean():.0f} %"
     assert words["Grid, channels"] == "7×7, 1280"
+
+
+def test_the_numbers_of_one_class_rather_than_another(lab: Lab) -> None:
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    y, signed = first().logits, first(LION, CHEETAH).maps[BEST, "Grad-CAM"]
+    words = numbers(lab)
+    assert words["Class"] == "lion, number 291"
+    assert words["Rather than"] == "cheetah, number 293"
+    told = float(words["Difference of the two, the score explained"])
+    assert told == pytest.approx(y[LION] - y[CHEETAH], rel=0.01)
+    assert float(words["Smallest and largest value of the map"].split(" … ")[0]) == pytest.approx(
+        signed.min(), rel=0.01
+    )
+    lab.radio("gv-band", "b")
+    assert numbers(lab)["Class"] == "cheetah, number 293"
+    assert "Rather than" not in numbers(lab)
+    assert "cheetah" in lab.find(".gv-classes [aria-pressed=true]").inner_text()
+    lab.radio("gv-band", "a")
+    assert "lion" in lab.find(".gv-classes [aria-pressed=true]").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("head", "score"), [("sigmoid", "Score before sigmoid"), ("linear", "Output")]
+)
+def test_other_heads_have_other_words(lab: Lab, head: str, score: str) -> None:
+    """Only the word for the head is changed on its way, the numbers are those of the picture."""
+
+    def rename(route: Route) -> None:
+        said = route.fetch()
+        text = re.sub(r'"head": ?"softmax"', f'"head":"{head}"', said.text())
+        route.fulfill(response=said, body=text)
+
+    lab.page.route("**/queue/data*", rename)
+    lab.drawn_after(lambda: lab.example(3))
+    lab.page.unroute("**/queue/data*")
+    seen = survey(EXAMPLES_DIR / "lion.jpg")
+    words = numbers(lab)
+    assert float(words[score]) == pytest.approx(seen.logits[LION], rel=0.01)
+    assert "Score before softmax (logit)" not in words
+    assert ("Probability" in words) == (head == "sigmoid")
+    chance = f"{seen.probabilities[LION]:.3g}" if head == "linear" else "87 %"
+    assert f"lion ({chance})" in lab.say
+    assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == chance
+    percents = [p for p in lab.find(".gv-classes .gv-p").all_inner_texts() if "%" in p]
+    assert bool(percents) == (head == "sigmoid")
+
+
+@pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
+def test_methods_that_know_no_evidence_against_do_not_offer_it(lab: Lab, method: str) -> None:
+    lab.radio("gv-sign", "both")
+    lab.find("[name=method]").select_option(method)
+    assert METHODS[method].against in lab.text(".gv-method")
+    for sign in ("for", "against", "both"):
+        radio = lab.find(f"[name=gv-sign][value={sign}]")
+        assert (radio.is_checked(), radio.is_enabled()) == (sign == "for", sign == "for")
+    here = first().maps[BEST, method]
+    assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
+    assert ("evidence for lion" in lab.say) == (not METHODS[method].classless)
+    if METHODS[method].classless:
+        lab.find(".gv-over .gv-frame").focus()
+        lab.page.keyboard.press("ArrowUp")
+        assert "of the pattern" in lab.text(".gv-pointer")
+    lab.find("[name=method]").select_option("Grad-CAM")
+    assert lab.find("[name=gv-sign][value=both]").is_checked(), "the choice comes back"
+    assert "Red is evidence for lion" in lab.say
+
+
+def test_weights_that_are_never_negative_are_what_no_evidence_against_rests_on() -> None:
+    dice = np.random.default_rng(4)
+    a, g = dice.normal(size=(2, 5, 5, 8)).astype(np.float32)
+    for method in METHODS.values():
+        if method.against and not method.classless:
+            assert (method.weights(a, g) >= 0).all()
+
+
+def test_weak_evidence_in_strong_colours_is_said_to_be_weak(lab: Lab) -> None:
+    signed = first().maps[BEST, "Grad-CAM"]
+    share = -100 * signed.min() / signed.max()
+    assert 0.01 < share < 1
+    assert "The strongest" not in lab.text(".gv-note")
+    lab.radio("gv-sign", "against")
+    sentence = f"The strongest evidence against is {share:.2f} % of the strongest evidence for."
+    assert sentence in lab.text(".gv-note")
+    lab.radio("gv-sign", "both")
+    assert "The strongest" not in lab.text(".gv-note")
+
+
+def test_a_network_that_is_not_sure_is_said_to_be(lab: Lab, tmp_path: Path) -> None:
+    assert first().probabilities.max() > 0.2
+    assert lab.find(".gv-unsure").is_hidden()
+    photo = Image.open(EXAMPLES_DIR / FIRST).rotate(90, expand=True).resize((24, 24))
+    photo.resize((300, 300)).save(tmp_path / "dim.png")
+    assert survey(tmp_path / "dim.png").probabilities.max() < 0.2
+    lab.drawn_after(lambda: lab.upload(tmp_path / "dim.png"))
+    assert lab.find(".gv-unsure").is_visible()
 
 
 def test_methods_that_coincide_are_said_to(lab: Lab) -> None:
@@ -541,6 +697,9 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     sentence = lab.complained(lambda: lab.upload(tmp_path / "holiday.jpg"))
     assert sentence == pictures.UNKNOWN
     assert lab.find(".gv-error").get_attribute("role") == "alert"
+    assert lab.find(".gv-before").is_visible()
+    dim = "n => Number(getComputedStyle(n).opacity)"
+    assert lab.find(".gv-over").evaluate(dim) < 1
     assert apart(lab.canvas(), before) == 0
     assert lab.say == said
     text = lab.page.evaluate("document.body.innerText")
@@ -554,6 +713,8 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     lab.drawn_after(lambda: lab.upload(tmp_path / "good.png"))
     assert lab.error == ""
     assert lab.find(".gv-over img").get_attribute("src").endswith("/good.png")
+    assert lab.find(".gv-before").is_hidden()
+    assert lab.find(".gv-over").evaluate(dim) == 1
 
 
 def test_after_a_broken_file_the_old_result_can_still_be_downloaded(
@@ -601,11 +762,16 @@ def test_a_photo_that_a_phone_stored_lying_is_shown_upright(lab: Lab, tmp_path: 
 
 def test_the_picture_taken_away_leaves_a_sentence_and_the_result(lab: Lab) -> None:
     before = lab.canvas()
-    sentence = lab.complained(lambda: lab.page.get_by_label("Remove Image").click())
-    assert "examples" in sentence
+    lab.page.get_by_label("Remove Image").click()
+    lab.find(".gv-hint").wait_for(state="visible")
+    assert lab.text(".gv-hint") == NO_PICTURE
+    assert lab.error == "", "this is no mistake"
+    assert lab.find(".gv-before").is_visible()
     assert apart(lab.canvas(), before) == 0
     lab.drawn_after(lambda: lab.example(2))
     assert lab.error == ""
+    assert lab.find(".gv-hint").is_hidden()
+    assert lab.find(".gv-before").is_hidden()
 
 
 def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -> None:
@@ -672,6 +838,21 @@ def pictures_in(figure: U8) -> list[np.ndarray]:
     return found
 
 
+def test_the_box_that_is_shown_is_in_the_overlay_that_is_saved(lab: Lab) -> None:
+    lab.find("[name=threshold]").fill("80")
+    heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
+    left, top, right, bottom = heatmap.box(heat, 0.8) or (0, 0, 0, 0)
+    with lab.page.expect_download() as waited:
+        lab.find(".gv-save-overlay").click()
+    with Image.open(waited.value.path()) as picture:
+        saved = np.asarray(picture.convert("RGB")).astype(int)
+    off = np.abs(saved - heatmap.overlay(first().image, heat)).max(axis=2) > 40
+    rows, columns = np.flatnonzero(off.sum(axis=1) > 40), np.flatnonzero(off.sum(axis=0) > 40)
+    edges = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    assert edges == pytest.approx([left, top, right, bottom], abs=6)
+    assert not off[top + 8 : bottom - 8, left + 8 : right - 8].any()
+
+
 # ---- everybody ---------------------------------------------------------------------------------
 
 ROLES = {
@@ -714,13 +895,14 @@ def test_every_control_has_a_name(lab: Lab) -> None:
 
 
 def test_with_the_keyboard_alone(lab: Lab) -> None:
-    """From the class list by Tab to the strip, the selects, the radios, and back out."""
+    """From the radios by Tab to the picture, the classes, the strip, the selects, and back out."""
     keys = lab.page.keyboard
     lab.find(".gv-classes button").nth(1).focus()
     lab.drawn_after(lambda: keys.press("Enter"))
     assert "evidence for cheetah" in lab.say
 
-    lab.find(".gv-classes button").last.focus()
+    lab.find(".gv-side").evaluate("n => document.activeElement.blur()")
+    lab.page.get_by_role("tab", name="Look").focus()
     reached = []
     for _ in range(40):
         keys.press("Tab")
@@ -732,8 +914,10 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
               return [node.closest('#viewer') ? name : '', ring];
             }"""
         )
-        if not here:
+        if not here and reached:
             break
+        if not here:
+            continue
         assert outline, f"no focus ring on {here}"
         reached.append(here)
         if here == "gv-play":
@@ -761,8 +945,8 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
             keys.press("Space")
             assert lab.find("[name=box]").is_checked()
     wanted = (
-        "gv-play", lab.data("layer"), "layer", "method", "colours", "opacity", "gv-view", "gv-sign",
-        "box", "threshold", "gv-save-overlay", "gv-save-figure",
+        "gv-view", "gv-sign", "gv-frame", "gv-play", lab.data("layer"), "layer", "method",
+        "colours", "opacity", "box", "threshold", "gv-save-overlay", "gv-save-figure",
     )  # fmt: skip
     assert [name for name in reached if name in wanted] == list(wanted)
     assert len(reached) < 25, "the strip is one stop, not one for every layer"
@@ -776,7 +960,8 @@ def test_an_example_can_be_chosen_with_the_keyboard(lab: Lab) -> None:
 
 TEXTS = [
     ".gv-say", ".gv figcaption", ".gv-classes button span", ".gv-ticks span", ".gv-pointer",
-    ".gv-name", ".gv-grid", ".gv-controls label", ".gv-method", ".gv-method a", ".gv-note",
+    ".gv-name", ".gv-grid", ".gv-choices label", ".gv-controls label", ".gv-method",
+    ".gv-method a", ".gv-note",
     ".gv-actions button", ".gv-numbers summary", "#title p",
 ]  # fmt: skip
 CONTRAST = """texts => {  // the ratio of WCAG 2, of a text to what it stands on
@@ -815,10 +1000,81 @@ def test_on_a_phone(tall: Callable[..., Lab], dark: bool) -> None:
     assert frame["x"] >= 0
     assert frame["x"] + frame["width"] <= 390
     assert frame["width"] / frame["height"] == pytest.approx(2, rel=0.03)
+    scheme = lab.find("[name=layer]").evaluate("n => getComputedStyle(n).colorScheme")
+    assert ("dark" in scheme) == dark
     background = lab.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == dark
     weak = {s: round(c, 1) for s, c in lab.page.evaluate(CONTRAST, TEXTS).items() if c < 4.5}
     assert weak == {}
+
+
+def test_the_overlay_of_a_phone_is_large_comes_first_and_stays(tall: Callable[..., Lab]) -> None:
+    lab = tall(390, 844)
+    over = lab.find(".gv-over .gv-frame").bounding_box()
+    original = lab.find(".gv-original .gv-frame").bounding_box()
+    assert over["width"] == original["width"] > 350
+    assert over["y"] + over["height"] < original["y"]
+    lab.find("[name=opacity]").evaluate("n => n.scrollIntoView({block: 'center'})")
+    over = lab.find(".gv-over .gv-frame").bounding_box()
+    assert over["y"] >= 0
+    assert over["y"] + over["height"] < lab.find("[name=opacity]").bounding_box()["y"]
+
+
+def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) -> None:
+    context = browser.new_context(
+        locale="en-US", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    lab = Lab(context.new_page(), server).open()
+    frame = lab.find(".gv-over .gv-frame")
+    size = frame.bounding_box()
+    frame.tap(position={"x": size["width"] * 1.5 / 7, "y": size["height"] * 2.5 / 7})
+    assert lab.text(".gv-pointer").startswith("Row 3, column 2: about ")
+    assert lab.find(".gv-cell").is_visible()
+    assert lab.errors == []
+    context.close()
+
+
+def test_the_doctors_names_are_not_broken_into_letters(tall: Callable[..., Lab]) -> None:
+    lab = tall(390, 844)
+    lab.find(".gv-doctor summary").click()
+    lines_of = "new Set([...n.getClientRects()].map(r => Math.round(r.bottom))).size"
+    lines = lab.find(".gv-doctor .gv-name").evaluate_all(
+        "names => names.map(n => [n.textContent, LINES])".replace("LINES", lines_of)
+    )
+    assert len(lines) == len(pipeline.network().layers)
+    assert [name for name, count in lines if count > 1] == []
+    assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_long_names_in_the_filmstrip_can_be_read(lab: Lab) -> None:
+    long = max(lab.layers, key=len)
+    tile = lab.find(f".gv-strip [data-layer={long}]")
+    assert tile.get_attribute("title") == long
+    size, inside, needed = tile.locator(".gv-name").evaluate(
+        "n => [parseFloat(getComputedStyle(n).fontSize), n.clientHeight, n.scrollHeight]"
+    )
+    assert size >= 12
+    assert needed <= inside, "nothing is cut off"
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1280, 720)])
+def test_pictures_classes_and_filmstrip_are_on_the_first_screen(
+    tall: Callable[..., Lab], size: tuple[int, int]
+) -> None:
+    lab = tall(*size)
+    for number, shape in ((1, "wide"), (3, "ordinary"), (4, "ordinary")):
+        if number > 1:
+            lab.drawn_after(lambda n=number: lab.example(n))
+        assert lab.find(".gv-stage").get_attribute("data-shape") == shape
+        ends = [lab.find(part).bounding_box() for part in (".gv-classes", ".gv-strip")]
+        assert max(box["y"] + box["height"] for box in ends) <= size[1], number
+        over, original = (
+            lab.find(f"{part} .gv-frame").bounding_box() for part in (".gv-over", ".gv-original")
+        )
+        assert over["y"] == original["y"], "side by side"
+        assert original["x"] + original["width"] < over["x"]
+        if size[0] == 1440 and shape == "wide":
+            assert over["width"] > 480
 
 
 # ---- nothing leaves this machine ---------------------------------------------------------------
