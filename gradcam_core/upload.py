@@ -52,33 +52,46 @@ MODELS = {
 LAYERS = {  # module -> classes that may stand in a model, as layers or as operations
     "keras.layers": {
         "Activation", "ActivityRegularization", "Add", "AdditiveAttention", "AlphaDropout",
-        "Attention", "Average", "AveragePooling1D", "AveragePooling2D", "BatchNormalization",
-        "CenterCrop", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose", "Cropping1D",
-        "Cropping2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout", "ELU",
-        "EinsumDense", "Embedding", "Flatten", "GaussianDropout", "GaussianNoise",
-        "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
+        "Attention", "AugMix", "AutoContrast", "Average", "AveragePooling1D", "AveragePooling2D",
+        "BatchNormalization", "CenterCrop", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose",
+        "Cropping1D", "Cropping2D", "CutMix", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot",
+        "Dropout", "ELU", "EinsumDense", "Embedding", "Equalization", "Flatten", "GaussianDropout",
+        "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
         "GlobalMaxPooling2D", "GroupNormalization", "GroupQueryAttention", "Identity", "InputLayer",
         "LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "MaxPooling2D", "Maximum",
-        "Minimum", "MultiHeadAttention", "Multiply", "Normalization", "PReLU", "Permute",
-        "RMSNormalization", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
-        "RandomRotation", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling",
-        "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D", "Softmax", "SpatialDropout1D",
-        "SpatialDropout2D", "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D",
-        "ZeroPadding1D", "ZeroPadding2D",
+        "Minimum", "MixUp", "MultiHeadAttention", "Multiply", "Normalization", "PReLU", "Permute",
+        "RMSNormalization", "RandAugment", "RandomBrightness", "RandomColorDegeneration",
+        "RandomColorJitter", "RandomContrast", "RandomCrop", "RandomElasticTransform",
+        "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
+        "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
+        "RandomSaturation", "RandomSharpness", "RandomTranslation", "RandomZoom",
+        "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing", "SeparableConv1D",
+        "SeparableConv2D", "Softmax", "Solarization", "SpatialDropout1D", "SpatialDropout2D",
+        "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D",
+        "ZeroPadding2D",
     },
     "keras.src.applications.convnext": {"LayerScale"},
     "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
-    "keras.src.ops.core": {"Cast"},
+    "keras.src.ops.core": {"Cast", "StopGradient"},
+    "keras.src.ops.image": {"RGBToGrayscale", "Resize"},
+    "keras.src.ops.math": {"Erf", "Logsumexp", "Rsqrt"},
     "keras.src.ops.nn": {
-        "AveragePool", "Conv", "DepthwiseConv", "Elu", "Gelu", "HardSigmoid", "HardSilu",
-        "LeakyRelu", "LogSoftmax", "MaxPool", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softmax",
-        "Softplus",
+        "AveragePool", "Celu", "Conv",
+        "DepthwiseConv", "Elu", "Gelu", "Glu", "HardShrink", "HardSigmoid", "HardSilu", "HardTanh",
+        "LeakyRelu", "LogSigmoid", "LogSoftmax", "MaxPool", "Normalize", "Relu", "Relu6", "Selu",
+        "Sigmoid", "Silu", "SoftShrink", "Softmax", "Softplus", "Softsign", "SparsePlus",
+        "SparseSigmoid", "Sparsemax", "Squareplus", "TanhShrink", "Threshold",
     },
     "keras.src.ops.numpy": {
-        "Absolute", "Add", "Amax", "Clip", "Concatenate", "Divide", "Exp", "ExpandDims", "GetItem",
-        "Log", "Matmul", "Max", "Maximum", "Mean", "Min", "Minimum", "Multiply", "Negative", "Pad",
-        "Power", "Reshape", "Sqrt", "Square", "Squeeze", "Stack", "Subtract", "Sum", "Tanh",
-        "Transpose", "TrueDivide",
+        "Absolute", "Add", "All", "Amax", "Amin", "Any", "Arctan", "Argmax", "Argmin", "Average",
+        "BroadcastTo", "Ceil", "Clip", "Concatenate", "Cos", "Cumsum", "Divide", "Dot", "Einsum",
+        "Equal", "Exp", "ExpandDims", "Expm1", "Flip", "Floor", "FloorDivide", "FullLike",
+        "GetItem", "Greater", "GreaterEqual", "Less", "LessEqual", "Log", "Log10", "Log1p", "Log2",
+        "LogicalAnd", "LogicalNot", "LogicalOr", "Matmul", "Max", "Maximum", "Mean", "Min",
+        "Minimum", "Mod", "Moveaxis", "Multiply", "Negative", "NotEqual", "OnesLike", "Pad",
+        "Power", "Prod", "Reciprocal", "Repeat", "Reshape", "Roll", "Round", "Sign", "Sin", "Split",
+        "Sqrt", "Square", "Squeeze", "Stack", "Std", "Subtract", "Sum", "Swapaxes", "Take", "Tanh",
+        "Tensordot", "Tile", "Transpose", "TrueDivide", "Var", "Where", "ZerosLike",
     },
 }  # fmt: skip
 PARTS = {  # module -> classes that a layer may be made with
@@ -89,6 +102,7 @@ PARTS = {  # module -> classes that a layer may be made with
         "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomNormal", "RandomUniform",
         "TruncatedNormal", "VarianceScaling", "Zeros",
     },
+    "keras.layers": {"Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"},  # activation=
     "keras.regularizers": {"L1", "L2", "L1L2", "OrthogonalRegularizer"},
 }  # fmt: skip
 VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
@@ -159,7 +173,7 @@ def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[st
             _judge_part(name, module, config)
         elif not holds_layers and (place == "model" or name not in LAYERS.get(str(module), ())):
             raise UserError(UNKNOWN)
-        else:
+        if place != "part" or module == "keras.layers":
             _judge_names(node.get("name"), config.get("name"))
     for key, value in node.items():
         if key == "compile_config" and (place == "model" or not value):

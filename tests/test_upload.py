@@ -283,6 +283,9 @@ def test_names_that_are_not_plain_text(name, described, refused):
     refused(described(lambda c: layer(c, "conv1").update(name=name)), upload.UNREADABLE)
     changed = described(lambda c: layer(c, "conv1")["config"].update(name=name))
     refused(changed, upload.UNREADABLE)
+    inner = part("keras.layers", "ReLU", config={"name": name})
+    changed = described(lambda c: layer(c, "conv1")["config"].update(activation=inner))
+    refused(changed, upload.UNREADABLE)
 
 
 def test_any_damage_is_a_sentence_or_passes(members, rng, tmp_path, sentence):
@@ -335,6 +338,74 @@ def transformer():
     x = x + L.MultiHeadAttention(2, 4)(L.LayerNormalization()(x), L.LayerNormalization()(x))
     x = keras.ops.reshape(L.Dense(8, "gelu")(x), (-1, 4, 4, 8))
     return keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(L.SeparableConv2D(4, 3)(x))))
+
+
+def through(x):
+    """The numbers as they are, by many ways that people write."""
+    ops = keras.ops
+    x = ops.where(x > 0, x, 0.1 * x)
+    x = ops.flip(ops.roll(x, 1, 1), 2)
+    x = ops.moveaxis(ops.swapaxes(x, 1, 2), 1, 2)
+    x = ops.reciprocal(1 + ops.rsqrt(1 + ops.square(x)))
+    x = ops.mod(x, 3.0) + ops.sign(x) + ops.floor(x) + ops.round(x) + ops.ceil(x)
+    x = x + ops.ones_like(x) + ops.zeros_like(x) + ops.full_like(x, 2)
+    x = x + ops.sin(x) + ops.cos(x) + ops.arctan(x) + ops.erf(x) + ops.expm1(-ops.abs(x))
+    x = x + ops.log1p(ops.abs(x)) + ops.log2(ops.abs(x) + 1) + ops.log10(ops.abs(x) + 1)
+    x = x - ops.amin(x, axis=-1, keepdims=True) - ops.cumsum(x, axis=-1) + ops.stop_gradient(x)
+    x = ops.where(ops.logical_and(x < 9, ops.logical_or(x <= 1, x >= 2)), x, x // 2)
+    x = ops.where(ops.logical_or(ops.logical_not(ops.equal(x, 1)), ops.not_equal(x, 2)), x, 0.0)
+    one, two = ops.split(ops.tile(ops.repeat(x, 2, -1), (1, 1, 1, 2)), 2, axis=-1)
+    x = one + ops.take(two, [0, 1], axis=-1)[..., :1] + ops.prod(two, axis=-1, keepdims=True)
+    x = ops.where(ops.any(x > 0, axis=-1, keepdims=True), x, 0.0)
+    x = ops.where(ops.all(x > 0, axis=-1, keepdims=True), x, 0.0)
+    x = x + ops.expand_dims(ops.average(x, axis=-1), -1)
+    x = x + ops.broadcast_to(ops.mean(x, axis=0), (1, 16, 16, 6))
+    x = ops.image.resize(x, (8, 8))
+    x = ops.concatenate([x, ops.std(x, -1, True), ops.var(x, -1, True)], -1)
+    x = x + ops.cast(ops.argmax(x, -1, keepdims=True) + ops.argmin(x, -1, keepdims=True), "float32")
+    x = ops.tensordot(ops.dot(x, np.eye(x.shape[-1], dtype="f4")), np.eye(x.shape[-1]), 1)
+    return x + ops.logsumexp(x, axis=-1, keepdims=True)
+
+
+KINKS = (
+    "celu", "glu", "hard_shrink", "hard_tanh", "log_sigmoid", "normalize", "soft_shrink",
+    "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "tanh_shrink",
+)  # fmt: skip
+AUGMENTING = {
+    "AugMix": (), "AutoContrast": (), "CutMix": (), "Equalization": (), "MixUp": (),
+    "RandAugment": (), "RandomColorDegeneration": (0.1,), "RandomColorJitter": (),
+    "RandomElasticTransform": (), "RandomErasing": (), "RandomGaussianBlur": (),
+    "RandomGrayscale": (), "RandomHue": (0.1,), "RandomInvert": (), "RandomPerspective": (),
+    "RandomPosterization": (4,), "RandomSaturation": (0.1,), "RandomSharpness": (0.1,),
+    "Solarization": (),
+}  # fmt: skip
+PLAIN = {  # what stands between the picture and the last layers
+    "many operations": through,
+    "einsum": lambda x: keras.ops.einsum("bijk->bikj", x),
+    "threshold": lambda x: keras.ops.threshold(x, 0.1, 0.0),
+    "grey": keras.ops.image.rgb_to_grayscale,
+    "a layer as activation": L.Conv2D(4, 3, activation=L.LeakyReLU(0.1)),
+    "another": L.Conv2D(4, 3, activation=L.PReLU(shared_axes=[1, 2])),
+    "a third": L.Dense(4, activation=L.ReLU(6.0)),
+    "a fourth": L.Dense(4, activation=L.Activation("gelu")),
+    "a fifth": L.Dense(4, activation=L.Softmax()),
+    "a sixth": L.Dense(4, activation=L.ELU()),
+    **{kink: getattr(keras.ops, kink) for kink in KINKS},
+    **{name: getattr(L, name)(*some) for name, some in AUGMENTING.items()},
+}
+
+
+@pytest.mark.parametrize("part", PLAIN)
+def test_honest_parts_pass_and_load(part, tmp_path):
+    keras.utils.set_random_seed(1)
+    image = keras.Input((16, 16, 4 if part == "glu" else 3))
+    x = PLAIN[part](image)
+    model = keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x))))
+    path = save(model, tmp_path / "model.keras")
+    check(path)
+    again = keras.models.load_model(path, compile=False, safe_mode=True)
+    x = np.random.default_rng(1).uniform(0, 1, (1, *image.shape[1:])).astype(np.float32)
+    np.testing.assert_allclose(again(x, training=False), model(x, training=False), rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [small, sequential, transfer, caffe, transformer])
