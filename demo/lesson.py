@@ -15,11 +15,12 @@ from demo.handlers import PREDICTED, Wire
 from gradcam_core import heatmap, models, pipeline, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam
-from gradcam_core.types import Survey, Target, UserError
+from gradcam_core.types import F32, Survey, Target, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
 SIDE = 56  # of a tile at most
+NUMBERED = 64  # cells at most of a grid whose numbers are sent as they are
 STEPS_EACH_WAY = 10  # of a nudge
 GONE = "That part of the network is not in view any more; choose the layer and the class again."
 
@@ -92,6 +93,11 @@ def lesson(view: InView) -> dict[str, Any]:
     counts = np.unique(np.geomspace(1, len(order), COUNTS).round().astype(int))
     wire, x = Wire(SIDE), trace.inputs
     spread = float(x.max() - x.min()) or 1.0
+
+    def put(grid: F32) -> dict[str, Any]:
+        numbers = rounded(grid.ravel()) if grid.size <= NUMBERED else None
+        return wire.put(grid) | {"numbers": numbers}
+
     return {
         "input": png(pictures.fit(survey.image, x.shape[0]).round().astype(np.uint8)),
         "after": png(((x - x.min()) / spread * 255).astype(np.uint8)),
@@ -104,8 +110,9 @@ def lesson(view: InView) -> dict[str, Any]:
                 "k": int(k),
                 "alpha": float(alpha[k]),
                 "strength": float(a[:, :, k].mean()),
-                "a": wire.put(a[:, :, k]),
-                "g": wire.put(g[:, :, k]),
+                "a": put(a[:, :, k]),
+                "g": put(g[:, :, k]),
+                "even": bool(np.ptp(g[:, :, k]) <= 1e-4 * np.abs(g[:, :, k]).max()),
                 **steps.pooling(g[:, :, k])._asdict(),
             }
             for k in order[:TILES]
@@ -116,15 +123,15 @@ def lesson(view: InView) -> dict[str, Any]:
                 "count": int(n),
                 "share": float(built.share[n - 1]),
                 "correlation": float(built.correlation[n - 1]),
-                "map": wire.put(built.maps[n - 1]),
+                "map": put(built.maps[n - 1]),
             }
             for n in counts
         ],
         "switches": [
-            {"k": t.channel, "alpha": t.alpha, "total": t.total, "map": wire.put(t.grid)}
+            {"k": t.channel, "alpha": t.alpha, "total": t.total, "map": put(t.grid)}
             for t in steps.switchboard(trace, layer)
         ],
-        "map": wire.put(signed),
+        "map": put(signed),
         "whole": {
             "cells": signed.size,
             "below": int((signed < 0).sum()),

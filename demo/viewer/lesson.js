@@ -1,140 +1,226 @@
 // How it is made: one step at a time, for the picture, class and layer that the viewer shows. `now`
 // is what the server sent for it; `state` is what the visitor follows and plays with.
 const steps = props.steps;
-const state = { step: 0, tile: 0, cell: null, count: 0, off: new Set(), against: false, size: 12, opacity: 50 };
-let asked = null, topic = null, now = null, bytes = null, nudged = null, lines = null;
+const state = { step: 0 };
+const fresh = () => ({ tile: 0, cell: null, count: 0, off: new Set(), score: null, against: false, size: null, opacity: state.opacity ?? 50 });
+let asked = null, topic = null, now = null, bytes = null, nudged = null, lines = null, running = false;
 
 const view = () => topic; // what `now` is about; window.gradcam may be ahead of it
 const keyOf = (v) => v && JSON.stringify(v.request);
-const gridOf = (about) => ({ h: about.sent[0], w: about.sent[1], q: bytes.subarray(about.at, about.at + about.sent[0] * about.sent[1]), ...about });
+const shown = (key) => now && steps[state.step].key === key;
 const mapColours = (about) => ({ diverging: about.bottom > 0 });
 const tile = () => now.tiles[state.tile];
 const cellNow = () => state.cell || [now.shape[0] >> 1, now.shape[1] >> 1];
-const averaged = () => now.map.sent[0] < now.shape[0] ? `\nDrawn are ${now.map.sent.join('×')} averages of the ${now.shape[0]}×${now.shape[1]} cells.` : '';
+const cellName = () => { const [i, j] = cellNow(); return `row ${i + 1}, column ${j + 1}`; };
 const signed = (x) => (x < 0 ? '−' : '') + number(Math.abs(x));
+const grids = (shape) => `${shape[0]}×${shape[1]}`;
 
+// ---- pictures --------------------------------------------------------------------------------
+
+// The numbers of a grid: as they are where they are few, else as bytes.
 function values(about) {
-  const g = gridOf(about);
-  return Float32Array.from(g.q, (_, n) => valueAt(g, n));
+  if (about.numbers) return Float32Array.from(about.numbers);
+  const q = bytes.subarray(about.at, about.at + about.sent[0] * about.sent[1]);
+  return Float32Array.from(q, (_, n) => valueAt({ ...about, q }, n));
 }
-// A grid as a canvas, a cell a pixel. Diverging: white is zero. Else 0 to the largest.
-function picture(about, { diverging = false, reach = 0, side = 260, data = null } = {}) {
+// What is drawn: diverging, white is zero; else from 0 to the largest.
+function colours(about, { diverging = false, reach = 0, data = values(about) } = {}) {
+  const top = reach || data.reduce((a, b) => Math.max(a, diverging ? Math.abs(b) : b), 0) || 1;
+  return { data, top, diverging, unit: data.map((v) => diverging ? (v / top + 1) / 2 : Math.max(v, 0) / top), name: diverging ? props.diverging : props.colours[0] };
+}
+// A cell a pixel.
+function cells(about, drawn) {
   const [h, w] = about.sent, canvas = make('canvas', null, { class: 'gl-cells', width: w, height: h });
-  const numbers = data || values(about);
-  const top = reach || numbers.reduce((a, b) => Math.max(a, diverging ? Math.abs(b) : b), 0) || 1;
-  paint(canvas, numbers.map((v) => diverging ? (v / top + 1) / 2 : Math.max(v, 0) / top), diverging ? props.diverging : props.colours[0]);
-  canvas.style.width = `${side}px`; canvas.style.height = `${side * h / w}px`;
+  paint(canvas, drawn.unit, drawn.name);
   return canvas;
 }
-function figure(node, text) {
+function area(...nodes) {
+  const n = make('div', null, { class: 'gl-area' });
+  n.append(...nodes);
+  return n;
+}
+// Two digits of the largest number, and as many places in every cell.
+function digits({ data, top, unit, name }, w, step) {
+  const holder = make('div', null, { class: 'gl-digits' }), places = Math.max(1 - Math.floor(Math.log10(top / step)), 0), p = palettes[name];
+  holder.style.cssText = `--w: ${w}; grid-template-columns: repeat(${w}, 1fr)`;
+  data.forEach((v, n) => {
+    const text = (v / step).toFixed(places), at = 3 * Math.round(Math.min(Math.max(unit[n], 0), 1) * 255);
+    const cell = make('span', Number(text) ? text.replace('-', '−') : '0');
+    cell.style.color = 0.299 * p[at] + 0.587 * p[at + 1] + 0.114 * p[at + 2] > 117 ? '#000' : '#fff';
+    holder.append(cell);
+  });
+  return holder;
+}
+// The colours and what they stand for.
+function scale({ top, diverging, name }) {
+  const holder = make('div', null), bar = make('div', null, { class: 'gl-bar' }), ticks = make('div', null, { class: 'gl-ticks' }), p = palettes[name];
+  const stops = Array.from({ length: 17 }, (_, n) => `rgb(${p.subarray(3 * Math.round(n * 255 / 16)).slice(0, 3).join()})`);
+  bar.style.background = `linear-gradient(to right, ${stops.join()})`;
+  for (const v of diverging ? [-top, 0, top] : [0, top]) ticks.append(make('span', signed(v)));
+  holder.append(bar, ticks);
+  return holder;
+}
+// A grid with its scale; in few cells their numbers.
+function sheet(about, options) {
+  const drawn = colours(about, options), holder = make('div', null, { class: 'gl-sheet' }), field = area(cells(about, drawn));
+  holder.append(field, scale(drawn));
+  if (about.numbers && Math.max(...about.sent) <= 8) {
+    const power = Math.floor(Math.log10(drawn.top)), step = power < -1 || power > 2 ? Number(`1e${power}`) : 1;
+    field.append(digits(drawn, about.sent[1], step));
+    if (step !== 1) holder.append(make('div', `In the cells: units of ${step}.`, { class: 'gl-unit' }));
+  }
+  return holder;
+}
+// A grid of the layer over the picture, cell by cell or smoothly.
+function over(about, smooth, opacity = 0.6, options = {}) {
+  const canvas = make('canvas', null), image = make('img', null, { alt: 'Your picture' }), [h, w] = about.sent, [H, W] = view().picture;
+  const { unit, name } = colours(about, options);
+  image.src = view().base;
+  canvas.width = 420; canvas.height = Math.max(Math.round(420 * H / W), 1);
+  const heat = smooth ? upsample(unit, h, w, canvas.height, canvas.width)
+    : Float32Array.from({ length: canvas.width * canvas.height }, (_, n) => unit[Math.floor(Math.floor(n / canvas.width) * h / canvas.height) * w + Math.floor(n % canvas.width * w / canvas.width)]);
+  paint(canvas, heat, name);
+  canvas.style.opacity = opacity;
+  return area(image, canvas);
+}
+function figure(node, text, side = 240) {
   const f = make('figure', null);
+  f.style.flex = `0 1 ${side}px`;
   f.append(node, make('figcaption', text));
+  return f;
+}
+// The whole of it stays on the screen, a portrait too.
+function photo(node, text, side = 300) {
+  const [H, W] = view().picture, f = figure(node, text, 0);
+  f.style.flexBasis = f.style.width = `min(${side}px, ${55 * W / H}vh)`;
   return f;
 }
 const row = (...nodes) => { const r = make('div', null, { class: 'gl-row' }); r.append(...nodes); return r; };
 const say = (text) => { $('.gl-numbers').textContent = text; };
 const complain = (text) => { const n = $('.gl-error'); n.textContent = text || ''; n.hidden = !text; };
 
-// What the server answers; null where it could not, and where a newer question has overtaken this.
-const latest = {};
-async function ask(name, wanted, ...more) {
-  const mine = latest[name] = {}, current = () => mine === latest[name] && (name === 'lesson' || wanted === view());
-  try {
-    const made = await server[name](more.length ? [wanted.request, ...more] : wanted.request);
-    if (!current()) return null;
-    complain(made.error);
-    return made.error ? null : made;
-  } catch { if (current()) complain('The server could not be reached; try again in a moment.'); return null; }
-}
-
-// A grid over which a cell can be chosen, by pointer or arrow keys.
-function choosable(canvas, h, w, chosen) {
-  const holder = make('div', null, { class: 'gl-picture', tabindex: 0, role: 'application', 'aria-label': `Grid of ${h} rows and ${w} columns; arrow keys choose a cell` });
-  holder.style.width = canvas.style.width;
-  const mark = make('div', null, { class: 'gl-mark' });
-  const show = () => {
-    const [i, j] = cellNow();
-    Object.assign(mark.style, { left: `${100 * j / w}%`, top: `${100 * i / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
-  };
-  const go = (i, j) => { state.cell = [Math.min(Math.max(i, 0), h - 1), Math.min(Math.max(j, 0), w - 1)]; show(); chosen(); };
-  canvas.style.cssText += 'position:static';
-  holder.append(canvas, mark);
-  holder.onclick = (e) => {
-    const r = holder.getBoundingClientRect();
-    go(Math.floor((e.clientY - r.top) / r.height * h), Math.floor((e.clientX - r.left) / r.width * w));
-  };
-  holder.onkeydown = (e) => {
-    const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[e.key];
-    if (by) { e.preventDefault(); const [i, j] = cellNow(); go(i + by[0], j + by[1]); }
-  };
-  show();
-  return holder;
-}
-// Curves over x on common axes: [{y, style, name}].
+// Curves over x on common axes: [{y, colour, dash, name}], or stems, one of them marked.
 function plot(x, curves, label, at = null) {
-  const W = 560, H = 250, P = 62, all = curves.flatMap((c) => c.y);
-  const [x0, x1] = [Math.min(...x), Math.max(...x)], y0 = Math.min(...all, 0), y1 = Math.max(...all, 0) || 1;
-  const X = (v) => P + (v - x0) / (x1 - x0 || 1) * (W - 2 * P), Y = (v) => H - P - (v - y0) / (y1 - y0 || 1) * (H - 2 * P);
+  const W = Math.min(560, $('.gl-play').clientWidth || 560), H = 210, [L, R, T, B] = [66, 34, 44, 26], all = curves.flatMap((c) => c.y);
+  const [x0, x1] = [Math.min(...x), Math.max(...x)], y0 = Math.min(...all, 0), y1 = Math.max(...all, 0) || (y0 ? 0 : 1);
+  const X = (v) => L + (v - x0) / (x1 - x0 || 1) * (W - L - R), Y = (v) => H - B - (v - y0) / (y1 - y0) * (H - T - B);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
-  svg.setAttribute('viewBox', `0 0 ${W} ${H}`); svg.setAttribute('class', 'gl-plot'); svg.setAttribute('role', 'img'); svg.setAttribute('aria-label', label);
+  for (const [k, v] of Object.entries({ viewBox: `0 0 ${W} ${H}`, width: W, height: H, class: 'gl-plot', role: 'img', 'aria-label': label })) svg.setAttribute(k, v);
   const add = (tag, attributes, text) => {
     const n = document.createElementNS('http://www.w3.org/2000/svg', tag);
     for (const [k, v] of Object.entries(attributes)) n.setAttribute(k, v);
     if (text !== undefined) n.textContent = text;
     svg.append(n);
   };
-  add('line', { x1: P, x2: W - P, y1: Y(0), y2: Y(0), stroke: 'currentColor', 'stroke-opacity': 0.5 });
-  for (const [v, place] of [[y1, Y(y1)], [y0, Y(y0)]]) add('text', { x: P - 6, y: place + 4, 'text-anchor': 'end' }, signed(v));
-  for (const v of [x0, x1]) add('text', { x: X(v), y: H - P + 18, 'text-anchor': 'middle' }, signed(v));
+  add('line', { x1: L, x2: W - R, y1: Y(0), y2: Y(0), stroke: 'currentColor', 'stroke-opacity': 0.6 });
+  if (x0 < 0) add('line', { x1: X(0), x2: X(0), y1: T, y2: H - B, stroke: 'currentColor', 'stroke-opacity': 0.3 });
+  for (const v of new Set([y1, y0])) add('text', { x: L - 8, y: Y(v) + 4, 'text-anchor': 'end' }, signed(v));
+  for (const v of x0 < 0 ? [x0, 0, x1] : [x0, x1]) add('text', { x: X(v), y: H - 6, 'text-anchor': 'middle' }, signed(v));
   curves.forEach((c, n) => {
-    if (c.stems) c.y.forEach((v, i) => add('line', { x1: X(x[i]), x2: X(x[i]), y1: Y(0), y2: Y(v), stroke: i === c.marked ? 'var(--color-accent)' : v < 0 ? '#2f6fb3' : '#c0392b', 'stroke-width': i === c.marked ? 4 : 1, 'stroke-opacity': i === c.marked ? 1 : 0.6 }));
-    else add('polyline', { points: c.y.map((v, i) => `${X(x[i])},${Y(v)}`).join(' '), fill: 'none', stroke: c.colour, 'stroke-width': 2.5, 'stroke-dasharray': c.dash || '' });
-    if (c.name) add('text', { x: P + 8, y: 18 + 16 * n, style: `fill:${c.colour}` }, `${c.dash ? '- - ' : '— '}${c.name}`);
-    if (at !== null) add('circle', { cx: X(x[at]), cy: Y(c.y[at]), r: 5, fill: c.colour });
+    if (c.stems) c.y.forEach((v, i) => {
+      const on = i === c.marked, colour = on ? 'var(--gl-predicted)' : v < 0 ? 'var(--gl-against)' : 'var(--gl-for)';
+      add('line', { x1: X(x[i]), x2: X(x[i]), y1: Y(0), y2: Y(v), style: `stroke: ${colour}`, 'stroke-width': on ? 5 : 1.3 });
+    });
+    else {
+      add('polyline', { points: c.y.map((v, i) => `${X(x[i])},${Y(v)}`).join(' '), fill: 'none', style: `stroke: ${c.colour}`, 'stroke-width': 2.5, 'stroke-dasharray': c.dash || '' });
+      if (!c.dash) c.y.forEach((v, i) => add('circle', { cx: X(x[i]), cy: Y(v), r: 2.5, style: `fill: ${c.colour}` }));
+      add('circle', { cx: X(x[at]), cy: Y(c.y[at]), r: 5.5, style: `fill: ${c.colour}` });
+      add('text', { x: L, y: 14 + 17 * n, style: `fill: ${c.colour}` }, `${c.dash ? '- - ' : '— '}${c.name}`);
+    }
   });
   return svg;
+}
+
+// ---- what can be moved -----------------------------------------------------------------------
+
+// A cell of the grid can be chosen in this area, by pointer or arrow keys.
+function choosable(field, chosen) {
+  const [h, w] = now.shape, mark = make('div', null, { class: 'gl-mark' });
+  const put = () => {
+    const [i, j] = cellNow();
+    Object.assign(mark.style, { left: `${100 * j / w}%`, top: `${100 * i / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
+    field.setAttribute('aria-label', `Grid of ${h} rows and ${w} columns; arrow keys choose a cell. Chosen: ${cellName()}`);
+  };
+  const go = (i, j) => { state.cell = [Math.min(Math.max(i, 0), h - 1), Math.min(Math.max(j, 0), w - 1)]; put(); chosen(); };
+  field.tabIndex = 0;
+  field.setAttribute('role', 'application');
+  field.append(mark);
+  field.onclick = (e) => {
+    const r = field.getBoundingClientRect();
+    go(Math.floor((e.clientY - r.top) / r.height * h), Math.floor((e.clientX - r.left) / r.width * w));
+  };
+  field.onkeydown = (e) => {
+    const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[e.key];
+    if (by) { e.preventDefault(); const [i, j] = cellNow(); go(i + by[0], j + by[1]); }
+  };
+  put();
 }
 function tiles(list, act, draw, label) {
   const holder = make('div', null, { class: 'gl-tiles' });
   list.forEach((t, n) => {
     const b = make('button', null, { type: 'button', 'aria-label': label(t) });
     b.append(draw(t), make('span', `#${t.k}`));
-    b.onclick = () => act(t, n, b);
+    b.onclick = () => act(t, n);
     holder.append(b);
   });
   return holder;
 }
 function slider(text, attributes, move) {
-  const label = make('label', text), input = make('input', null, { type: 'range', ...attributes });
+  const label = make('label', null), input = make('input', null, { type: 'range', ...attributes });
   input.value = attributes.value;
   input.oninput = () => move(Number(input.value));
-  label.append(input);
+  label.append(make('span', text), input);
   return label;
 }
-// The picture under a grid of the layer, drawn cell by cell or smoothly.
-function over(about, smooth, data = null, opacity = 0.6) {
-  const holder = make('div', null, { class: 'gl-picture' }), canvas = make('canvas', null), image = make('img', null, { alt: 'Your picture' });
-  image.src = view().base;
-  const [h, w] = about.sent, [H, W] = view().picture, numbers = data || values(about);
-  const top = numbers.reduce((a, b) => Math.max(a, b), 0) || 1, unit = numbers.map((v) => Math.max(v, 0) / top);
-  canvas.width = 420; canvas.height = Math.round(420 * H / W);
-  const heat = smooth ? upsample(unit, h, w, canvas.height, canvas.width)
-    : Float32Array.from({ length: canvas.width * canvas.height }, (_, n) => unit[Math.floor(Math.floor(n / canvas.width) * h / canvas.height) * w + Math.floor(n % canvas.width * w / canvas.width)]);
-  paint(canvas, heat, props.colours[0]);
-  canvas.style.opacity = opacity;
-  holder.append(image, canvas);
-  return holder;
+const layersHere = () => window.gradcam?.layers || [];
+const goLayer = (name) => document.dispatchEvent(new CustomEvent('gradcam-layer', { detail: name }));
+// Where the gradient is one number all over, an earlier layer shows more: one with a finer grid.
+function tryEarlier() {
+  const all = layersHere(), at = all.findIndex((l) => l.name === now.layer), before = at < 0 ? all : all.slice(0, at);
+  const layer = before.findLast((l) => l.shape[0] > now.shape[0]) || all[at - 1];
+  if (!tile().even || !layer) return '';
+  const b = make('button', `Try ${layer.name}`, { type: 'button' });
+  b.onclick = () => goLayer(layer.name);
+  return row(make('p', 'Every cell has the same gradient here.'), b);
 }
 
 // ---- the steps: each fills the right half and says its numbers -------------------------------
 
+// Whether the promise of the gradient holds for one nudge.
+function verdict(predicted, found) {
+  const size = Math.max(Math.abs(predicted), Math.abs(found)), apart = Math.abs(predicted - found) / (size || 1);
+  if (!size) return 'Neither changes anything.';
+  if (apart <= 0.1) return `At this nudge the promise holds: they differ by ${apart < 0.01 ? 'less than 1\u00a0%' : percent(apart)}.`;
+  if (size < 2e-6 * Math.abs(now.score)) return 'Both are so small that the computer’s rounding hides them.';
+  if (predicted * found < 0) return 'At this nudge the promise is broken: the score goes the other way.';
+  return `At this nudge the promise does not hold: they differ by ${percent(apart)}.`;
+}
+function tellScore() {
+  const report = $('.gl-score'), off = [...state.off];
+  if (!report) return;
+  if (!off.length) report.textContent = 'Switch terms off and the network is run again without those channels.';
+  else if (!state.score) report.textContent = 'Running the network without them …';
+  else {
+    const { before, after } = state.score;
+    report.textContent = `Score of “${view().label}” with all channels: ${signed(before)}. With ${off.length} switched off: ${signed(after)} (${after > before ? '+' : ''}${signed(after - before)}).`;
+  }
+}
+function tellGuided() {
+  const button = $('.gl-run');
+  if (!button) return;
+  button.textContent = running ? 'Running …' : 'Run guided backpropagation (one more pass)';
+  button.setAttribute('aria-disabled', String(running));
+  const image = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
+  if (lines) clear($('.gl-lines')).append(figure(image(lines.guided, 'Guided backpropagation'), 'Guided backpropagation: fine lines, hardly different from class to class.', 280), figure(image(lines.both, 'Guided Grad-CAM'), 'Times the Grad-CAM map: only where the map is bright.', 280));
+}
+
 const show = {
   question(play) {
     const v = view(), [low, high] = now.range;
-    const picture = (src, alt) => { const n = make('img', null, { alt, width: 230, height: 230 }); n.src = src; return n; };
+    const picture = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
     play.append(row(
-      figure(picture(now.input, 'Your picture, squashed to a square'), `What the network gets: your picture squashed to ${v.side}×${v.side} pixels.`),
-      figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${signed(low)} to ${signed(high)} (drawn from dark to bright).`),
+      figure(picture(now.input, 'Your picture, squashed to a square'), `What the network gets: your picture squashed to ${v.side}×${v.side} pixels.`, 200),
+      figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${signed(low)} to ${signed(high)} (drawn from dark to bright).`, 200),
     ));
     const table = make('table', null), head = make('tr', null);
     for (const t of ['Class', 'Score y (logit)', { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' }[v.head]]) head.append(make('th', t, { scope: 'col' }));
@@ -149,108 +235,114 @@ const show = {
     say(`The question here: y = ${signed(now.score)}, the score of “${v.label}”. What in the picture makes it so large?`);
   },
   maps(play) {
-    play.append(tiles(now.tiles, (_, n) => { state.tile = n; state.off.clear(); nudged = null; refresh(); }, (t) => picture(t.a, { side: 72, ...mapColours(t.a) }), (t) => `Feature map ${t.k}, weight ${signed(t.alpha)}`));
-    [...play.querySelectorAll('button')].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
-    play.append(figure(picture(tile().a, { side: 260, ...mapColours(tile().a) }), `Feature map #${tile().k}. ${tile().a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`));
-    say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${now.shape[0]}×${now.shape[1]} cells. Shown are the ${now.tiles.length} that matter most for “${view().label}”.\nYou follow #${tile().k}: its mean is ${signed(tile().strength)}. Click another one to follow it through the next steps.`);
+    const stage = row(), all = tiles(now.tiles, (_, n) => { state.tile = n; nudged = null; draw(); }, (t) => cells(t.a, colours(t.a, mapColours(t.a))), (t) => `Feature map ${t.k}, weight ${signed(t.alpha)}`);
+    const draw = () => {
+      const t = tile(), options = mapColours(t.a);
+      [...all.children].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
+      clear(stage).append(figure(sheet(t.a, options), `Feature map #${t.k}. ${t.a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`, 230), photo(over(t.a, false, 0.55, options), 'The same, cell by cell over your picture.', 260));
+      say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${grids(now.shape)} cells. Shown are the ${now.tiles.length} that matter most for “${view().label}”.\nYou follow #${t.k}: its mean is ${signed(t.strength)}. Click another one to follow it through the next steps.`);
+    };
+    play.append(stage, all);
+    draw();
   },
   gradient(play) {
-    const [h, w] = now.shape, report = make('div', null);
-    const grid = choosable(picture(tile().g, { diverging: true, side: 260 }), h, w, () => run());
-    play.append(row(figure(grid, `The gradient of feature map #${tile().k}. Red: more of it here raises the score; blue: lowers it. Click a cell.`), figure(picture(tile().a, { side: 160, ...mapColours(tile().a) }), `The feature map #${tile().k} itself.`)), report);
-    const drawing = make('div', null);
-    let control = null;
+    const grid = sheet(tile().g, { diverging: true }), lab = make('div', null), curves = make('div', null);
+    const nudge = slider('', { min: 0, max: 1, value: 0 }, (v) => { state.size = v; tell(); }), input = nudge.querySelector('input');
+    lab.hidden = true;
+    lab.append(nudge, curves);
+    choosable(grid.querySelector('.gl-area'), () => run());
+    play.append(row(figure(grid, `The gradient of #${tile().k}. Red: more of it here raises the score; blue: lowers it. Click a cell.`, 200), figure(sheet(tile().a, mapColours(tile().a)), `The feature map #${tile().k} itself.`, 200)), tryEarlier(), lab);
     const tell = () => {
-      const n = nudged, s = state.size, [i, j] = cellNow();
-      if (!control) {
-        control = slider('', { min: 0, max: n.steps.length - 1, value: s }, (v) => { state.size = v; tell(); });
-        control.prepend(make('span', null));
-        report.append(control, drawing);
-      }
-      control.firstChild.textContent = `Nudge this number by ${signed(n.steps[s])} (it is ${signed(n.a)} now)`;
-      control.querySelector('input').setAttribute('aria-valuetext', signed(n.steps[s]));
-      clear(drawing).append(plot(n.steps, [{ y: n.predicted, colour: 'var(--color-accent)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: '#d2691e', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
-      const apart = Math.max(...n.true.map((t, k) => Math.abs(t - n.predicted[k]))), size = Math.max(...n.predicted.map(Math.abs), 1e-12);
-      say(`Cell (${i + 1}, ${j + 1}) of #${tile().k}: gradient ${signed(n.g)}.\nPredicted change: ${signed(n.g)} × ${signed(n.steps[s])} = ${signed(n.predicted[s])}.  True change: ${signed(n.true[s])}.\n` +
-        (apart < 0.01 * size ? 'Predicted and true agree for every nudge: after this layer the network only averages and adds, so the gradient stays true. Choose an earlier layer to see it fail.' : Math.abs(n.true[s] - n.predicted[s]) <= 0.1 * Math.abs(n.predicted[s]) + 1e-5 ? 'At this size predicted and true nearly agree; drag further to see them part.' : 'At this size the truth has left the straight line: the gradient is a promise for tiny changes only.'));
+      if (!nudged) return;
+      const n = nudged, s = state.size ??= (n.steps.length >> 1) + 3, [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
+      lab.hidden = false;
+      input.max = n.steps.length - 1;
+      input.value = s;
+      input.setAttribute('aria-valuetext', signed(size));
+      nudge.querySelector('span').textContent = `Nudge this number by ${signed(size)} (it is ${signed(n.a)} now)`;
+      curves.replaceChildren(plot(n.steps, [{ y: n.predicted, colour: 'var(--gl-predicted)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: 'var(--gl-true)', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
+      const always = n.true.every((t, k) => Math.abs(t - n.predicted[k]) <= 0.01 * Math.max(...n.predicted.map(Math.abs)));
+      say(`Gradient of #${tile().k} at ${cellName()}: ${signed(n.g)}.\nPredicted change: ${signed(n.g)} × ${signed(size)} = ${signed(predicted)}.  True change: ${signed(found)}.\n${verdict(predicted, found)}` +
+        (always && tile().even ? ' So it does for every other: after this layer the network only averages and adds.' : ''));
     };
     const run = async () => {
+      nudged = null;
+      say('Running the network’s tail …');
       const got = await ask('nudge', view(), tile().k, ...cellNow());
-      if (got && steps[state.step].key === 'gradient') { nudged = got; tell(); }
+      if (got === undefined || !shown('gradient')) return;
+      nudged = got;
+      if (got) tell(); else say('');
     };
-    say('Running the network’s tail …');
     run();
   },
   pooling(play) {
     const t = tile(), sorted = now.alphas.map((v, k) => [v, k]).sort((a, b) => b[0] - a[0]);
-    play.append(row(figure(picture(t.g, { diverging: true, side: 200 }), `All ${t.cells} gradients of #${t.k}.`)),
-      figure(plot(sorted.map((_, n) => n + 1), [{ y: sorted.map((s) => s[0]), stems: true, marked: sorted.findIndex((s) => s[1] === t.k), colour: 'currentColor' }], `All ${sorted.length} weights, sorted, largest first`), `All K = ${sorted.length} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`));
+    const curve = figure(plot(sorted.map((_, n) => n + 1), [{ y: sorted.map((s) => s[0]), stems: true, marked: sorted.findIndex((s) => s[1] === t.k), colour: 'currentColor' }], `All ${sorted.length} weights, sorted, largest first`), `All K = ${sorted.length} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`, 560);
+    play.append(row(figure(sheet(t.g, { diverging: true }), `All ${t.cells} gradients of #${t.k}.`, 230)), tryEarlier(), row(curve));
     say(`Sum of the gradients: ${signed(t.total)}.  Number of cells: ${now.shape[0]} × ${now.shape[1]} = ${t.cells}.\nα of #${t.k} = ${signed(t.total)} / ${t.cells} = ${signed(t.alpha)}.`);
   },
   sum(play) {
-    const stage = make('div', null, { class: 'gl-row' }), reach = Math.max(now.map.top, now.map.bottom);
+    const stage = row(), left = row(), channels = now.shape[2], reach = Math.max(now.map.top, now.map.bottom);
     const most = Math.max(...now.switches.flatMap((t) => [t.map.top, t.map.bottom]));
+    const first = (b) => b.count === 1 ? `the first of ${channels} terms` : `the first ${b.count} of ${channels} terms`;
+    const build = slider('Add the terms one by one, the heaviest first', { min: 0, max: now.build.length - 1, value: state.count }, (v) => { state.count = v; tell(); });
     const tell = () => {
-      const b = now.build[state.count];
-      clear(stage).append(figure(picture(b.map, { diverging: true, reach, side: 230 }), `The first ${b.count} of ${now.shape[2]} terms`), figure(picture(now.map, { diverging: true, reach, side: 230 }), 'All terms: the whole sum'));
-      say(`With ${b.count} of ${now.shape[2]} feature maps: ${percent(b.share)} of all weight is in, and the map agrees with the whole one by r = ${b.correlation.toFixed(3)}.\nTerm of #${tile().k}: α · A = ${signed(tile().alpha)} × its feature map.`);
+      const b = now.build[state.count], text = first(b);
+      build.querySelector('input').setAttribute('aria-valuetext', text);
+      clear(stage).append(figure(sheet(b.map, { diverging: true, reach }), `${text[0].toUpperCase()}${text.slice(1)}`), figure(sheet(now.map, { diverging: true, reach }), 'All terms: the whole sum'));
+      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up is in (the sizes of α · A in all cells, plus and minus counted alike), and the map is like the whole one by r = ${b.correlation.toFixed(3)} (1: the same pattern).\nTerm of #${tile().k}: α · A = ${signed(tile().alpha)} × its feature map.`);
     };
-    state.count = Math.min(state.count, now.build.length - 1);
-    play.append(slider('Add the terms one by one, the heaviest first', { min: 0, max: now.build.length - 1, value: state.count }, (v) => { state.count = v; tell(); }), stage);
-    const report = make('p', 'Switch terms off and the network is run again without those channels.', { role: 'status' });
-    const left = make('div', null, { class: 'gl-row' });
+    const board = tiles(now.switches, async (t) => {
+      state.off.has(t.k) ? state.off.delete(t.k) : state.off.add(t.k);
+      state.score = null;
+      drawLeft();
+      const got = await ask('without', view(), [...state.off]);
+      if (got === undefined) return;
+      if (got) { state.score = got; tellScore(); }
+      else if ($('.gl-score')) $('.gl-score').textContent = 'The network could not be run; switch once more.';
+    }, (t) => cells(t.map, colours(t.map, { diverging: true, reach: most })), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`);
+    [...board.children].forEach((b, n) => b.append(make('span', signed(now.switches[n].total))));
     const drawLeft = () => {
       const data = values(now.map), off = now.switches.filter((t) => state.off.has(t.k));
       for (const t of off) values(t.map).forEach((v, n) => { data[n] -= v; });
-      clear(left).append(figure(picture(now.map, { diverging: true, reach, data, side: 230 }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'), report);
+      [...board.children].forEach((b, n) => {
+        const gone = state.off.has(now.switches[n].k);
+        b.setAttribute('aria-pressed', String(!gone)); b.classList.toggle('off', gone);
+      });
+      clear(left).append(figure(sheet(now.map, { diverging: true, reach, data }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'), make('p', '', { class: 'gl-score', role: 'status' }));
+      tellScore();
     };
-    play.append(make('h3', 'Switchboard: the strongest terms for and against'), tiles(now.switches, async (t, _, b) => {
-      state.off.has(t.k) ? state.off.delete(t.k) : state.off.add(t.k);
-      const on = !state.off.has(t.k);
-      b.setAttribute('aria-pressed', String(on)); b.classList.toggle('off', !on);
-      drawLeft();
-      report.textContent = 'Running the network without them …';
-      const got = await ask('without', view(), [...state.off]);
-      if (got) report.textContent = `Score of “${view().label}” with all channels: ${signed(got.before)}. With ${state.off.size} switched off: ${signed(got.after)} (${got.after > got.before ? '+' : ''}${signed(got.after - got.before)}).`;
-    }, (t) => picture(t.map, { diverging: true, reach: most, side: 72 }), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`), left);
-    [...play.querySelectorAll('.gl-tiles button')].forEach((b, n) => {
-      const off = state.off.has(now.switches[n].k);
-      b.setAttribute('aria-pressed', String(!off)); b.classList.toggle('off', off);
-      b.append(make('span', signed(now.switches[n].total)));
-    });
+    play.append(build, stage, make('h3', 'Switchboard: strongest terms for and against'), board, left);
     drawLeft();
     tell();
   },
   relu(play) {
-    const before = values(now.map).map((v) => state.against ? -v : v), after = before.map((v) => Math.max(v, 0));
-    const reach = Math.max(now.map.top, now.map.bottom), label = make('label', null, { class: 'gl-check' }), box = make('input', null, { type: 'checkbox' });
+    const stage = row(), label = make('label', null, { class: 'gl-check' }), box = make('input', null, { type: 'checkbox' });
+    const draw = () => {
+      const m = now.map, all = now.whole, turned = state.against, reach = Math.max(m.top, m.bottom), before = values(m).map((v) => turned ? -v : v);
+      const [cut, low, high] = turned ? [all.above, -all.max, -all.min] : [all.below, all.min, all.max];
+      clear(stage).append(figure(sheet(m, { diverging: true, reach, data: before }), 'Before: the signed sum', 260), figure(sheet(m, { diverging: true, reach, data: before.map((v) => Math.max(v, 0)) }), 'After: only what is above zero', 260));
+      say(`Below zero and cut: ${cut} of ${all.cells} cells, ${percent(cut / all.cells)}.\nSmallest value before: ${signed(low)}; largest: ${signed(high)}.`);
+    };
     box.checked = state.against;
-    box.onchange = () => { state.against = box.checked; refresh(); };
+    box.onchange = () => { state.against = box.checked; draw(); };
     label.append(box, 'Evidence against the class instead (the gradients negated)');
-    play.append(row(figure(picture(now.map, { diverging: true, reach, data: before }), 'Before: the signed sum'), figure(picture(now.map, { diverging: true, reach, data: after }), 'After: only what is above zero')), label);
-    const { cells, below, above, min, max } = now.whole, cut = state.against ? above : below;
-    const [low, high] = state.against ? [-max, -min] : [min, max];
-    say(`${cut} of ${cells} cells were below zero and are cut: ${percent(cut / cells)}.\nSmallest value before: ${signed(low)}; largest: ${signed(high)}.${averaged()}`);
+    play.append(stage, label);
+    draw();
   },
   scaling(play) {
-    play.append(row(figure(over(now.map, false), `Nearest: the ${now.shape[0]}×${now.shape[1]} cells, each over the part of the picture it stands for.`), figure(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
-    const [H, W] = view().picture;
-    say(`${now.shape[0]}×${now.shape[1]} numbers become ${H}×${W} pixels: one cell covers about ${Math.round(H / now.shape[0])}×${Math.round(W / now.shape[1])} of them.\nEvery number is divided by the largest, ${signed(now.whole.max)}; so 1 is the strongest evidence, 0 none.${averaged()}`);
+    const [H, W] = view().picture, top = now.whole.max;
+    play.append(row(photo(over(now.map, false), `Nearest: the ${grids(now.map.sent)} cells as they are, each over the part of the picture it stands for.`), photo(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
+    say(`${grids(now.shape)} numbers become ${H}×${W} pixels: one cell covers about ${Math.round(H / now.shape[0])}×${Math.round(W / now.shape[1])} of them.\n` +
+      (top > 0 ? `Every number is divided by the largest, ${signed(top)}; so 1 is the strongest evidence, 0 none.` : 'No number is above zero, so the map is empty.'));
   },
   overlay(play) {
-    const report = make('div', null), [h, w] = now.shape;
-    const done = over(now.map, true, null, state.opacity / 100), [H, W] = view().picture;
-    done.style.width = '420px';
-    const grid = choosable(done.querySelector('canvas'), h, w, () => run());
-    grid.prepend(done.querySelector('img'));
-    grid.style.width = 'min(420px, 100%)';
-    grid.style.aspectRatio = `${W} / ${H}`;
-    const canvas = grid.querySelector('canvas');
-    canvas.style.position = 'absolute';
+    const report = make('div', null), field = over(now.map, true, state.opacity / 100), canvas = field.querySelector('canvas');
+    choosable(field, () => run());
     const run = async () => {
       const [i, j] = cellNow(), got = await ask('cell', view(), i, j);
-      if (!got || steps[state.step].key !== 'overlay') return;
-      clear(report).append(make('h3', `The sum that made cell (${i + 1}, ${j + 1})`));
+      if (!got || !shown('overlay')) return;
+      clear(report).append(make('h3', `The sum that made the cell at row ${i + 1}, column ${j + 1}`));
       const table = make('table', null), head = make('tr', null);
       for (const t of ['Feature map', 'α', '× A', '= term']) head.append(make('th', t, { scope: 'col' }));
       table.append(head);
@@ -260,41 +352,85 @@ const show = {
       line('together', '', '', signed(got.total)).style.fontWeight = 700;
       report.append(table);
     };
-    play.append(figure(grid, 'Click any cell to see the sum that made it.'), slider('Opacity', { min: 0, max: 100, value: state.opacity }, (v) => { state.opacity = v; canvas.style.opacity = v / 100; }), report);
+    play.append(row(photo(field, 'Click any cell to see the sum that made it.', 420)), slider('Opacity', { min: 0, max: 100, value: state.opacity }, (v) => { state.opacity = v; canvas.style.opacity = v / 100; }), report);
     say(`This map says where layer ${now.layer} found evidence for “${view().label}”. It does not say that the answer is right, nor that the network needs those places: to know that, hide them and look again.`);
     run();
   },
   guided(play) {
-    const holder = make('div', null, { class: 'gl-row' }), b = make('button', 'Run guided backpropagation (one more pass)', { type: 'button' });
-    const fill = () => {
-      const image = (src, alt) => { const n = make('img', null, { alt, width: 280, height: 280 }); n.src = src; return n; };
-      clear(holder).append(figure(image(lines.guided, 'Guided backpropagation'), 'Guided backpropagation: fine lines, hardly different from class to class.'), figure(image(lines.both, 'Guided Grad-CAM'), 'Times the Grad-CAM map: only where the map is bright.'));
-    };
-    b.onclick = async () => {
-      b.disabled = true;
+    const button = make('button', '', { type: 'button', class: 'gl-run' });
+    button.onclick = async () => {
+      if (running) return;
+      running = true;
+      tellGuided();
       lines = await ask('guided', view()) || lines;
-      b.disabled = false;
-      if (lines && steps[state.step].key === 'guided') fill();
+      running = false;
+      tellGuided();
     };
-    play.append(b, holder);
-    if (lines) fill();
+    play.append(button, make('div', null, { class: 'gl-row gl-lines' }));
+    tellGuided();
     say('');
   },
 };
 
+// ---- what the server answers, and what is in view --------------------------------------------
+
+// null where the server could not; undefined where a newer question has overtaken this.
+const latest = {};
+async function ask(name, wanted, ...more) {
+  const mine = latest[name] = {}, current = () => mine === latest[name] && (name === 'lesson' || wanted === view());
+  try {
+    const made = await server[name](more.length ? [wanted.request, ...more] : wanted.request);
+    if (!current()) return undefined;
+    complain(made.error);
+    return made.error ? null : made;
+  } catch {
+    if (!current()) return undefined;
+    complain('The server could not be reached; try again in a moment.');
+    return null;
+  }
+}
+// Above the steps: what they take apart, and what is still on its way.
+function where() {
+  const wanted = window.gradcam, parts = { path: 'picture', model: 'network', detail: 'grid', target: 'class', layer: 'layer' };
+  const looking = document.querySelector('#viewer .pending'), behind = now && keyOf(wanted) !== keyOf(topic), wait = $('.gl-wait');
+  $('.gl-all').hidden = !now;
+  $('.gl-all').classList.toggle('gl-stale', Boolean(now && (looking || behind)));
+  wait.hidden = now ? !looking && !(behind && asked) : !$('.gl-error').hidden;
+  if (!now) wait.textContent = document.querySelector('#viewer .gv-error:not([hidden])')?.textContent || 'The network is loading …';
+  else wait.textContent = `Working on the new ${behind ? parts[Object.keys(parts).find((k) => wanted.request[k] !== topic.request[k])] : 'choice'} …`;
+  if (!now) return;
+
+  $('.gl-about').textContent = `Step ${state.step + 1} of ${steps.length} · Grad-CAM for ${topic.label} · ${now.layer} · ${topic.model}`;
+  const others = [];
+  if (wanted.method && wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
+  if (wanted.other) others.push(`What speaks for it rather than for ${wanted.other} is not taken apart here.`);
+  $('.gl-other').textContent = others.join(' ');
+  $('.gl-other').hidden = !others.length;
+  const select = $('.gl-layer select'), layers = layersHere(), name = wanted.request.layer;
+  const offered = layers.some((l) => l.name === name) ? layers : [...layers, { name, shape: now.layer === name ? now.shape : null }];
+  const key = JSON.stringify(offered);
+  if (select.dataset.offered !== key) {
+    clear(select).append(...offered.map((l) => make('option', `${l.name}${l.shape ? ` · ${grids(l.shape)}` : ''}${l.best ? ' ★ best' : ''}`, { value: l.name })));
+    select.dataset.offered = key;
+  }
+  select.value = name;
+}
 function refresh() {
   if (!now) return;
-  const step = steps[state.step], v = view();
+  const step = steps[state.step], inside = $('.gl-play').contains(document.activeElement), small = now.map.sent[0] < now.shape[0];
   $$('.gl-nav button').forEach((b, n) => n === state.step ? b.setAttribute('aria-current', 'step') : b.removeAttribute('aria-current'));
-  $('.gl-about').textContent = `Step ${state.step + 1} of ${steps.length} · ${v.label} · ${now.layer} · ${v.model}`;
   $('.gl-title').textContent = step.title;
   $('.gl-formula').innerHTML = step.formula; // made by the program itself, when the page is built
   $('.gl-formula').setAttribute('aria-label', step.latex);
   $('.gl-text').textContent = step.words;
   $('.gl-source code').textContent = step.code;
-  $('.gl-back').disabled = state.step === 0;
-  $('.gl-next').disabled = state.step === steps.length - 1;
+  $('.gl-note').textContent = `Drawn from ${grids(now.map.sent)} averages of the ${grids(now.shape)} cells; the numbers are those of all cells.`;
+  $('.gl-note').hidden = !small || ['question', 'guided'].includes(step.key);
+  $$('.gl-back').forEach((b) => { b.disabled = state.step === 0; });
+  $$('.gl-next').forEach((b) => { b.disabled = state.step === steps.length - 1; });
+  where();
   show[step.key](clear($('.gl-play')));
+  if (inside) $('.gl-title').focus({ preventScroll: true });
   element.dataset.step = step.key;
 }
 function go(step) {
@@ -304,24 +440,30 @@ function go(step) {
 }
 async function renew() {
   const wanted = window.gradcam, key = keyOf(wanted);
+  where();
   if (!wanted || !element.offsetParent || asked === key) return;
   asked = key;
+  where();
   const got = await ask('lesson', wanted);
-  if (!got) { if (asked === key) asked = null; return; }
+  if (!got) { if (asked === key) asked = null; where(); return; }
   [now, topic] = [got, wanted];
   bytes = new Int8Array(bytesOf(got.bytes).buffer);
-  Object.assign(state, { tile: 0, cell: null, count: 0, against: false, size: 12 });
-  state.off.clear();
+  Object.assign(state, fresh());
   nudged = lines = null;
+  running = false;
   element.dataset.lesson = key;
   refresh();
 }
 steps.forEach((s, n) => {
-  const b = make('button', `${n + 1} ${s.title}`, { type: 'button' });
+  const b = make('button', `${n + 1}`, { type: 'button', title: s.title });
+  b.append(make('span', ` ${s.title}`));
   b.onclick = () => go(n);
   $('.gl-nav').append(b);
 });
-$('.gl-back').onclick = () => go(state.step - 1);
-$('.gl-next').onclick = () => go(state.step + 1);
+$$('.gl-back').forEach((b) => { b.onclick = () => go(state.step - 1); });
+$$('.gl-next').forEach((b) => { b.onclick = () => go(state.step + 1); });
+$('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);
+// The viewer is "pending", a class of Gradio's, while an answer is on its way to it.
+new MutationObserver(where).observe(document.querySelector('#viewer'), { subtree: true, attributes: true, attributeFilter: ['class'] });

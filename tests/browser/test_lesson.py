@@ -167,14 +167,14 @@ def test_a_cell_is_the_sum_of_its_terms(lesson, survey) -> None:
 def test_an_answer_that_was_overtaken_is_dropped(lesson, lab) -> None:
     """The sum of one cell comes after that of the cell clicked later: the later one stays."""
     step(lesson, "The overlay")
-    lesson.get_by_role("heading", name="cell (8, 8)").wait_for()
+    lesson.get_by_role("heading", name="row 8, column 8").wait_for()
     held = []
     asks = re.compile("/component_server")
     lab.page.route(asks, lambda route: route.continue_() if held else held.append(route))
     grid = lesson.get_by_role("application")
     grid.press("ArrowRight")
     grid.press("ArrowRight")
-    latest = lesson.get_by_role("heading", name="cell (8, 10)")
+    latest = lesson.get_by_role("heading", name="row 8, column 10")
     latest.wait_for()
     with lab.page.expect_response(asks):
         held[0].continue_()
