@@ -1,6 +1,7 @@
 """The command line: the article's program, for any model, layer, class and method."""
 
 import argparse
+import io
 import os
 import sys
 import tempfile
@@ -82,6 +83,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where it cannot show a ×
     try:
         run(parse(arguments))
     except UserError as error:

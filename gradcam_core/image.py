@@ -95,10 +95,13 @@ def from_array(image: Any) -> U8:
     return image.copy()
 
 
-def fit(image: U8, size: int) -> F32:
-    """RGB (H, W, 3) u8 -> (size, size, 3) f32 in [0, 255], fresh: squashed, not cropped."""
-    square = Image.fromarray(image).resize((size, size), Resampling.BILINEAR)
-    return np.array(square, dtype=np.float32)
+def fit(image: U8, size: int | tuple[int, int]) -> F32:
+    """RGB (H, W, 3) u8 -> (h, w, 3) f32 in [0, 255], fresh: squashed, not cropped.
+
+    size: (h, w), or one number for a square.
+    """
+    h, w = (size, size) if isinstance(size, int) else size
+    return np.array(Image.fromarray(image).resize((w, h), Resampling.BILINEAR), dtype=np.float32)
 
 
 def thumbnail(image: U8, side: int) -> U8:
@@ -137,6 +140,8 @@ def _read(path: str | Path) -> bytes:
     """At most MAX_BYTES from disk. By bytes, not by path: Pillow would map a BMP into memory, and
     a file that is cut short while mapped ends the process."""
     try:
+        if not Path(path).is_file():  # or a pipe would be waited for
+            raise OSError
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:

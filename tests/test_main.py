@@ -1,5 +1,6 @@
 """The command line: the article's options, files that appear, and one sentence with status 2."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,15 @@ def test_list_layers(capsys):
     assert lines[0].startswith("stem_conv · 112×112×32")
     assert sum(mark == ["suggested"] for mark in marks.values()) == 16
     assert list(marks) == list(pipeline.network().places)
+
+
+def test_a_terminal_that_knows_only_ascii(monkeypatch):
+    """Each × of the list becomes a question mark."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert command_line.main(["--list-layers"]) == 0
+    out.flush()
+    assert out.buffer.getvalue().startswith(b"stem_conv ? 112?112?32")
 
 
 @pytest.mark.parametrize(

@@ -383,6 +383,46 @@ def test_names_of_the_answers(make, classes, activation, given, labels):
     assert models.from_keras(model, given, size=16).labels == labels
 
 
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (["a", "b"], ("a", "b")),
+        (["a", "b", "a"], ("a (0)", "b", "a (2)")),
+        (["a", "a", "a (0)"], ("a (0) (0)", "a (1)", "a (0) (2)")),
+    ],
+)
+def test_names_become_unique(given, names):
+    assert models.unique(given) == names
+
+
+@pytest.mark.parametrize("labels", [["cat", "dog"], None])
+def test_one_plain_number_and_two_names_are_a_logit(labels):
+    """As in TensorFlow's guide to transfer learning: Dense(1), trained with from_logits=True."""
+    model = functional(classes=1)
+    spec = models.from_keras(model, labels)
+    assert spec.labels == (("cat", "dog") if labels else ("output",))
+    assert spec.head == ("sigmoid" if labels else None)
+    net = Network(model, spec.shape, head=spec.head)
+    x = np.random.default_rng(0).uniform(0, 1, spec.shape).astype(np.float32)
+    z = float(model(x[None])[0, 0])
+    np.testing.assert_allclose(net.trace(x).logits, [-z, z] if labels else [z], rtol=1e-5)
+
+
+def test_a_regression_with_several_numbers():
+    spec = models.from_keras(functional(), ["x", "y", "z"], head="linear")
+    assert (spec.head, spec.labels) == ("linear", ("x", "y", "z"))
+    assert models.from_keras(functional()).head is None
+
+
+def test_a_mean_of_two_sigmoids_has_two_names():
+    image = keras.Input((16, 16, 3))
+    x = L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(image))
+    p = L.Average()([L.Dense(1, "sigmoid")(x), L.Dense(1, "sigmoid")(x)])
+    model = keras.Model(image, p)
+    assert models.from_keras(model).labels == ("no", "yes")
+    assert models.from_keras(model, ["cat"]).labels == ("not cat", "cat")
+
+
 def two_inputs():
     a, b = keras.Input((16, 16, 3)), keras.Input((16, 16, 3))
     return keras.Model([a, b], L.Dense(2)(L.GlobalAveragePooling2D()(L.Conv2D(2, 3)(a + b))))
@@ -440,6 +480,7 @@ def test_a_model_that_cannot_be_explained(make, words, sentence):
         ({"labels": ["a", "b"]}, "3 answers, but there are 2 names"),
         ({"labels": []}, "3 answers, but there are 0 names"),
         ({"preprocess": "vgg"}, "scale01, scale11"),
+        ({"head": "relu"}, "softmax, sigmoid, linear"),
     ],
 )
 def test_what_does_not_fit_is_a_sentence(asked, words, sentence):
@@ -462,6 +503,11 @@ def test_a_file_of_your_own(tmp_path):
     assert spec.title == "cats (yours)"
     x = np.ones((1, 16, 16, 3), np.float32)
     np.testing.assert_allclose(spec.build(None)(x), model(x), rtol=1e-6)
+
+
+def test_a_suffix_in_capitals(tmp_path):
+    path = save(functional(), tmp_path / "cats.keras").rename(tmp_path / "CATS.KERAS")
+    assert models.load_file(path, head="linear").head == "linear"
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras", "damaged.keras"])
@@ -514,9 +560,10 @@ def test_weights_that_lie_in_another_file_are_not_read(kind, tmp_path, small_mod
     sentence(error.value)
 
 
-def test_labels_from_a_file(tmp_path, sentence):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])  # Windows writes a mark in front
+def test_labels_from_a_file(encoding, tmp_path, sentence):
     path = tmp_path / "names.txt"
-    path.write_text("cat\n\n  Käfer \n", encoding="utf-8")
+    path.write_text("cat\n\n  Käfer \n", encoding=encoding)
     assert models.read_labels(path) == ["cat", "Käfer"]
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="UTF-8") as error:

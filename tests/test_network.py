@@ -270,6 +270,143 @@ def test_one_sigmoid_becomes_two_classes(x):
     assert net.trace(x).target == Target(int(z > 0))
 
 
+def headed(p, head):
+    """The parts up to conv2, and what `head` makes of it."""
+    image = keras.Input(SHAPE)
+    return keras.Model(image, head(p.conv2(p.pool(p.conv1(image)))))
+
+
+def mean_of_two(a):
+    g = L.GlobalAveragePooling2D()(a)
+    return L.Average()([L.Dense(3, "softmax")(g), L.Dense(3, "softmax")(g)])
+
+
+def weighted(a):
+    g = L.GlobalAveragePooling2D()(a)
+    return 0.7 * L.Dense(3, "softmax")(g) + 0.3 * L.Dense(3, "sigmoid")(g)
+
+
+def clipped(a):
+    return keras.ops.clip(L.Dense(3, "softmax")(L.GlobalAveragePooling2D()(a)), 1e-7, 0.99)
+
+
+def softmax_at_each_place(a):
+    return L.GlobalAveragePooling2D()(L.Softmax()(L.Conv2D(3, 1)(a)))
+
+
+def two_tasks(a):
+    g = L.GlobalAveragePooling2D()(a)
+    return L.Concatenate()([L.Dense(2, "softmax")(g), L.Dense(1, "sigmoid")(g)])
+
+
+def softmax_over_pairs(a):
+    g = L.Dense(4)(L.GlobalAveragePooling2D()(a))
+    return L.Flatten()(L.Softmax()(L.Reshape((2, 2))(g)))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [mean_of_two, weighted, clipped, softmax_at_each_place, two_tasks, softmax_over_pairs],
+)
+def test_an_answer_made_of_probabilities_stands_for_itself(head, x, rng):
+    """The model is the referee: its answer is what is shown, and what is explained."""
+    model = headed(Parts(), head)
+    net = Network(model, SHAPE)
+    trace = net.trace(x, Target(1), ("conv2",))
+    assert net.head == "linear"
+    close(trace.probabilities, model(x[None])[0])
+    close(trace.logits, model(x[None])[0])
+    xs = np.stack([x, 2 * x, -x])
+    close(trace.score_inputs(xs), model(xs)[:, 1])
+    difference, product = slope(trace, "conv2", rng, step=0.1)
+    assert difference == pytest.approx(product, rel=5e-2, abs=1e-4)
+
+
+def test_the_mean_of_two_sigmoids_becomes_two_answers(x):
+    def head(a):
+        g = L.GlobalAveragePooling2D()(a)
+        return (L.Dense(1, "sigmoid")(g) + L.Dense(1, "sigmoid")(g)) / 2
+
+    model = headed(Parts(), head)
+    net = Network(model, SHAPE)
+    p = float(model(x[None])[0, 0])
+    no, yes = (net.trace(x, Target(c), ("conv2",)) for c in (0, 1))
+    assert (net.head, net.classes) == ("linear", 2)
+    close(yes.probabilities, [1 - p, p])
+    close(no.gradients["conv2"], -yes.gradients["conv2"])
+    assert np.abs(yes.gradients["conv2"]).max() > 0
+
+
+def test_a_sigmoid_for_each_label(x):
+    """Three layers of one number each, joined: their logits are those of one layer of three."""
+    parts = Parts()
+    parts.dense(keras.Input((6,)))
+    ones = [L.Dense(1, "sigmoid") for _ in range(3)]
+    model = headed(parts, lambda a: L.Concatenate()([one(parts.gap(a)) for one in ones]))
+    kernel, bias = parts.dense.get_weights()
+    for c, one in enumerate(ones):
+        one.set_weights([kernel[:, c : c + 1], bias[c : c + 1]])
+    net = Network(model, SHAPE)
+    trace = net.trace(x, Target(2), ("conv2",))
+    assert (net.head, net.classes) == ("sigmoid", 3)
+    close(trace.logits, parts.logits(x))
+    close(trace.probabilities, SIGMOID(parts.logits(x)))
+    close(trace.gradients["conv2"], parts.gradients(x, 2)["conv2"])
+    close(trace.score_inputs(np.stack([x, -x])), [parts.logits(one)[2] for one in (x, -x)])
+
+
+def attended(a):
+    t = L.Reshape((H * W, 6))(a)
+    return L.Dense(3)(L.GlobalAveragePooling1D()(L.Attention()([t, t])))
+
+
+def weighted_by_attention(a):
+    g = L.Dense(3)(L.Reshape((H * W, 6))(a))
+    return keras.ops.sum(keras.ops.softmax(g, axis=1) * g, axis=1)
+
+
+def swish_before_pooling(a):
+    return L.GlobalAveragePooling2D()(L.Conv2D(3, 1, activation="swish")(a))
+
+
+def dense_after_sigmoid(a):
+    return L.Dense(3)(L.Dense(4, "sigmoid")(L.GlobalAveragePooling2D()(a)))
+
+
+@pytest.mark.parametrize(
+    "head", [attended, weighted_by_attention, swish_before_pooling, dense_after_sigmoid]
+)
+def test_a_softmax_or_sigmoid_inside_does_not_make_probabilities(head, x):
+    model = headed(Parts(), head)
+    net = Network(model, SHAPE)
+    trace = net.trace(x)
+    y = model(x[None])[0].numpy()
+    assert net.head == "softmax"
+    close(trace.logits, y)
+    close(trace.probabilities, SOFTMAX(y))
+
+
+@pytest.mark.parametrize(
+    ("head", "probabilities"), [("linear", lambda y: y), ("sigmoid", SIGMOID), ("softmax", SOFTMAX)]
+)
+def test_a_head_that_is_told(head, probabilities, x):
+    parts = Parts()
+    net = Network(functional(parts), SHAPE, head=head)
+    trace = net.trace(x, Target(1), ("conv2",))
+    assert (net.head, net.classes) == (head, 3)
+    close(trace.logits, parts.logits(x))
+    close(trace.probabilities, probabilities(parts.logits(x)))
+    close(trace.gradients["conv2"], parts.gradients(x, 1)["conv2"])
+
+
+def test_one_number_told_to_be_a_logit(x):
+    parts = Parts(1)
+    trace = Network(functional(parts), SHAPE, head="sigmoid").trace(x)
+    (z,) = parts.logits(x)
+    close(trace.logits, [-z, z])
+    close(trace.probabilities, [SIGMOID(-z), SIGMOID(z)])
+
+
 def test_hand_made_convolution(rng):
     """A by loops: 'valid' 3x3, bias, ReLU."""
     conv = L.Conv2D(2, 3, activation="relu", name="conv", bias_initializer="random_normal")
@@ -576,9 +713,23 @@ def decides():
     return Decides(Parts())
 
 
+def channels_first():
+    image = keras.Input(SHAPE)
+    x = L.Conv2D(4, 3, data_format="channels_first")(L.Permute((3, 1, 2))(image))
+    return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D("channels_first")(x)))
+
+
+def named(name):
+    conv = L.Conv2D(4, 3, name=name)
+    return keras.Sequential([keras.Input(SHAPE), conv, L.Flatten(), L.Dense(3)])
+
+
 @pytest.mark.parametrize(
     ("build", "words"),
     [
+        (channels_first, "convert it to channels_last"),
+        (lambda: named("Käfer"), "name its layers"),
+        (lambda: named("my conv"), "name its layers"),
         (decides, "Python if or loop"),
         (no_convolution, "no feature map"),
         (one_cell, "no feature map"),
@@ -594,6 +745,26 @@ def test_refused_in_words(build, words, sentence):
         Network(model, SHAPE)
     sentence(error.value)
     assert not calls_left(model)
+
+
+class Stops(L.Layer):
+    def call(self, x):
+        tf.debugging.assert_greater(x, 1e9)
+        return x
+
+
+class NoGradient(L.Layer):
+    def call(self, x):
+        return tf.image.resize(x, (5, 5), method="area")
+
+
+@pytest.mark.parametrize("layer", [Stops, NoGradient])
+def test_what_tensorflow_cannot_do_is_a_sentence(layer, x, sentence):
+    parts = Parts()
+    net = Network(headed(parts, lambda a: parts.dense(parts.gap(layer()(a)))), SHAPE)
+    with pytest.raises(UserError, match="TensorFlow cannot run") as error:
+        net.trace(x, Target(0), ("conv2",))
+    sentence(error.value)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -731,6 +902,42 @@ def blocks(x):
     return Dead()(Block()(Raw()(x)))
 
 
+class IdentityBlock(Block):
+    """Its name says that it passes on, and it does not."""
+
+
+class AtrousSpatialPyramidPooling(L.Layer):
+    def __init__(self):
+        super().__init__(name="aspp")
+        self.ways = [conv(f"way{rate}", dilation_rate=rate) for rate in (1, 2)]
+
+    def build(self, shape):
+        for way in self.ways:
+            way.build(shape)
+        self.built = True
+
+    def call(self, x):
+        return keras.ops.concatenate([way(x) for way in self.ways], -1)
+
+
+def own_names(x):
+    return AtrousSpatialPyramidPooling()(IdentityBlock()(conv("stem", activation="relu")(x)))
+
+
+def tokens(x):
+    """Convolution, transformer, and the tokens put back into a grid."""
+    x = t = L.Reshape((100, 4), name="cut")(conv("patch")(x))
+    t = t + L.MultiHeadAttention(2, 4, name="attention")(t, t)
+    t = L.MultiHeadAttention(2, 4, dropout=0.1, name="more")(t, t)
+    return L.Reshape((10, 10, 4), name="grid")(t + x)
+
+
+def rms(x):
+    x = L.RMSNormalization(name="norm")(conv("conv")(x))
+    x = L.ReLU(name="relu")(x)
+    return L.UpSampling2D(name="larger")(x)
+
+
 @pytest.mark.parametrize(
     ("build", "best", "verdicts"),
     [
@@ -757,6 +964,12 @@ def blocks(x):
             "conv1": EARLY, "swish": GOOD, "conv2": EARLY, "gelu": GOOD, "linear": SAME,
         }),
         (one_by_one, "conv", {"conv": GOOD, "pool": PLACE, "preds": PLACE}),
+        (own_names, "aspp", {
+            "stem": GOOD, "block/conv": BRANCH, "block": GOOD, "aspp/way1": BRANCH,
+            "aspp/way2": BRANCH, "aspp": GOOD,
+        }),
+        (tokens, "grid", {"patch": GOOD, "grid": GOOD}),
+        (rms, "relu", {"conv": EARLY, "norm": EARLY, "relu": GOOD, "larger": PASSES}),
         (blocks, "block", {
             "stem": GOOD, "raw/conv": EARLY, "raw": GOOD, "block/conv": BRANCH, "block": GOOD,
             "extra/conv": LEADS, "extra": SAME,

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+import subprocess
 import threading
 import zipfile
 from multiprocessing.connection import Pipe
@@ -229,6 +230,39 @@ def test_a_description_that_makes_no_sense(change):
         child._describe(SAID | change)
 
 
+def test_what_the_process_lets_pass_makes_sense_here(tmp_path, monkeypatch):
+    """Thirty layers that hand on one tensor of 82 kB are one tensor, on both sides."""
+    image = keras.Input(SHAPE)
+    x = L.Conv2D(20, 3, padding="same")(image)
+    for _ in range(30):
+        x = L.Dropout(0.1)(x)
+    model = keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+    path = save(model, tmp_path / "model.keras")
+    monkeypatch.setattr(sandbox, "MAX_MAPS", 1_000_000)
+    _, _, said = sandbox._opened(path, ["a", "a", "a (0)"], None)
+    child = Sends()
+    child._describe(json.loads(json.dumps(said)))
+    assert len(child.places) == 31
+    assert child.spec.labels == ("a (0) (0)", "a (1)", "a (0) (2)")
+    monkeypatch.setattr(sandbox, "MAX_MAPS", 80_000)
+    with pytest.raises(UserError, match="MB of feature maps"):
+        sandbox._opened(path, None, None)
+
+
+def test_who_is_ended_takes_along_what_it_started():
+    script = "(sleep 60; echo alive) & echo ready; wait"
+    process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout.readline() == b"ready\n"
+    sandbox._end(process, Pipe()[0])
+    with process.stdout as rest:
+        assert rest.read() == b""  # its end is there when nobody is left who could write
+
+
+def test_a_child_leads_a_group_of_its_own(child):
+    child.trace(np.zeros(SHAPE, np.float32))
+    assert os.getpgid(child._process.pid) == child._process.pid != os.getpgid(0)
+
+
 # Files that pass the door and are refused inside
 
 
@@ -288,18 +322,21 @@ def test_models_that_are_refused(make, words, good, tmp_path, sentence):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "what"),
+    ("name", "what", "words"),
     [
-        ("dense", {"units": 10**9}),
-        ("dense", {"units": 10**30}),
-        ("dense", {"units": -5}),
-        ("conv1", {"filters": 10**9}),
-        ("conv1", {"kernel_size": [10**5, 10**5]}),
-        ("image", {"batch_shape": [None, 10**5, 10**5, 3]}),
+        ("dense", {"units": 10**9}, "needs more memory"),  # 6 x 10^9 numbers
+        ("conv1", {"filters": 10**9}, "needs more memory"),
+        ("conv1", {"kernel_size": [20, 20], "filters": 10**6}, "needs more memory"),
+        ("image", {"batch_shape": [None, 10**5, 10**5, 3]}, "MB of feature maps"),
+        ("image", {"batch_shape": [None, 2_000, 2_000, 3]}, "MB of feature maps"),
+        ("dense", {"units": 10**30}, "could not be loaded"),  # no number of TensorFlow's
+        ("dense", {"units": -5}, "could not be loaded"),
+        ("conv1", {"kernel_size": [10**5, 10**5]}, "could not be loaded"),  # more than the picture
     ],
 )
-def test_bombs(name, what, good, child, tmp_path, sentence):
-    with pytest.raises(UserError) as error:
+def test_bombs(name, what, words, good, child, tmp_path, monkeypatch, sentence):
+    monkeypatch.setattr(sandbox, "OPENING", 600.0)  # on a busy machine time must not be the reason
+    with pytest.raises(UserError, match=words) as error:
         Child(changed(tmp_path / "upload.keras", good, name, **what))
     sentence(error.value)
     assert np.isfinite(child.trace(np.zeros(SHAPE, np.float32)).logits).all()
