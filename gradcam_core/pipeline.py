@@ -95,7 +95,7 @@ def network(
             side, model = 2 * spec.size, network(spec, progress=progress).model
         else:
             side, model = spec.size, models.load(spec, progress)
-        return Network(model, spec.shape or (side, side, 3), spec.suggested)
+        return Network(model, spec.shape or (side, side, 3), spec.suggested, spec.head)
 
     return _networks.get((spec, detail), make)
 
@@ -160,7 +160,7 @@ def survey(
     net = network(spec, detail)
     asked = target_of(target, spec.labels, net.classes)
     names = tuple(layer_of(net, name).name for name in layers)
-    x = spec.preprocess(pictures.fit(image, max(net.shape[:2])))
+    x = spec.preprocess(pictures.fit(image, net.shape[:2]))
     trace = net.trace(x, asked, names)
     maps = {
         (layer, method): heatmap.combine(METHODS[method].weights(a, trace.gradients[layer]), a)
