@@ -12,7 +12,10 @@ const mapColours = (about) => ({ diverging: about.bottom > 0 });
 const tile = () => now.tiles[state.tile];
 const cellNow = () => state.cell || [now.shape[0] >> 1, now.shape[1] >> 1];
 const cellName = () => { const [i, j] = cellNow(); return `row ${i + 1}, column ${j + 1}`; };
-const signed = (x) => (x < 0 ? '−' : '') + number(Math.abs(x));
+function signed(x) {
+  const size = Math.abs(x);
+  return (x < 0 ? '−' : '') + (size < 0.001 ? String(Number(size.toPrecision(3))) : number(size));
+}
 const grids = (shape) => `${shape[0]}×${shape[1]}`;
 
 // ---- pictures --------------------------------------------------------------------------------
@@ -90,9 +93,9 @@ function figure(node, text, side = 240) {
   return f;
 }
 // The whole of it stays on the screen, a portrait too.
-function photo(node, text, side = 300) {
+function photo(node, text, side = 300, high = 55) {
   const [H, W] = view().picture, f = figure(node, text, 0);
-  f.style.flexBasis = f.style.width = `min(${side}px, ${55 * W / H}vh)`;
+  f.style.flexBasis = f.style.width = `min(${side}px, ${high * W / H}vh)`;
   return f;
 }
 const row = (...nodes) => { const r = make('div', null, { class: 'gl-row' }); r.append(...nodes); return r; };
@@ -101,7 +104,7 @@ const complain = (text) => { const n = $('.gl-error'); n.textContent = text || '
 
 // Curves over x on common axes: [{y, colour, dash, name}], or stems, one of them marked.
 function plot(x, curves, label, at = null) {
-  const W = Math.min(560, $('.gl-play').clientWidth || 560), H = 210, [L, R, T, B] = [66, 34, 44, 26], all = curves.flatMap((c) => c.y);
+  const W = Math.min(560, $('.gl-play').clientWidth || 560), H = 200, [L, R, T, B] = [88, 34, 44, 26], all = curves.flatMap((c) => c.y);
   const [x0, x1] = [Math.min(...x), Math.max(...x)], y0 = Math.min(...all, 0), y1 = Math.max(...all, 0) || (y0 ? 0 : 1);
   const X = (v) => L + (v - x0) / (x1 - x0 || 1) * (W - L - R), Y = (v) => H - B - (v - y0) / (y1 - y0) * (H - T - B);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
@@ -190,10 +193,10 @@ function tryEarlier() {
 function verdict(predicted, found) {
   const size = Math.max(Math.abs(predicted), Math.abs(found)), apart = Math.abs(predicted - found) / (size || 1);
   if (!size) return 'Neither changes anything.';
-  if (apart <= 0.1) return `At this nudge the promise holds: they differ by ${apart < 0.01 ? 'less than 1\u00a0%' : percent(apart)}.`;
+  if (apart <= 0.1) return `Here the promise holds: they differ by ${apart < 0.01 ? 'less than 1\u00a0%' : percent(apart)}.`;
   if (size < 2e-6 * Math.abs(now.score)) return 'Both are so small that the computer’s rounding hides them.';
-  if (predicted * found < 0) return 'At this nudge the promise is broken: the score goes the other way.';
-  return `At this nudge the promise does not hold: they differ by ${percent(apart)}.`;
+  if (predicted * found < 0) return 'Here the promise is broken: the score goes the other way.';
+  return `Here the promise ${apart < 0.5 ? 'begins to fail' : 'does not hold'}: they differ by ${percent(apart)}.`;
 }
 function tellScore() {
   const report = $('.gl-score'), off = [...state.off];
@@ -239,7 +242,7 @@ const show = {
     const draw = () => {
       const t = tile(), options = mapColours(t.a);
       [...all.children].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
-      clear(stage).append(figure(sheet(t.a, options), `Feature map #${t.k}. ${t.a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`, 230), photo(over(t.a, false, 0.55, options), 'The same, cell by cell over your picture.', 260));
+      clear(stage).append(figure(sheet(t.a, options), `Feature map #${t.k}. ${t.a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`, 230), photo(over(t.a, false, 0.55, options), 'The same, cell by cell over your picture.', 260, 32));
       say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${grids(now.shape)} cells. Shown are the ${now.tiles.length} that matter most for “${view().label}”.\nYou follow #${t.k}: its mean is ${signed(t.strength)}. Click another one to follow it through the next steps.`);
     };
     play.append(stage, all);
@@ -251,10 +254,10 @@ const show = {
     lab.hidden = true;
     lab.append(nudge, curves);
     choosable(grid.querySelector('.gl-area'), () => run());
-    play.append(row(figure(grid, `The gradient of #${tile().k}. Red: more of it here raises the score; blue: lowers it. Click a cell.`, 200), figure(sheet(tile().a, mapColours(tile().a)), `The feature map #${tile().k} itself.`, 200)), tryEarlier(), lab);
+    play.append(row(figure(grid, `The gradient of #${tile().k}: red raises the score, blue lowers it. Click a cell.`, 220), figure(sheet(tile().a, mapColours(tile().a)), `The feature map #${tile().k} itself.`, 200)), tryEarlier(), lab);
     const tell = () => {
       if (!nudged) return;
-      const n = nudged, s = state.size ??= (n.steps.length >> 1) + 3, [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
+      const n = nudged, s = state.size ??= (n.steps.length >> 1) + 1, [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
       lab.hidden = false;
       input.max = n.steps.length - 1;
       input.value = s;
@@ -262,8 +265,8 @@ const show = {
       nudge.querySelector('span').textContent = `Nudge this number by ${signed(size)} (it is ${signed(n.a)} now)`;
       curves.replaceChildren(plot(n.steps, [{ y: n.predicted, colour: 'var(--gl-predicted)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: 'var(--gl-true)', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
       const always = n.true.every((t, k) => Math.abs(t - n.predicted[k]) <= 0.01 * Math.max(...n.predicted.map(Math.abs)));
-      say(`Gradient of #${tile().k} at ${cellName()}: ${signed(n.g)}.\nPredicted change: ${signed(n.g)} × ${signed(size)} = ${signed(predicted)}.  True change: ${signed(found)}.\n${verdict(predicted, found)}` +
-        (always && tile().even ? ' So it does for every other: after this layer the network only averages and adds.' : ''));
+      say(`Gradient of #${tile().k} at ${cellName()}: ${signed(n.g)}.\nPredicted change: ${signed(n.g)} × ${signed(size)} = ${signed(predicted)}.  True change: ${signed(found)}.\n` +
+        (always && tile().even ? 'The promise holds for every nudge here: after this layer the network only averages and adds.' : verdict(predicted, found)));
     };
     const run = async () => {
       nudged = null;
@@ -301,6 +304,7 @@ const show = {
       if (got) { state.score = got; tellScore(); }
       else if ($('.gl-score')) $('.gl-score').textContent = 'The network could not be run; switch once more.';
     }, (t) => cells(t.map, colours(t.map, { diverging: true, reach: most })), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`);
+    board.classList.add('gl-board');
     [...board.children].forEach((b, n) => b.append(make('span', signed(now.switches[n].total))));
     const drawLeft = () => {
       const data = values(now.map), off = now.switches.filter((t) => state.off.has(t.k));
