@@ -39,6 +39,31 @@ def test_the_nudge_promises_what_the_gradient_says() -> None:
     assert np.allclose(said["predicted"], said["g"] * np.array(said["steps"]), rtol=1e-3)
 
 
+def test_nudges_are_dense_round_zero() -> None:
+    """A hundredth of the largest activation keeps the promise, eight times it does not."""
+    asked = request(layer="block5c_add")
+    said = lesson.nudge([asked, 70, 7, 7])
+    tried, predicted, true = (np.array(said[key]) for key in ("steps", "predicted", "true"))
+    a = lesson.in_view(asked).survey.trace.activations["block5c_add"][:, :, 70]
+    assert np.allclose(tried, -tried[::-1])
+    assert (np.diff(tried) > 0).all()
+    assert tried[10:12] == pytest.approx([0, 0.01 * np.abs(a).max()], rel=1e-3)
+    assert tried[-1] == pytest.approx(8 * np.abs(a).max(), rel=1e-3)
+    assert np.allclose(true[[9, 11]], predicted[[9, 11]], rtol=0.1)
+    assert (np.abs(true - predicted)[[0, -1]] > 0.5 * np.abs(predicted)[[0, -1]]).all()
+
+
+def test_few_numbers_are_sent_as_they_are() -> None:
+    """7 x 7 of them; 14 x 14 as bytes only. A gradient that is the same everywhere is named."""
+    last, earlier = lesson.lesson(request()), lesson.lesson(request(layer="block5c_add"))
+    trace = lesson.in_view(request()).survey.trace
+    first = last["tiles"][0]
+    true = trace.activations[BEST][:, :, first["k"]].ravel()
+    assert np.allclose(first["a"]["numbers"], true, rtol=1e-4)
+    assert earlier["tiles"][0]["a"]["numbers"] is None
+    assert [tile["even"] for tile in (first, earlier["tiles"][0])] == [True, False]
+
+
 @pytest.mark.parametrize(
     "asked",
     [None, {}, [], "x", [{}], 5, request(layer="no such layer"), request(target=1000),

@@ -106,6 +106,33 @@ def test_a_nudge_runs_the_tail_again(lesson, survey) -> None:
     assert true == pytest.approx(float(scores[1] - scores[0]), rel=2e-2, abs=1e-4)
 
 
+def test_the_words_about_a_nudge_are_those_of_its_numbers(lesson) -> None:
+    """A tenth apart at most: it holds. Half or more, or the other sign: it does not."""
+    said = step(lesson, "The gradient")
+    lesson.locator(".gl-plot").wait_for()
+    slider = lesson.locator(".gl-play input[type=range]")
+    slider.focus()
+    slider.press("Home")
+    seen = set()
+    for _ in range(21):
+        text = said.inner_text().split("Predicted change:")[1]
+        _, _, predicted, true, *_ = numbers(text)
+        apart = abs(predicted - true) / (max(abs(predicted), abs(true)) or 1)
+        if "holds" in text:
+            assert apart <= 0.11
+        elif "begins" in text:
+            assert 0.09 <= apart <= 0.51
+        elif "not hold" in text:
+            assert apart >= 0.49
+        elif "broken" in text:
+            assert predicted * true < 0
+        else:
+            assert predicted == true == 0
+        seen.add(re.findall("holds|begins|not hold|broken|Neither", text)[0])
+        slider.press("ArrowRight")
+    assert {"holds", "begins", "Neither"} < seen
+
+
 def test_the_nudge_follows_the_mouse(lesson, lab) -> None:
     step(lesson, "The gradient")
     slider = lesson.locator(".gl-play input[type=range]")
@@ -119,10 +146,15 @@ def test_the_nudge_follows_the_mouse(lesson, lab) -> None:
         lab.page.mouse.move(box["x"] + part * box["width"], y)
     lab.page.mouse.up()
     assert int(slider.input_value()) >= 19
+    lab.page.mouse.move(box["x"] + 0.5 * box["width"], y)
+    lab.page.mouse.down()
+    lab.page.mouse.move(box["x"] + 0.02 * box["width"], y, steps=9)
+    lab.page.mouse.up()
+    assert int(slider.input_value()) <= 1
+    expect(slider).to_be_focused()
 
 
-@pytest.mark.parametrize("layer", ["block1a_project_bn", "block2a_project_bn"])
-def test_the_numbers_of_a_large_grid_are_not_of_its_drawing(lesson, lab, survey, layer) -> None:
+def go_to(lab, layer: str) -> None:
     lab.page.evaluate(
         "layer => document.querySelector(`#viewer [data-layer=${layer}]`).click()", layer
     )
@@ -130,11 +162,157 @@ def test_the_numbers_of_a_large_grid_are_not_of_its_drawing(lesson, lab, survey,
         "layer => document.querySelector('[data-lesson]').dataset.lesson.includes(layer)",
         arg=layer,
     )
+
+
+@pytest.mark.parametrize("layer", ["block1a_project_bn", "block2a_project_bn"])
+def test_the_numbers_of_a_large_grid_are_not_of_its_drawing(lesson, lab, survey, layer) -> None:
+    go_to(lab, layer)
     signed = survey.maps[layer, "Grad-CAM"]
     cut, cells, share, low, high, *_ = numbers(step(lesson, "ReLU").inner_text())
     assert (cut, cells) == (int((signed < 0).sum()), signed.size)
     assert share == pytest.approx(100 * cut / cells, abs=0.5)
     assert (low, high) == (near(float(signed.min())), near(float(signed.max())))
+    lesson.get_by_role("checkbox").check()
+    cut, _, _, low, high, *_ = numbers(lesson.locator(".gl-numbers").inner_text())
+    assert cut == int((signed > 0).sum())
+    assert (low, high) == (near(float(-signed.max())), near(float(-signed.min())))
+    largest = numbers(step(lesson, "Scaling up").inner_text().split("largest,")[1])[0]
+    assert largest == near(float(signed.max()))
+    averages = lesson.get_by_text("averages of the 112×112 cells")
+    expect(averages).to_have_count(int(len(signed) == 112))
+
+
+def test_few_cells_show_their_numbers(lesson, lab, survey) -> None:
+    best = "top_activation"
+    go_to(lab, best)
+    step(lesson, "ReLU")
+    signed = survey.maps[best, "Grad-CAM"]
+    shown = lesson.locator(".gl-digits").first.locator("span").all_inner_texts()
+    assert np.abs(np.array([numbers(n)[0] for n in shown]) - signed.ravel()).max() <= 0.0051
+    ticks = lesson.locator(".gl-ticks").first.locator("span").all_inner_texts()
+    top = float(np.abs(signed).max())
+    assert numbers(" ".join(ticks)) == [near(-top), 0, near(top)]
+
+
+def test_the_layer_is_chosen_here_too(lesson, lab) -> None:
+    """The lesson asks for it by an event; where the gradient is the same everywhere, a button."""
+    lab.page.evaluate(
+        """() => {
+          window.asked = [];
+          document.addEventListener('gradcam-layer', (e) => window.asked.push(e.detail));
+          window.gradcam.layers = [
+            {name: 'block4c_add', shape: [14, 14, 80]}, {name: 'block5c_add', shape: [14, 14, 112]},
+            {name: 'block7a_project_bn', shape: [7, 7, 320]},
+            {name: 'top_activation', shape: [7, 7, 1280], best: true},
+          ];
+          document.dispatchEvent(new Event('gradcam'));
+        }"""
+    )
+    choice = lesson.get_by_label("Layer")
+    expect(choice).to_have_value(LAYER)
+    step(lesson, "Global average pooling")
+    expect(lesson.get_by_role("button", name=re.compile("^Try "))).to_have_count(0)
+    choice.select_option("top_activation")
+    assert lab.page.evaluate("window.asked") == ["top_activation"]
+    layers = lab.page.evaluate("window.gradcam.layers")
+    go_to(lab, "top_activation")
+    lab.page.evaluate(
+        """layers => {
+          window.gradcam.layers = layers;
+          document.dispatchEvent(new Event('gradcam'));
+        }""",
+        layers,
+    )
+    step(lesson, "The gradient")
+    lesson.get_by_role("button", name="Try block5c_add").click()
+    assert lab.page.evaluate("window.asked.at(-1)") == "block5c_add"
+
+
+def test_what_is_taken_apart_is_said(lesson, lab) -> None:
+    step(lesson, "The question")
+    about = lesson.locator(".gl-about")
+    expect(about).to_have_text(f"Step 1 of 9 · Grad-CAM for lion · {LAYER} · EfficientNet-Lite0")
+    other = lesson.locator(".gl-other")
+    expect(other).to_be_hidden()
+    tell = """part => {
+      Object.assign(window.gradcam, part);
+      document.dispatchEvent(new Event('gradcam'));
+    }"""
+    lab.page.evaluate(tell, {"method": "LayerCAM", "other": "cheetah"})
+    expect(other).to_contain_text("LayerCAM")
+    expect(other).to_contain_text("cheetah")
+    lab.page.evaluate(tell, {"method": "Grad-CAM", "other": ""})
+    expect(other).to_be_hidden()
+
+
+def test_what_is_old_says_so_until_the_new_comes(lesson, lab) -> None:
+    step(lesson, "ReLU")
+    held = []
+    asks = re.compile("/component_server")
+    lab.page.route(asks, lambda route: held.append(route))
+    lab.page.evaluate("document.querySelector('#viewer [data-layer=block4c_add]').click()")
+    wait = lesson.locator(".gl-wait")
+    expect(wait).to_have_text("Working on the new layer …")
+    expect(lesson.locator(".gl-stale")).to_have_count(1)
+    expect(lesson.locator(".gl-about")).to_contain_text(LAYER)
+    for route in held:
+        route.continue_()
+    expect(wait).to_be_hidden()
+    expect(lesson.locator(".gl-stale")).to_have_count(0)
+    expect(lesson.locator(".gl-about")).to_contain_text("block4c_add")
+    lab.page.unroute(asks)
+
+
+def test_before_the_first_answer_it_says_that_the_network_is_loading(browser, server) -> None:
+    page = browser.new_page()
+    held, free = [], []
+    asks = re.compile("/queue/join")
+    page.route(asks, lambda route: route.continue_() if free else held.append(route))
+    page.goto(server.url)
+    page.get_by_role("tab", name="How it is made").click()
+    lesson = page.locator("#lesson")
+    expect(lesson.get_by_role("status").first).to_have_text("The network is loading …")
+    expect(lesson.get_by_role("button")).to_have_count(0)
+    free.append(True)
+    for route in held:
+        route.continue_()
+    expect(lesson.get_by_role("button", name="Next →").first).to_be_visible(timeout=60_000)
+    expect(lesson.get_by_text("The network is loading …")).to_be_hidden()
+    page.close()
+
+
+def test_the_keyboard_stays_where_it_is(lesson) -> None:
+    step(lesson, "Feature maps")
+    third = lesson.locator(".gl-tiles button").nth(2)
+    third.press("Enter")
+    expect(third).to_be_focused()
+    expect(third).to_have_attribute("aria-pressed", "true")
+    expect(lesson.locator(".gl-numbers")).to_contain_text(third.inner_text())
+    step(lesson, "ReLU")
+    box = lesson.get_by_role("checkbox")
+    box.press("Space")
+    expect(box).to_be_focused()
+    expect(box).to_be_checked()
+    box.press("Space")
+    step(lesson, "The weighted sum")
+    slider = lesson.get_by_role("slider")
+    expect(slider).to_have_attribute("aria-valuetext", "the first of 112 terms")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", "the first 2 of 112 terms")
+
+
+def test_the_switchboard_is_found_as_it_was_left(lesson) -> None:
+    step(lesson, "The weighted sum")
+    lesson.locator(".gl-board button").first.click()
+    report = lesson.get_by_text("switched off:")
+    report.wait_for()
+    text = report.inner_text()
+    step(lesson, "ReLU")
+    step(lesson, "The weighted sum")
+    expect(report).to_have_text(text)
+    first = lesson.locator(".gl-board button").first
+    expect(first).to_have_attribute("aria-pressed", "false")
+    first.click()
 
 
 def test_channels_switched_off(lesson, survey) -> None:
