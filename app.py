@@ -4,13 +4,14 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 from gradcam_core import SETTINGS
 
 os.environ |= SETTINGS | os.environ
 
 from gradcam_core import models, sandbox
-from gradcam_core.types import UserError
+from gradcam_core.types import Head, UserError
 
 
 def parse() -> argparse.Namespace:
@@ -19,6 +20,7 @@ def parse() -> argparse.Namespace:
     add("--model", type=Path, metavar="FILE.keras", help="your own model, put first in the list")
     add("--labels", type=Path, metavar="FILE.txt", help="its class names, one a line")
     add("--preprocess", choices=models.PREPROCESS, help="what it wants its pixels to be")
+    add("--head", choices=get_args(Head), help="what its outputs mean; linear: a regression")
     add("--weights-dir", type=Path, help="a folder of weights files, for machines without network")
     add(
         "--allow-model-upload", action="store_true",
@@ -39,7 +41,8 @@ def main() -> int:
     try:
         if options.model:
             labels = models.read_labels(options.labels) if options.labels else None
-            models.put_first("own", models.load_file(options.model, labels, options.preprocess))
+            own = models.load_file(options.model, labels, options.preprocess, options.head)
+            models.put_first("own", own)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

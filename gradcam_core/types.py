@@ -40,7 +40,7 @@ class ModelSpec:
 
     title: str
     build: Callable[[Path | None], "keras.Model"]  # weights file -> model with output (B, C)
-    preprocess: Callable[[F32], F32]  # (.., N, N, 3) in [0, 255], fresh -> what the network takes
+    preprocess: Callable[[F32], F32]  # (.., h, w, 3) in [0, 255], fresh -> what the network takes
     size: int  # N
     labels: tuple[str, ...]  # C unique names
     suggested: tuple[str, ...] = ()  # layers, best first; empty: found by following the tensors

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import app
@@ -44,6 +45,19 @@ def test_not_where_a_process_cannot_be_limited(
     assert end.value.code == 2
     assert "use --model" in capsys.readouterr().err
     assert start() == (0, [False])
+
+
+def test_a_model_of_your_own_comes_first(
+    start: Any, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
+    labels = tmp_path / "names.txt"
+    labels.write_text("left\nright\nup\n")
+    told = "--labels", str(labels), "--preprocess", "scale11", "--head", "linear"
+    assert start("--model", str(small_model), *told) == (0, [False])
+    key, spec = next(iter(models.MODELS.items()))
+    assert (key, spec.labels, spec.head) == ("own", ("left", "right", "up"), "linear")
+    assert spec.preprocess(np.full((24, 24, 3), 255, np.float32)).max() == 1
 
 
 def test_a_model_of_your_own_that_cannot_be_had(

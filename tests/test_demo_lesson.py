@@ -1,14 +1,18 @@
 """The numbers of the steps, without a server and without a browser."""
 
+import base64
+import io
 import threading
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from demo import handlers, lesson
-from demo.handlers import EXAMPLES, EXAMPLES_DIR
+from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED
 from gradcam_core import models, pipeline
 
 PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
@@ -62,6 +66,25 @@ def test_few_numbers_are_sent_as_they_are() -> None:
     assert np.allclose(first["a"]["numbers"], true, rtol=1e-4)
     assert earlier["tiles"][0]["a"]["numbers"] is None
     assert [tile["even"] for tile in (first, earlier["tiles"][0])] == [True, False]
+
+
+def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says and shows what it was given: 12 rows, 20 columns."""
+    layers = [
+        keras.Input((12, 20, 3)),
+        keras.layers.Conv2D(4, 3, name="conv"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(2),
+    ]
+    spec = models.from_keras(keras.Sequential(layers), preprocess="none")
+    monkeypatch.setitem(models.MODELS, "flat", spec)
+    made = handlers.look(PICTURE, "flat", PREDICTED, NOBODY, False).answer
+    assert made
+    assert made["model"]["input"] == (12, 20)
+    said = lesson.lesson(request(layer="conv") | {"model": "flat"})
+    data = base64.b64decode(said["input"].removeprefix("data:image/png;base64,"))
+    with Image.open(io.BytesIO(data)) as shown:
+        assert shown.size == (20, 12)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
 
     made = handlers.look(put(), key, 2, NOBODY, False).answer
     assert made is not None
-    x = pictures.fit(pictures.read_rgb(EXAMPLES_DIR / "lion.jpg"), 24) / 127.5 - 1
+    x = pictures.fit(pictures.read_rgb(EXAMPLES_DIR / "lion.jpg"), (24, 24)) / 127.5 - 1
     p = np.asarray(keras.models.load_model(small_model)(x[None], training=False))[0]
     shown = {row["label"]: row["p"] for row in made["classes"]}
     assert shown == pytest.approx(dict(zip(("cat", "dog", "lion"), p, strict=True)), abs=1e-5)

@@ -555,7 +555,7 @@ def test_fit_squashes_and_does_not_crop():
     image = np.zeros((64, 256, 3), np.uint8)
     image[:, :128] = RED
     image[:, 128:] = BLUE
-    square = door.fit(image, 32)
+    square = door.fit(image, (32, 32))
     assert square.shape == (32, 32, 3)
     assert square.dtype == np.float32
     assert square.flags.writeable
@@ -567,7 +567,7 @@ def test_fit_averages_when_it_reduces():
     """A fine chessboard becomes grey: 127.5, rounded. A filter that picks pixels would not."""
     image = np.zeros((256, 256, 3), np.uint8)
     image[::2, ::2] = image[1::2, 1::2] = 255
-    inside = door.fit(image, 32)[2:-2, 2:-2]
+    inside = door.fit(image, (32, 32))[2:-2, 2:-2]
     assert np.abs(inside - 127.5).max() <= 1
 
 
@@ -575,7 +575,7 @@ def test_fit_interpolates_when_it_enlarges():
     """Half-pixel centres: the centre of new pixel i is (i + 0.5) / 2 - 0.5 of the old ones."""
     image = np.zeros((2, 2, 3), np.uint8)
     image[:, 1] = 200
-    assert door.fit(image, 4)[:, :, 0].tolist() == [[0, 50, 150, 200]] * 4
+    assert door.fit(image, (4, 4))[:, :, 0].tolist() == [[0, 50, 150, 200]] * 4
 
 
 def test_fit_to_rows_and_columns():
@@ -602,7 +602,7 @@ def test_fit_of_stripes_keeps_their_mean(first):
 
 def test_fit_leaves_its_argument_alone():
     image = NOISE[:60, :60].copy()
-    square = door.fit(image, 60)
+    square = door.fit(image, (60, 60))
     assert (square == image).all()
     square[:] = -1
     assert (image == NOISE[:60, :60]).all()

@@ -16,6 +16,7 @@ from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
 from nets import save
 
+from gradcam_core import image as pictures
 from gradcam_core import models, pipeline
 from gradcam_core.efficientnet_lite import VARIANTS
 from gradcam_core.network import Network
@@ -349,9 +350,9 @@ def test_a_model_that_is_not_square():
     """A step from black to white half-way down stays half-way down."""
     spec = models.from_keras(functional((8, 16, 3)), preprocess="none")
     assert (spec.size, spec.shape) == (16, (8, 16, 3))
-    rgb = np.zeros((16, 16, 3), np.float32)
-    rgb[8:] = 255
-    ready = spec.preprocess(rgb)
+    rgb = np.zeros((8, 64, 3), np.uint8)
+    rgb[4:] = 255
+    ready = spec.preprocess(pictures.fit(rgb, (8, 16)))
     assert ready.shape == (8, 16, 3)
     assert (ready[:4] == 0).all()
     assert (ready[4:] == 255).all()

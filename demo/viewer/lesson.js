@@ -222,7 +222,7 @@ const show = {
     const v = view(), [low, high] = now.range;
     const picture = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
     play.append(row(
-      figure(picture(now.input, 'Your picture, squashed to a square'), `What the network gets: your picture squashed to ${v.side}×${v.side} pixels.`, 200),
+      figure(picture(now.input, 'Your picture as the network gets it'), `What the network gets: your picture squashed to ${grids(v.input)} pixels.`, 200),
       figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${signed(low)} to ${signed(high)} (drawn from dark to bright).`, 200),
     ));
     const table = make('table', null), head = make('tr', null);

@@ -150,7 +150,7 @@ function tell() {
   if (g.row.poor) notes.push(`This is not a good layer to explain with: ${g.row.poor}.`);
   if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: after it comes only an average over all places, so the gradient is the same everywhere.');
   if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
-  if (answer.detail) notes.push(`The network runs at ${answer.model.side}×${answer.model.side}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
+  if (answer.detail) notes.push(`The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
   const note = clear($('.gv-note'));
   note.hidden = !notes.length;
   note.append(notes.join(' '));
@@ -178,7 +178,7 @@ function tell() {
   announce();
 }
 function listNumbers() {
-  const g = grid(), [H, W] = answer.picture, { head, side, title } = answer.model;
+  const g = grid(), [H, W] = answer.picture, { head, input, title } = answer.model;
   const a = classOf(answer.target), b = classOf(answer.other);
   const score = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before sigmoid', linear: 'Output' }[head];
   const about = (what, c) => [
@@ -193,7 +193,7 @@ function listNumbers() {
     ['Places cut by the ReLU', percent(g.cut)],
     ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + ' pixels']] : []),
     ['Grid, channels', `${g.row.shape[0]}×${g.row.shape[1]}, ${g.row.shape[2]}`],
-    ['What the network was given', `the picture squashed to ${side}×${side}`],
+    ['What the network was given', `the picture squashed to ${input.join('×')}`],
     ['Network', title],
   ];
   const list = clear($('.gv-numbers dl'));
@@ -270,7 +270,7 @@ function announce() {
     layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
     method: state.method, other: classOf(answer.other)?.label ?? '',
     request: { path: props.value.base?.path ?? window.gradcam?.request.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
-    base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, side: answer.model.side, head: answer.model.head,
+    base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head,
   };
   document.dispatchEvent(new Event('gradcam'));
 }
