@@ -300,7 +300,9 @@ def class_choices(
 
 
 def percent(p: float) -> str:
-    return f"{100 * p:.0f} %" if p >= 0.01 else f"{100 * p:.2f} %" if p >= 1e-4 else "below 0.01 %"
+    if 0 < p < 1e-4:
+        return "below 0.01 %"
+    return f"{100 * p:.2f} %" if 0 < p < 0.01 else f"{100 * p:.0f} %"
 
 
 def told(p: float, head: Head) -> str:

@@ -307,6 +307,15 @@ def test_what_is_sent_stays_small(bands: tuple[str, ...]) -> None:
         assert len(sent(answer)) == len(maps) * len(METHODS) * len(bands)
 
 
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(0, "0 %"), (9e-5, "below 0.01 %"), (1e-4, "0.01 %"), (5e-3, "0.50 %"), (0.01, "1 %"),
+     (0.456, "46 %"), (1, "100 %")],
+)  # fmt: skip
+def test_a_percentage(p: float, text: str) -> None:
+    assert handlers.percent(p) == text
+
+
 def test_the_output_of_a_regression_is_no_percentage() -> None:
     spec = replace(SPEC, labels=("temperature",))
     choices = handlers.class_choices(spec, np.array([36.77], np.float32), "linear")

@@ -494,6 +494,12 @@ def test_the_numbers_behind_the_map(lab: Lab) -> None:
     assert words["Grid, channels"] == "7×7, 1280"
 
 
+def test_that_nothing_is_cut_is_said(lab: Lab) -> None:
+    assert first().maps[BEST, "LayerCAM"].min() >= 0
+    lab.find("[name=method]").select_option("LayerCAM")
+    assert numbers(lab)["Places cut by the ReLU"] == "0 %"
+
+
 def test_the_numbers_of_one_class_rather_than_another(lab: Lab) -> None:
     lab.drawn_after(lambda: lab.choose("other", "cheetah"))
     y, signed = first().logits, first(LION, CHEETAH).maps[BEST, "Grad-CAM"]
