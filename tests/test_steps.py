@@ -47,7 +47,7 @@ def net() -> Network:
 def cheetah() -> F32:
     """(N, N, 3), as the network takes it."""
     spec = models.find(models.DEFAULT)
-    return spec.preprocess(fit(read_rgb(PHOTO), spec.size))
+    return spec.preprocess(fit(read_rgb(PHOTO), (spec.size, spec.size)))
 
 
 @pytest.fixture(scope="module")
