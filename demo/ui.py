@@ -97,7 +97,7 @@ def offers(own: list[str]) -> list[tuple[str, str]]:
     return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
 
 
-def own_model(model: gr.Dropdown) -> None:
+def own_model(model: gr.Dropdown, own: gr.State) -> None:
     """Where a visitor uploads a model; it comes first in this visitor's list and in no other's."""
     with gr.Accordion("Your own model", open=False, elem_id="own"):
         file = gr.File(
@@ -114,7 +114,6 @@ def own_model(model: gr.Dropdown) -> None:
         )  # fmt: skip
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
-    own = gr.State([])
 
     def take_in(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
         yield gr.skip(), "Opening it in a process of its own …", had
@@ -158,8 +157,9 @@ def build(uploads: bool = False) -> gr.Blocks:
                     offers([]),
                     value=first, label="Network", elem_id="model",
                 )  # fmt: skip
+                own = gr.State([])
                 if uploads:
-                    own_model(model)
+                    own_model(model, own)
                 every = handlers.class_choices(models.MODELS[first])
                 target = gr.Dropdown(
                     [("predicted class", PREDICTED), *every], value=PREDICTED,
@@ -181,6 +181,7 @@ def build(uploads: bool = False) -> gr.Blocks:
 
         last = gr.State(None)
         inputs = [picture, model, target, other, detail]
+        choices_made = [page.load, *(part.change for part in inputs)]
         model_event: dict[str, Any] = {
             "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": CPUS,
             "show_progress": "minimal", "trigger_mode": "always_last", "show_progress_on": [view],
@@ -193,12 +194,14 @@ def build(uploads: bool = False) -> gr.Blocks:
             rival: Any,
             wide: Any,
             last: tuple[Any, ...] | None,
+            had: list[str],
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of choices.
 
             A new picture begins with its likeliest class. A network that cannot be had leaves the
-            one before it chosen. What this sets itself comes back as a question: it was answered.
+            one before it chosen, and the list says why. What this sets itself comes back as a
+            question: it was answered.
             """
             given = index, rival
             if last and (path != last[0] or handlers.other_classes(last[1], key)):
@@ -209,9 +212,11 @@ def build(uploads: bool = False) -> gr.Blocks:
             made = handlers.look(*question, progress=progress)
             if made.answer is None:
                 before = last[1] if last else first
-                return made, before, (path, before, index, rival, wide), gr.skip(), gr.skip()
+                listed = gr.Dropdown(choices=offers(had), value=before)
+                return made, listed, (path, before, index, rival, wide), gr.skip(), gr.skip()
+            listed = gr.Dropdown(choices=offers(had), value=key)
             if last and (path, key, wide) == (last[0], last[1], last[4]):
-                return made, key, question, gr.skip(), gr.skip()
+                return made, listed, question, gr.skip(), gr.skip()
             choices = handlers.choices(path, key, bool(wide))
             new = [
                 {} if now == then else {"value": now}
@@ -219,7 +224,7 @@ def build(uploads: bool = False) -> gr.Blocks:
             ]
             return (
                 made,
-                key,
+                listed,
                 question,
                 gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], **new[0]),
                 gr.Dropdown(choices=[("no other class", NOBODY), *choices], **new[1]),
@@ -238,10 +243,10 @@ def build(uploads: bool = False) -> gr.Blocks:
 
         examples.select(pick, None, picture, **quick())
         view.choose(pick_class, None, target, **quick())
-        choices_made = [page.load, *(part.change for part in inputs)]
         gr.on(
-            choices_made, look, [*inputs, last], [view, model, last, target, other], **model_event
-        )
+            choices_made, look, [*inputs, last, own], [view, model, last, target, other],
+            **model_event,
+        )  # fmt: skip
         view.layer(look_at, inputs, view, **model_event)
         gr.api(handlers.explain, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
     page.queue(max_size=128, default_concurrency_limit=2)
@@ -258,6 +263,7 @@ def quick() -> dict[str, Any]:
 def warm() -> None:
     """Load the default network and explain the first example: the first visitor waits less."""
     handlers.look(FIRST_PICTURE, next(iter(models.MODELS)), PREDICTED, NOBODY, False)
+    models.knock()
 
 
 def launch(uploads: bool = False, **options: Any) -> gr.Blocks:

@@ -41,14 +41,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def fetching(part: float) -> None:
+    print(f"\rfetching the weights: {part:4.0%}", end="\n" * (part == 1), file=sys.stderr)
+
+
 def run(options: argparse.Namespace) -> None:
-    spec = models.find(options.model)
+    spec, progress = models.find(options.model), None if options.quiet else fetching
     if options.weights:
         if not spec.weights:
             raise UserError(f"{spec.title} has its weights already; leave --weights out.")
         spec = models.with_file(spec, options.weights)
     if options.list_layers:
-        net = pipeline.network(spec)
+        net = pipeline.network(spec, progress=progress)
         for layer in net.places.values():
             mark = "best" if layer.name == net.best else "suggested" if layer.suggested else ""
             print(f"{layer.title:60} {mark}".rstrip())
@@ -59,6 +63,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("With --quiet nothing is shown, so name a file with --output.")
     if options.output and options.output.suffix.lower() not in FORMATS:
         raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
+    pipeline.network(spec, progress=progress)
     result = pipeline.explain(
         pictures.read_rgb(options.input), spec, options.layer, options.target, (options.method,)
     )

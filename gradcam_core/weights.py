@@ -10,12 +10,13 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +24,7 @@ from gradcam_core.types import UserError, WeightsFile
 
 STALL = 30.0  # seconds without a byte
 LOCK_WAIT = 3600.0  # seconds for another process to finish the same file
+KNOCK = 5.0  # seconds for a server to say that it is there
 CHUNK = 1 << 20  # bytes
 MEGABYTE = 1_000_000  # bytes
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -38,6 +40,7 @@ REASONS: dict[type[Exception], str] = {  # the first that fits
 }
 
 _trusted: dict[tuple[Path, str], tuple[int, int]] = {}  # path, digest -> size, mtime when checked
+_out_of_reach: dict[str, str] = {}  # address or its server -> why nothing came, the last time
 
 
 class _FetchError(Exception):
@@ -67,6 +70,24 @@ def present(file: WeightsFile) -> bool:
         return False
 
 
+def out_of_reach(file: WeightsFile) -> str:
+    """Why nothing came when this file, or its server, was last asked; empty: no reason is known."""
+    return _out_of_reach.get(file.url) or _out_of_reach.get(_server(file.url), "")
+
+
+def knock(files: Iterable[WeightsFile]) -> None:
+    """Ask the server of each of these files whether it answers, once a server; fetch nothing."""
+    for server, url in {_server(file.url): file.url for file in files}.items():
+        try:
+            urlopen(Request(url, method="HEAD"), timeout=KNOCK).close()
+        except HTTPError as error:
+            error.close()  # an answer, too: only to fetch the file shows what it is worth
+        except (OSError, HTTPException, ValueError) as error:
+            _out_of_reach[server] = _reason(error)
+            continue
+        _out_of_reach.pop(server, None)
+
+
 def fetch(file: WeightsFile, title: str, progress: Callable[[float], None] | None = None) -> Path:
     """The finished, verified file; fetched if it is not there.
 
@@ -80,11 +101,16 @@ def fetch(file: WeightsFile, title: str, progress: Callable[[float], None] | Non
         with FileLock(path.with_name(file.name + ".lock"), timeout=LOCK_WAIT):
             if not _verified(path, file.digest):  # else another process was faster
                 _replace(path, file, progress or (lambda _fraction: None))
+        _out_of_reach.pop(file.url, None)
+        _out_of_reach.pop(_server(file.url), None)
         return path
     except (OSError, HTTPException, _FetchError) as error:
+        reason = _reason(error)
+        unreached = isinstance(error, URLError) and not isinstance(error, HTTPError)
+        _out_of_reach[_server(file.url) if unreached else file.url] = reason
         raise UserError(
             f"{title} needs the file {file.name} ({file.megabytes:.0f} MB), which could not be "
-            f"fetched because {_reason(error)}; fetch it from {file.url} on a machine that is "
+            f"fetched because {reason}; fetch it from {file.url} on a machine that is "
             "online and put it into the folder named by GRADCAM_WEIGHTS_DIR, "
             "or choose another model."
         ) from error
@@ -177,13 +203,17 @@ def _download(file: WeightsFile, part: Path, progress: Callable[[float], None]) 
                 raise _FetchError("the server sent far more than expected")
             out.write(chunk)
             fraction = min(done / (length or expected), 1.0)
-            if fraction >= shown + 0.01:
+            if shown + 0.01 <= fraction < 1:  # it is 1 when the content was checked, too
                 shown = fraction
                 progress(fraction)
         if length is not None and done != length:
             raise _FetchError("the connection broke off")
         out.flush()
         os.fsync(out.fileno())
+
+
+def _server(url: str) -> str:
+    return urlsplit(url).netloc
 
 
 def _web(url: str) -> bool:

@@ -3,8 +3,10 @@
 import warnings
 from pathlib import Path
 
+import h5py
 import keras
 from keras import layers as L
+from keras.src.legacy.saving import legacy_h5_format
 
 SHAPE = (32, 32, 3)
 
@@ -13,6 +15,14 @@ def save(model: keras.Model, path: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
         model.save(path)
+    return path
+
+
+def save_as_keras_2(model: keras.Model, path: Path) -> Path:
+    """Its weights in the format of the files that Keras fetches."""
+    with h5py.File(path, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
     return path
 
 

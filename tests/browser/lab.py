@@ -54,6 +54,7 @@ def watch(event, args):
 
 sys.addaudithook(watch)
 sys.path.insert(0, os.getcwd())
+FIRST
 sys.argv = ["app.py", *sys.argv[2:]]
 runpy.run_path("app.py", run_name="__main__")
 """
@@ -73,8 +74,11 @@ class Server:
 
 
 @contextmanager
-def serve(folder: Path, *options: str) -> Iterator[Server]:
-    """`python app.py`, with options, with its own empty folders for uploads and for weights."""
+def serve(folder: Path, *options: str, first: str = "") -> Iterator[Server]:
+    """`python app.py`, with options, with its own empty folders for uploads and for weights.
+
+    first: Python that runs before it.
+    """
     (folder / "weights").mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -90,7 +94,7 @@ def serve(folder: Path, *options: str) -> Iterator[Server]:
     record.touch()
     with log.open("w") as out:
         process = subprocess.Popen(
-            [sys.executable, "-c", WATCHED, str(record), *options],
+            [sys.executable, "-c", WATCHED.replace("FIRST", first), str(record), *options],
             cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
         )  # fmt: skip
     try:
