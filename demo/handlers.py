@@ -51,7 +51,6 @@ class View(GradioModel):
     base: FileData | None = None
     answer: dict[str, Any] | None = None
     error: str = ""
-    notice: str = ""
 
 
 _surveys = pipeline.Keep(300e6, lambda s: _weight(s))
@@ -340,7 +339,11 @@ def look(
         spec = models.find(model)
         chosen, rival = class_of(index, spec, PREDICTED), class_of(other, spec, NOBODY)
         wide = bool(detail) and spec.scalable
-        fetching = progress and (lambda part: progress(part, desc=f"Fetching {spec.title}"))
+
+        def fetching(part: float) -> None:
+            if progress is not None:  # Gradio's has a length, of nothing
+                progress(part, desc=f"Fetching {spec.title}")
+
         net = pipeline.network(spec, wide, fetching)
         _surveys.drop(left)
         if extra:

@@ -446,7 +446,6 @@ function receive() {
   complain(value.error || '');
   $('.gv').classList.toggle('gv-stale', Boolean(value.error));
   $('.gv-before').hidden = !value.error || !answer;
-  if (value.notice) $('.gv-say').textContent = value.notice;
   if (!value.answer) return;
   const before = answer;
   answer = value.answer;
