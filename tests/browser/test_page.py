@@ -1043,6 +1043,7 @@ def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) ->
 def test_the_doctors_names_are_not_broken_into_letters(tall: Callable[..., Lab]) -> None:
     lab = tall(390, 844)
     lab.find(".gv-doctor summary").click()
+    lab.find(".gv-doctor .gv-name").first.wait_for()
     lines_of = "new Set([...n.getClientRects()].map(r => Math.round(r.bottom))).size"
     lines = lab.find(".gv-doctor .gv-name").evaluate_all(
         "names => names.map(n => [n.textContent, LINES])".replace("LINES", lines_of)
