@@ -13,8 +13,9 @@ DENSE = 128  # rows up to which a dense eigensolver is the faster one
 
 
 def over_places(x: F32) -> F32:
-    """Sum over (i, j): (h, w, K) -> (K,). Several times faster so than by x.sum(axis=(0, 1))."""
-    return np.einsum("ijk->k", x)
+    """Sum over (i, j): (h, w, K) -> (K,). Many times faster so than by x.sum(axis=(0, 1))."""
+    flat = x.reshape(-1, x.shape[-1])
+    return np.ones(len(flat), flat.dtype) @ flat
 
 
 def grad_cam(a: F32, g: F32) -> F32:
@@ -51,7 +52,7 @@ def xgrad_cam(a: F32, g: F32) -> F32:
     """
     total = over_places(a)
     some = np.abs(total) > 1e-6 * over_places(np.abs(a))
-    return np.divide(over_places(g * a), total, out=np.zeros_like(total), where=some)
+    return np.divide(np.einsum("ijk,ijk->k", g, a), total, out=np.zeros_like(total), where=some)
 
 
 def layer_cam(a: F32, g: F32) -> F32:

@@ -383,7 +383,8 @@ class Network:
         activations = {name: _shared(t) for name, t in zip(layers, a, strict=True)}
         gradients = {name: _shared(t) for name, t in zip(layers, g, strict=True)}
         numbers = [logits, *activations.values(), *gradients.values()]
-        if not all(np.isfinite(n).all() for n in numbers):
+        # A sum of squares is quickly asked; where it overflows, the numbers may still be finite.
+        if not all(np.isfinite(np.vdot(n, n)) or np.isfinite(n).all() for n in numbers):
             raise UserError(
                 "The network's answer is not a finite number; its weights or its preprocessing are "
                 "damaged, so there is nothing to explain."
