@@ -388,15 +388,21 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
         top = request.get("top", 0)
         if not isinstance(top, int | float) or not 0 <= top < np.inf:
             raise UserError("The end of the scale must be a number that is not negative.")
+        threshold = request.get("box", 0)
+        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+            raise UserError("The box needs a share of the maximum, from 0 for no box to 1.")
         head = pipeline.network(spec, detail).head  # fetched, if it must be, before `busy`
         with busy:
             e = pipeline.explain(pictures.read_rgb(file), spec, layer, target, (method,), detail)
             unit = heatmap.signed_to_unit(e.maps[method], sign, top)
             heat = heatmap.upsample(unit, e.image.shape[:2])
             over = heatmap.overlay(e.image, heat, colours, opacity)
-            drawn = heatmap.figure(
-                e.image, over, figure_title(spec, head, e, method, sign), colours
-            )
+            if sign == "both":  # the box is round the evidence for
+                unit = heatmap.signed_to_unit(e.maps[method], "for", top)
+                heat = heatmap.upsample(unit, e.image.shape[:2])
+            frame = heatmap.box(heat, threshold) if threshold else None
+            title = figure_title(spec, head, e, method, sign)
+            drawn = heatmap.figure(e.image, over, title, colours, frame)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
     except UserError as error:
         return {"error": str(error)}

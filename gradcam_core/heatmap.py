@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from scipy import ndimage
 
 from gradcam_core.types import F32, U8
@@ -100,10 +101,17 @@ def agree(maps: list[F32], tolerance: float = 1e-3) -> bool:
     return all(bool(np.abs(m - scaled[0]).max() <= tolerance) for m in scaled[1:])
 
 
-def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure:
+def figure(
+    image: U8,
+    over: U8,
+    title: str,
+    colours: str = COLOURS[0],
+    frame: tuple[int, int, int, int] | None = None,
+) -> Figure:
     """The article's figure: "Original image" on the left, on the right the overlay with a title.
 
-    On `DIVERGING` the scale goes from -1 to 1, else from 0 to 1.
+    On `DIVERGING` the scale goes from -1 to 1, else from 0 to 1. frame: a `box`, drawn on the
+    overlay.
     """
     fig = Figure(figsize=(10, 5), layout="constrained")
     left, right = fig.subplots(1, 2)
@@ -111,6 +119,13 @@ def figure(image: U8, over: U8, title: str, colours: str = COLOURS[0]) -> Figure
     left.set_title("Original image")
     right.imshow(over)
     right.set_title(title, parse_math=False)  # a label may have a $
+    if frame:
+        x, y, end_x, end_y = frame
+        corner = x - 0.5, y - 0.5  # the middle of the first pixel is at 0
+        for colour, width in (("black", 4), ("white", 2)):
+            right.add_patch(
+                Rectangle(corner, end_x - x, end_y - y, fill=False, color=colour, lw=width)
+            )
     for axes in (left, right):
         axes.set_axis_off()
     both = colours == DIVERGING

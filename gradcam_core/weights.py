@@ -82,7 +82,9 @@ def knock(files: Iterable[WeightsFile]) -> None:
             urlopen(Request(url, method="HEAD"), timeout=KNOCK).close()
         except HTTPError as error:
             error.close()  # an answer, too: only to fetch the file shows what it is worth
-        except (OSError, HTTPException, ValueError) as error:
+        except (ValueError, InvalidURL):
+            continue  # a wrong address or proxy: to fetch the file says so
+        except (OSError, HTTPException) as error:
             _out_of_reach[server] = _reason(error)
             continue
         _out_of_reach.pop(server, None)

@@ -559,6 +559,22 @@ def test_a_figure_on_a_scale_that_goes_on_for_ever_shows_nothing() -> None:
     assert (np.abs(shown.astype(int) - dark).sum(axis=2) < 6).mean() > 0.5
 
 
+@pytest.mark.parametrize("sign", ["for", "both"])
+def test_the_figure_has_the_box_round_the_evidence_for(
+    sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[Any] = []
+    draw = heatmap.figure
+    monkeypatch.setattr(heatmap, "figure", lambda *all: (frames.append(all[4]), draw(*all))[1])
+    seen = pipeline.explain(
+        pictures.read_rgb(FIGURE["path"]), MODEL, FIGURE["layer"], Target(LION)
+    ).heatmaps["Grad-CAM"]
+    for share in (0, 0.15, 0.6):
+        assert set(handlers.figure(FIGURE | {"sign": sign, "box": share})) == {"png"}
+    assert frames == [None, heatmap.box(seen, 0.15), heatmap.box(seen, 0.6)]
+    assert frames[1] != frames[2]
+
+
 @pytest.mark.parametrize(
     "request_",
     [None, [], "x", 3, {}]
@@ -568,6 +584,7 @@ def test_a_figure_on_a_scale_that_goes_on_for_ever_shows_nothing() -> None:
     + [FIGURE | {k: MEGABYTE} for k in ("method", "colours", "sign")]
     + [FIGURE | {"layer": v} for v in ("nope", ["top_conv"], 7, MEGABYTE)]
     + [FIGURE | {"top": v} for v in (-1, float("nan"), float("inf"), "1", [], MEGABYTE)]
+    + [FIGURE | {"box": v} for v in (-1, 2, float("nan"), "1", [], None, MEGABYTE)]
     + [FIGURE | {"opacity": v} for v in (None, "half", [], [1, 2], {}, float("nan"))],
     ids=lambda r: str(next((f"{k}-{v!r:.20}" for k, v in r.items() if FIGURE.get(k) is not v), r))
     if isinstance(r, dict) else str(r),

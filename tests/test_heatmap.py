@@ -266,6 +266,15 @@ def test_figure_is_the_articles(figure):
     assert bar.get_ylim() == (0, 1)
 
 
+def test_the_figure_frames_the_box_on_the_overlay(rng):
+    """Pixels 2 to 4 of a row cover 1.5 to 4.5 where the middle of the first pixel is at 0."""
+    pictures = rng.integers(0, 256, (2, 6, 9, 3), np.uint8)
+    left, right, _ = heatmap.figure(*pictures, "title", frame=(2, 1, 5, 3)).axes
+    assert not left.patches
+    assert {tuple(frame.get_bbox().extents) for frame in right.patches} == {(1.5, 0.5, 4.5, 2.5)}
+    assert (right.get_xlim(), right.get_ylim()) == ((-0.5, 8.5), (5.5, -0.5)), "nothing moves"
+
+
 def test_the_scale_of_both_signs_has_zero_in_the_middle(rng):
     pictures = rng.integers(0, 256, (2, 6, 9, 3), np.uint8)
     *_, bar = heatmap.figure(*pictures, "title", heatmap.DIVERGING).axes

@@ -286,6 +286,8 @@ def test_bad_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str) 
     monkeypatch.delenv("no_proxy")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("http_proxy", proxy)
+    weights.knock([row(server)])
+    assert weights.out_of_reach(row(server)) == ""
     assert refused(row(server)) == "its address or the proxy setting is wrong"
 
 
