@@ -416,7 +416,7 @@ def figure_title(spec: ModelSpec, head: Head, e: Explanation, method: str, sign:
     rival = e.survey.target.rather_than
     rather = f" rather than {spec.labels[rival]}" if rival is not None else ""
     how = {"for": "", "against": ", evidence against", "both": ", evidence for and against"}[sign]
-    return f"{name}{rather}\n{method}{how}, {spec.title}, {e.layer}"
+    return f"{name}{rather}\n{method}{how}\n{spec.title}, {e.layer}"
 
 
 class Prediction(TypedDict):
