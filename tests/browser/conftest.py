@@ -55,6 +55,7 @@ def lab(shared: Lab) -> Iterator[Lab]:
     if not shared.tidy():
         shared.open()
     yield shared
+    shared.page.unroute_all(behavior="ignoreErrors")
     assert shared.outside() == []
     assert shared.errors == []
 
