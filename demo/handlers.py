@@ -397,7 +397,7 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
             unit = heatmap.signed_to_unit(e.maps[method], sign, top)
             heat = heatmap.upsample(unit, e.image.shape[:2])
             over = heatmap.overlay(e.image, heat, colours, opacity)
-            if sign == "both":  # the box is round the evidence for
+            if sign == "both" and threshold:  # the box is round the evidence for
                 unit = heatmap.signed_to_unit(e.maps[method], "for", top)
                 heat = heatmap.upsample(unit, e.image.shape[:2])
             frame = heatmap.box(heat, threshold) if threshold else None

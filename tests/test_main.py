@@ -57,6 +57,24 @@ def test_quiet_saves_and_says_nothing(lion, tmp_path, capsys, shown):
     assert not shown
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [([], "\rfetching the weights:  50%\rfetching the weights: 100%\n"), (["-q"], "")],
+)
+def test_a_download_is_told_unless_quiet(how, told, lion, tmp_path, capsys, monkeypatch):
+    net = pipeline.network()
+
+    def fetched(*_args, progress=None, **_options):
+        for part in (0.5, 1.0):
+            if progress:
+                progress(part)
+        return net
+
+    monkeypatch.setattr(pipeline, "network", fetched)
+    assert command_line.main(["-i", lion, "-o", str(tmp_path / "lion.png"), *how]) == 0
+    assert capsys.readouterr().err == told
+
+
 def test_without_an_output_the_figure_is_shown(lion, tmp_path, monkeypatch, capsys, shown):
     monkeypatch.setattr(command_line.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     assert command_line.main(["-i", lion]) == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from gradcam_core import methods
 from gradcam_core.heatmap import combine
 from gradcam_core.methods import METHODS
 
@@ -99,6 +100,18 @@ def test_map_is_the_papers(name, shape, rng):
     expected = REFEREES[name](a.astype(float), g.astype(float))
     got = combine(METHODS[name].weights(a, g), a)
     assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("block", [1, 50, 10_000])
+@pytest.mark.parametrize("name", ["Grad-CAM++", "XGrad-CAM"])
+def test_a_large_layer_is_gone_through_whole(name, block, rng, monkeypatch):
+    """By the row, by three rows of 5 x 3 with one left over, and in one piece."""
+    monkeypatch.setattr(methods, "BLOCK", block)
+    a = rng.exponential(size=(7, 5, 3)).astype(np.float32)
+    g = rng.normal(size=a.shape).astype(np.float32)
+    expected = REFEREES[name](a.astype(float), g.astype(float))
+    got = combine(METHODS[name].weights(a, g), a)
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5)
 
 

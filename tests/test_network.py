@@ -767,6 +767,19 @@ def test_what_tensorflow_cannot_do_is_a_sentence(layer, x, sentence):
     sentence(error.value)
 
 
+def test_activations_whose_squares_overflow_are_numbers_all_the_same(x):
+    parts = Parts()
+
+    def head(a):
+        big = L.Rescaling(1e25, name="big")(a)
+        return parts.dense(parts.gap(L.Rescaling(1e-25)(big)))
+
+    trace = Network(headed(parts, head), SHAPE).trace(x, Target(0), ("conv2", "big"))
+    a = trace.activations
+    close(a["big"], a["conv2"] * np.float32(1e25), rtol=1e-5)
+    assert np.abs(a["big"]).max() > 1e20
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_weights_that_are_no_numbers_are_refused(bad, x, sentence):
     parts = Parts()

@@ -95,7 +95,6 @@ def test_what_cannot_be_had_is_grey_with_the_reason_and_what_can_is_fetched_in_s
     visitor: Lab, host: Host
 ) -> None:
     # The server of all the others is not reached from here: known without anybody's choice.
-    visitor.until("() => document.querySelector('#model input')")
     for _ in range(20):
         visitor.open()
         row = listed(visitor, "VGG19")
