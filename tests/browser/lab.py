@@ -179,6 +179,10 @@ class Lab:
         self.waiting.clear()
         self.page.goto(self.server.url + query)
         self.page.wait_for_selector("[data-drawn]", timeout=1000 * PATIENCE)
+        end = time.monotonic() + PATIENCE
+        while self.waiting:  # for the end of the answer: the lists may come after the drawing
+            assert time.monotonic() < end, "the first answer does not end"
+            self.page.wait_for_timeout(20)
         self.first = [
             self.data("answer"),
             self.find(".gv-over img").get_attribute("src"),
