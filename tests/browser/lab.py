@@ -72,6 +72,10 @@ class Server:
         lines = [line.split(" ", 2) for line in self.record.read_text().splitlines()]
         return [(event, host, Path(who).name) for event, host, who in lines]
 
+    def uninvited(self) -> list[tuple[str, str, str]]:
+        """Of these all but the weights: asked for soon after the start, and when one is chosen."""
+        return [line for line in self.went_out() if line[2] != "weights.py"]
+
 
 @contextmanager
 def serve(folder: Path, *options: str, first: str = "") -> Iterator[Server]:

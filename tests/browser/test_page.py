@@ -1098,8 +1098,7 @@ def test_no_request_of_the_page_and_no_socket_of_the_server_goes_out(
     lab.page.wait_for_timeout(500)
     assert len(lab.requests) > 50
     assert lab.outside() == []
-    # the weights of a network that somebody chose may be fetched, and their server be asked for
-    assert [line for line in server.went_out() if line[2] != "weights.py"] == []
+    assert server.uninvited() == []
 
 
 def test_the_log_of_the_server_has_no_traceback(server: Server) -> None:
