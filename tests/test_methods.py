@@ -39,10 +39,11 @@ def grad_cam_plus_plus(a: F64, g: F64) -> F64:
 
     dY = exp(y) G, d2Y = exp(y) G^2, d3Y = exp(y) G^3;
     alpha_ij = d2Y / (2 d2Y + sum over ab of A_ab d3Y);  w_k = sum over ij of alpha_ij ReLU(dY).
+    A sum over ab below zero, which the paper's layers do not have, counts as zero.
     """
     w = [0.0] * a.shape[2]
     for k in range(a.shape[2]):
-        total = sum(a[i, j, k] for i, j in places(a))
+        total = max(sum(a[i, j, k] for i, j in places(a)), 0)
         for i, j in places(a):
             first, second, third = g[i, j, k], g[i, j, k] ** 2, g[i, j, k] ** 3
             below = 2 * second + total * third
@@ -115,13 +116,23 @@ def test_a_large_layer_is_gone_through_whole(name, block, rng, monkeypatch):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", sorted(set(METHODS) - {"Grad-CAM++"}))
+@pytest.mark.parametrize("name", METHODS)
 def test_map_is_the_papers_where_activations_are_negative_too(name, rng):
     a = rng.normal(1, 1, size=(3, 4, 5)).astype(np.float32)  # after a batch norm, or Swish
+    a[..., 1] -= 2  # a channel that sums to less than nothing
     g = rng.normal(size=a.shape).astype(np.float32)
     expected = REFEREES[name](a.astype(float), g.astype(float))
     got = combine(METHODS[name].weights(a, g), a)
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_no_place_outweighs_all_others_in_grad_cam_plus_plus():
+    """G = 1, 1.99: with S = -1 equation 19 has 1 / (2 - 1) and 1.99 / (2 - 1.99), 199 times that.
+
+    p / 2 is what it gives at S = 0: (1 + 1.99) / 2.
+    """
+    a, g = np.float32([[[-1], [0]]]), np.float32([[[1], [1.99]]])
+    np.testing.assert_allclose(METHODS["Grad-CAM++"].weights(a, g), [1.495], rtol=1e-6)
 
 
 A = np.float32([[1, 2], [3, 4]])[..., None]  # one channel
@@ -169,7 +180,7 @@ EDGES = {
     "all negative": (-FLAT, FLAT),
     "tiny": (FLAT * np.float32(1e-25), FLAT * np.float32(1e-12)),
     "huge": (FLAT * np.float32(1e25), FLAT),
-    "denominator at zero": (FLAT * np.float32(-2 / 12), FLAT),  # Grad-CAM++: 2 + S p = 0
+    "denominator at zero": (FLAT * np.float32(-2 / 12), FLAT),  # 2 + S p = 0 in equation 19
 }
 
 
@@ -194,8 +205,8 @@ def test_the_rounding_error_is_one():
     ("name", "edge", "expected"),
     [
         ("Grad-CAM++", "all against", 0),
-        ("Grad-CAM++", "denominator at zero", 0),
-        ("Grad-CAM++", "all negative", 0),  # 2 + S p = 2 - 12 < 0
+        ("Grad-CAM++", "denominator at zero", 12 / 2),  # as with S = 0
+        ("Grad-CAM++", "all negative", 12 / 2),
         ("Grad-CAM++", "dead layer", 12 / 2),  # sum over 12 places of 1 / (2 + 0)
         ("LayerCAM", "all against", 0),
         ("XGrad-CAM", "sums to nothing", 0),
