@@ -16,12 +16,12 @@ BLOCK = 1 << 16  # numbers whose few temporary copies fit a core's own cache
 
 
 def over_places(x: F32) -> F32:
-    """Sum over (i, j): (h, w, K) -> (K,). Several times faster so than by x.sum(axis=(0, 1))."""
+    """Sum over (i, j): (h, w, K) -> (K,). Of large grids faster so than by x.sum(axis=(0, 1))."""
     return x.sum(axis=0).sum(axis=0)
 
 
 def relu(x: F32) -> F32:
-    """max(x, 0). NumPy takes several times longer for an array and a number than for two arrays."""
+    """max(x, 0). NumPy's loop over two arrays is faster than that over an array and a number."""
     return np.maximum(x, np.zeros_like(x))
 
 

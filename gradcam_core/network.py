@@ -112,10 +112,12 @@ def tapped(model: keras.Model, visit: Callable[..., Any]) -> Iterator[None]:
 def convolution(operation: Any) -> Callable[..., tf.Tensor] | None:
     """What a Conv2D computes itself by, where TensorFlow's own is slow or has no gradient.
 
-    None for all others, and for a class of somebody's that convolves in a way of its own.
+    None for all others, and for a layer of somebody's that convolves in a way of its own.
     """
     conv = keras.layers.Conv2D
-    if not isinstance(operation, conv) or type(operation).convolution_op != conv.convolution_op:
+    if not isinstance(operation, conv):
+        return None
+    if getattr(operation.convolution_op, "__func__", None) is not conv.convolution_op:
         return None
     if operation.groups > 1:
         return grouped
@@ -125,10 +127,14 @@ def convolution(operation: Any) -> Callable[..., tf.Tensor] | None:
 def pointwise(layer: Any, x: tf.Tensor, kernel: Any) -> tf.Tensor:
     """A 1x1 Conv2D, (B, h, w, K), as the matrix product that it is.
 
-    It makes the same numbers in the same time, but its gradient takes two thirds of the time that
-    TensorFlow takes for the gradient of a convolution.
+    Its gradient is faster than that of a convolution: a whole pass over EfficientNet-Lite0 takes 5
+    to 14 % less time, one over ResNet50 as long as before. A kernel that is no longer 1x1 when it
+    comes here (padded by the layer's own `call`) is left to Keras.
     """
-    return tf.tensordot(x, tf.convert_to_tensor(kernel)[0, 0], 1)
+    kernel = tf.convert_to_tensor(kernel)
+    if kernel.shape[:2] != (1, 1):
+        return type(layer).convolution_op(layer, x, kernel)
+    return tf.tensordot(x, kernel[0, 0], 1)
 
 
 def grouped(layer: Any, x: tf.Tensor, kernel: Any) -> tf.Tensor:

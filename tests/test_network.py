@@ -433,9 +433,25 @@ class Standardised(L.Conv2D):
         return super().convolution_op(inputs, kernel / keras.ops.std(kernel, axis=(0, 1, 2)))
 
 
+class Padded(L.Conv2D):
+    """A kernel that is larger when it is used than when it is made."""
+
+    def call(self, inputs):
+        kernel = keras.ops.pad(self.kernel, ((1, 1), (1, 1), (0, 0), (0, 0)), constant_values=0.1)
+        return self.convolution_op(inputs, kernel)
+
+
+class Patched(L.Conv2D):
+    """An instance with a convolution of its own."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.convolution_op = lambda x, kernel: 3 * L.Conv2D.convolution_op(self, x, kernel)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("strides", [1, 2])
-@pytest.mark.parametrize("kind", [L.Conv2D, Standardised])
+@pytest.mark.parametrize("kind", [L.Conv2D, Standardised, Padded, Patched])
 def test_a_one_by_one_convolution(kind, strides, bias, x):
     """The referee: Keras's own layers, called one after the other, under an eager tape."""
     keras.utils.set_random_seed(3)
