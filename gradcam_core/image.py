@@ -101,13 +101,6 @@ def fit(image: U8, size: tuple[int, int]) -> F32:
     return np.array(Image.fromarray(image).resize((w, h), Resampling.BILINEAR), dtype=np.float32)
 
 
-def thumbnail(image: U8, side: int) -> U8:
-    """RGB (H, W, 3) u8 -> the same shape inside side x side pixels, fresh; never enlarged."""
-    small = Image.fromarray(image)
-    small.thumbnail((side, side))
-    return np.array(small)
-
-
 def png(image: U8) -> bytes:
     """RGB (H, W, 3) u8 as the bytes of a PNG file, without metadata."""
     file = BytesIO()
@@ -126,11 +119,6 @@ def save_png(image: U8, path: str | Path) -> None:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def save_jpeg(image: U8, path: str | Path, quality: int = 92) -> None:
-    """Write RGB (H, W, 3) u8 without metadata, quality 1 to 95. Raises OSError."""
-    Image.fromarray(image).save(path, format="JPEG", quality=quality)
 
 
 def _read(path: str | Path) -> bytes:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcam_core import heatmap
 from gradcam_core.methods import grad_cam
 from gradcam_core.types import F32, Trace
 
@@ -62,14 +61,6 @@ class CellSum(NamedTuple):
     values: F32  # (top,), their alpha_k A^k_ij
     rest: float  # the sum of the other K - top
     total: float
-
-
-class Rectified(NamedTuple):
-    """The map on both sides of the ReLU."""
-
-    before: F32  # (h, w), signed
-    after: F32  # (h, w), >= 0
-    cut: float  # share of cells set to zero
 
 
 def order(a: F32, alpha: F32) -> Channels:
@@ -162,24 +153,6 @@ def cell(a: F32, alpha: F32, i: int, j: int, top: int = 5) -> CellSum:
     return CellSum(first, values[first], float(rest), float(rest + values[first].sum()))
 
 
-def relu(signed: F32, against: bool = False) -> Rectified:
-    """max(0, x), the ReLU of equation 2. signed (h, w). against: of -x, the evidence against.
-
-    That is the paper's counterfactual (section 3.3): the same sum with the gradients negated.
-    """
-    before = -signed if against else signed
-    return Rectified(before, np.maximum(before, 0), heatmap.cut_share(before))
-
-
-def nearest(grid: F32, size: tuple[int, int]) -> F32:
-    """(h, w) -> (H, W), each pixel the number of the cell it lies in; beside `heatmap.upsample`."""
-    rows, columns = (
-        (2 * np.arange(large) + 1) * small // (2 * large)
-        for large, small in zip(size, grid.shape, strict=True)
-    )
-    return grid[np.ix_(rows, columns)]
-
-
 def guided_grad_cam(guided: F32, heat: F32) -> F32:
     """Guided backpropagation times the map, pixel by pixel (section 3.2): (N, N, 3), (N, N).
 
@@ -257,10 +230,11 @@ STEPS = {
     "scaling": Step(
         "Scaling up",
         r"M = \mathrm{scale\ up}\left(L^c \,/\, \max L^c\right)",
-        "The map has only a few cells, so it is divided by its largest number and stretched over "
-        "the whole picture. Between the middles of two cells the values change evenly from one to "
-        "the other (this is called bilinear), which looks smooth but adds no new detail.",
-        ("heatmap.upsample", "steps.nearest"),
+        "The map is divided by its largest number and stretched over the whole picture, each cell "
+        "over the part that it stands for. Between the middles of two cells the values change "
+        "evenly from one to the other (this is called bilinear), which looks smooth but adds no "
+        "new detail.",
+        ("heatmap.upsample",),
     ),
     "overlay": Step(
         "The overlay",

@@ -157,23 +157,6 @@ def test_every_cell_adds_up_to_the_map(trace: Trace) -> None:
         assert found.values.sum() + found.rest == pytest.approx(found.total, abs=1e-6)
 
 
-def test_relu() -> None:
-    signed = f32([[-1, 2], [0, 3]])
-    found, other = steps.relu(signed), steps.relu(signed, against=True)
-    assert found.before.tolist() == [[-1, 2], [0, 3]]
-    assert found.after.tolist() == [[0, 2], [0, 3]]
-    assert found.cut == 1 / 4
-    assert other.before.tolist() == [[1, -2], [0, -3]]
-    assert other.after.tolist() == [[1, 0], [0, 0]]
-    assert other.cut == 2 / 4
-
-
-def test_nearest() -> None:
-    assert steps.nearest(f32([[1, 2], [3, 4]]), (2, 4)).tolist() == [[1, 1, 2, 2], [3, 3, 4, 4]]
-    # the middles of 5 pixels over 3 cells are at .3, .9, 1.5, 2.1, 2.7
-    assert steps.nearest(f32([[1, 2, 3]]), (1, 5)).tolist() == [[1, 1, 2, 3, 3]]
-
-
 def test_guided_grad_cam() -> None:
     guided = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     found = steps.guided_grad_cam(guided, f32([[0.0, 1.0], [0.5, 0.0]]))
