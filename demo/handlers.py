@@ -20,7 +20,7 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradcam_core import heatmap, models, pipeline, sandbox
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Explanation, Head, ModelSpec, Survey, Target, UserError
+from gradcam_core.types import F32, U8, Explanation, Head, ModelSpec, Survey, Target, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -193,7 +193,10 @@ def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
                 grids[f"{band}/{method}"] = wire.put(signed) | {
                     "min": float(signed.min()),
                     "max": float(signed.max()),
-                    "cut": heatmap.cut_share(signed),
+                    "cut": {
+                        "for": heatmap.cut_share(signed),
+                        "against": heatmap.cut_share(-signed),
+                    },
                 }
         rows.append({"name": layer, "maps": grids})
     return {"layers": rows, "bytes": wire.text()}
@@ -281,6 +284,7 @@ def answer(
             "other": other,
             "predicted": index == PREDICTED,
             "detail": detail,
+            "extra": extra,
             "scalable": spec.scalable,
         }
 
@@ -301,7 +305,9 @@ def class_choices(
 def percent(p: float) -> str:
     if 0 < p < 1e-4:
         return "below 0.01 %"
-    return f"{100 * p:.2f} %" if 0 < p < 0.01 else f"{100 * p:.0f} %"
+    if 0.9999 < p < 1:
+        return "above 99.99 %"
+    return f"{100 * p:.0f} %" if p in (0, 1) or 0.01 <= p < 0.995 else f"{100 * p:.2f} %"
 
 
 def told(p: float, head: Head) -> str:
@@ -388,27 +394,41 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
         top = request.get("top", 0)
         if not isinstance(top, int | float) or not 0 <= top < np.inf:
             raise UserError("The end of the scale must be a number that is not negative.")
-        threshold = request.get("box", 0)
-        if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-            raise UserError("The box needs a share of the maximum, from 0 for no box to 1.")
+        box = box_of(request.get("box"))
         head = pipeline.network(spec, detail).head  # fetched, if it must be, before `busy`
         with busy:
             e = pipeline.explain(pictures.read_rgb(file), spec, layer, target, (method,), detail)
             unit = heatmap.signed_to_unit(e.maps[method], sign, top)
             heat = heatmap.upsample(unit, e.image.shape[:2])
             over = heatmap.overlay(e.image, heat, colours, opacity)
-            if sign == "both" and threshold:  # the box is round the evidence for
-                unit = heatmap.signed_to_unit(e.maps[method], "for", top)
-                heat = heatmap.upsample(unit, e.image.shape[:2])
-            frame = heatmap.box(heat, threshold) if threshold else None
             title = figure_title(spec, head, e, method, sign)
-            drawn = heatmap.figure(e.image, over, title, colours, frame)
+            drawn = heatmap.figure(e.image, over, title, colours, frame_of(box, e.image))
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
     except UserError as error:
         return {"error": str(error)}
     except Exception:
         log.exception("a figure failed")
         return {"error": FAILED}
+
+
+def box_of(given: Any) -> list[float] | None:
+    """The box that is on the screen: left, top, right, bottom as shares of width and height."""
+    if given is None:
+        return None
+    if not isinstance(given, list) or [type(n) in (int, float) for n in given] != [True] * 4:
+        raise UserError("The box needs its four edges.")
+    left, top, right, bottom = given
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise UserError("The edges of the box must lie inside the picture.")
+    return given
+
+
+def frame_of(box: list[float] | None, image: U8) -> tuple[int, int, int, int] | None:
+    """The same in pixels."""
+    if box is None:
+        return None
+    (h, w), (left, top, right, bottom) = image.shape[:2], box
+    return round(left * w), round(top * h), round(right * w), round(bottom * h)
 
 
 def figure_title(spec: ModelSpec, head: Head, e: Explanation, method: str, sign: str) -> str:
@@ -466,9 +486,8 @@ def explain(
                 None if chosen == PREDICTED else chosen, (method,),
             )  # fmt: skip
         heat = done.heatmaps[method]
-        name = hashlib.sha256(
-            f"{path}{model}{done.layer}{done.target}{method}".encode()
-        ).hexdigest()
+        question = path, model, done.layer, done.target, method
+        name = hashlib.sha256(repr(question).encode()).hexdigest()
         folder = Path(get_upload_folder()) / name
         folder.mkdir(parents=True, exist_ok=True)
         pictures.save_png(heatmap.overlay(done.image, heat), folder / "overlay.png")

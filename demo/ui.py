@@ -213,8 +213,8 @@ def build(uploads: bool = False) -> gr.Blocks:
             if made.answer is None:
                 before = last[1] if last else first
                 listed = gr.Dropdown(choices=offers(had), value=before)
-                return made, listed, (path, before, index, rival, wide), gr.skip(), gr.skip()
-            listed = gr.Dropdown(choices=offers(had), value=key)
+                return made, listed, (path, before, *given, wide), gr.skip(), gr.skip()
+            listed = gr.Dropdown(choices=offers(had))  # what is chosen may be newer
             if last and (path, key, wide) == (last[0], last[1], last[4]):
                 return made, listed, question, gr.skip(), gr.skip()
             choices = handlers.choices(path, key, bool(wide))

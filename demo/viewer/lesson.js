@@ -12,10 +12,7 @@ const mapColours = (about) => ({ diverging: about.bottom > 0 });
 const tile = () => now.tiles[state.tile];
 const cellNow = () => state.cell || [now.shape[0] >> 1, now.shape[1] >> 1];
 const cellName = () => { const [i, j] = cellNow(); return `row ${i + 1}, column ${j + 1}`; };
-function signed(x) {
-  const size = Math.abs(x);
-  return (x < 0 ? '−' : '') + (size < 0.001 ? String(Number(size.toPrecision(3))) : number(size));
-}
+const few = (x) => x < 10 ? Number(x.toPrecision(2)) : Math.round(x);
 const grids = (shape) => `${shape[0]}×${shape[1]}`;
 
 // ---- pictures --------------------------------------------------------------------------------
@@ -59,7 +56,7 @@ function scale({ top, diverging, name }) {
   const holder = make('div', null), bar = make('div', null, { class: 'gl-bar' }), ticks = make('div', null, { class: 'gl-ticks' }), p = palettes[name];
   const stops = Array.from({ length: 17 }, (_, n) => `rgb(${p.subarray(3 * Math.round(n * 255 / 16)).slice(0, 3).join()})`);
   bar.style.background = `linear-gradient(to right, ${stops.join()})`;
-  for (const v of diverging ? [-top, 0, top] : [0, top]) ticks.append(make('span', signed(v)));
+  for (const v of diverging ? [-top, 0, top] : [0, top]) ticks.append(make('span', number(v)));
   holder.append(bar, ticks);
   return holder;
 }
@@ -117,8 +114,8 @@ function plot(x, curves, label, at = null) {
   };
   add('line', { x1: L, x2: W - R, y1: Y(0), y2: Y(0), stroke: 'currentColor', 'stroke-opacity': 0.6 });
   if (x0 < 0) add('line', { x1: X(0), x2: X(0), y1: T, y2: H - B, stroke: 'currentColor', 'stroke-opacity': 0.3 });
-  for (const v of new Set([y1, y0])) add('text', { x: L - 8, y: Y(v) + 4, 'text-anchor': 'end' }, signed(v));
-  for (const v of x0 < 0 ? [x0, 0, x1] : [x0, x1]) add('text', { x: X(v), y: H - 6, 'text-anchor': 'middle' }, signed(v));
+  for (const v of new Set([y1, y0])) add('text', { x: L - 8, y: Y(v) + 4, 'text-anchor': 'end' }, number(v));
+  for (const v of x0 < 0 ? [x0, 0, x1] : [x0, x1]) add('text', { x: X(v), y: H - 6, 'text-anchor': 'middle' }, number(v));
   curves.forEach((c, n) => {
     if (c.stems) c.y.forEach((v, i) => {
       const on = i === c.marked, colour = on ? 'var(--gl-predicted)' : v < 0 ? 'var(--gl-against)' : 'var(--gl-for)';
@@ -128,7 +125,7 @@ function plot(x, curves, label, at = null) {
       add('polyline', { points: c.y.map((v, i) => `${X(x[i])},${Y(v)}`).join(' '), fill: 'none', style: `stroke: ${c.colour}`, 'stroke-width': 2.5, 'stroke-dasharray': c.dash || '' });
       if (!c.dash) c.y.forEach((v, i) => add('circle', { cx: X(x[i]), cy: Y(v), r: 2.5, style: `fill: ${c.colour}` }));
       add('circle', { cx: X(x[at]), cy: Y(c.y[at]), r: 5.5, style: `fill: ${c.colour}` });
-      add('text', { x: L, y: 14 + 17 * n, style: `fill: ${c.colour}` }, `${c.dash ? '- - ' : '— '}${c.name}`);
+      add('text', { x: 4, y: 14 + 17 * n, style: `fill: ${c.colour}` }, `${c.dash ? '- - ' : '— '}${c.name}`);
     }
   });
   return svg;
@@ -189,14 +186,21 @@ function tryEarlier() {
 
 // ---- the steps: each fills the right half and says its numbers -------------------------------
 
-// Whether the promise of the gradient holds for one nudge.
+// Whether the promise of the gradient holds for one nudge. A network that is run again gives the same
+// score but for its rounding, some float32 steps of it.
+const ROUNDING = 2e-6;
 function verdict(predicted, found) {
   const size = Math.max(Math.abs(predicted), Math.abs(found)), apart = Math.abs(predicted - found) / (size || 1);
   if (!size) return 'Neither changes anything.';
   if (apart <= 0.1) return `Here the promise holds: they differ by ${apart < 0.01 ? 'less than 1\u00a0%' : percent(apart)}.`;
-  if (size < 2e-6 * Math.abs(now.score)) return 'Both are so small that the computer’s rounding hides them.';
+  if (apart * size < ROUNDING * Math.abs(now.score)) return 'They differ by no more than the computer’s rounding; a larger nudge tells more.';
   if (predicted * found < 0) return 'Here the promise is broken: the score goes the other way.';
   return `Here the promise ${apart < 0.5 ? 'begins to fail' : 'does not hold'}: they differ by ${percent(apart)}.`;
+}
+// The smallest nudge up whose promise is well above the rounding.
+function telling({ steps, predicted }) {
+  const first = (steps.length >> 1) + 1, at = predicted.findIndex((v, i) => i >= first && Math.abs(v) > 2 * ROUNDING * Math.abs(now.score));
+  return at < 0 ? first : at;
 }
 function tellScore() {
   const report = $('.gl-score'), off = [...state.off];
@@ -205,7 +209,7 @@ function tellScore() {
   else if (!state.score) report.textContent = 'Running the network without them …';
   else {
     const { before, after } = state.score;
-    report.textContent = `Score of “${view().label}” with all channels: ${signed(before)}. With ${off.length} switched off: ${signed(after)} (${after > before ? '+' : ''}${signed(after - before)}).`;
+    report.textContent = `Score of “${view().label}” with all channels: ${number(before)}. With ${off.length} switched off: ${number(after)} (${after > before ? '+' : ''}${number(after - before)}).`;
   }
 }
 function tellGuided() {
@@ -223,27 +227,27 @@ const show = {
     const picture = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
     play.append(row(
       figure(picture(now.input, 'Your picture as the network gets it'), `What the network gets: your picture squashed to ${grids(v.input)} pixels.`, 200),
-      figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${signed(low)} to ${signed(high)} (drawn from dark to bright).`, 200),
+      figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${number(low)} to ${number(high)} (drawn from dark to bright).`, 200),
     ));
     const table = make('table', null), head = make('tr', null);
     for (const t of ['Class', 'Score y (logit)', { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' }[v.head]]) head.append(make('th', t, { scope: 'col' }));
     table.append(head);
     for (const c of v.classes) {
       const line = make('tr', null);
-      line.append(make('td', c.label), make('td', signed(c.y)), make('td', v.head === 'linear' ? signed(c.p) : percent(c.p)));
+      line.append(make('td', c.label), make('td', number(c.y)), make('td', v.head === 'linear' ? number(c.p) : percent(c.p)));
       if (c.index === v.target) line.style.fontWeight = 700;
       table.append(line);
     }
     play.append(table);
-    say(`The question here: y = ${signed(now.score)}, the score of “${v.label}”. What in the picture makes it so large?`);
+    say(`The question here: y = ${number(now.score)}, the score of “${v.label}”. What in the picture ${v.classes.some((c) => c.y > now.score) ? 'speaks for it, and what against' : 'makes it so large'}?`);
   },
   maps(play) {
-    const stage = row(), all = tiles(now.tiles, (_, n) => { state.tile = n; nudged = null; draw(); }, (t) => cells(t.a, colours(t.a, mapColours(t.a))), (t) => `Feature map ${t.k}, weight ${signed(t.alpha)}`);
+    const stage = row(), all = tiles(now.tiles, (_, n) => { state.tile = n; nudged = null; draw(); }, (t) => cells(t.a, colours(t.a, mapColours(t.a))), (t) => `Feature map ${t.k}, weight ${number(t.alpha)}`);
     const draw = () => {
       const t = tile(), options = mapColours(t.a);
       [...all.children].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
       clear(stage).append(figure(sheet(t.a, options), `Feature map #${t.k}. ${t.a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`, 230), photo(over(t.a, false, 0.55, options), 'The same, cell by cell over your picture.', 260, 32));
-      say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${grids(now.shape)} cells. Shown are the ${now.tiles.length} that matter most for “${view().label}”.\nYou follow #${t.k}: its mean is ${signed(t.strength)}. Click another one to follow it through the next steps.`);
+      say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${grids(now.shape)} cells. ${now.tiles.length < now.shape[2] ? `Shown are the ${now.tiles.length} that matter most for “${view().label}”.` : `All are shown, those first that matter most for “${view().label}”.`}\nYou follow #${t.k}: its mean is ${number(t.strength)}. Click another one to follow it through the next steps.`);
     };
     play.append(stage, all);
     draw();
@@ -257,15 +261,15 @@ const show = {
     play.append(row(figure(grid, `The gradient of #${tile().k}: red raises the score, blue lowers it. Click a cell.`, 220), figure(sheet(tile().a, mapColours(tile().a)), `The feature map #${tile().k} itself.`, 200)), tryEarlier(), lab);
     const tell = () => {
       if (!nudged) return;
-      const n = nudged, s = state.size ??= (n.steps.length >> 1) + 1, [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
+      const n = nudged, s = state.size ??= telling(n), [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
       lab.hidden = false;
       input.max = n.steps.length - 1;
       input.value = s;
-      input.setAttribute('aria-valuetext', signed(size));
-      nudge.querySelector('span').textContent = `Nudge this number by ${signed(size)} (it is ${signed(n.a)} now)`;
+      input.setAttribute('aria-valuetext', number(size));
+      nudge.querySelector('span').textContent = `Nudge this number by ${number(size)} (it is ${number(n.a)} now)`;
       curves.replaceChildren(plot(n.steps, [{ y: n.predicted, colour: 'var(--gl-predicted)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: 'var(--gl-true)', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
       const always = n.true.every((t, k) => Math.abs(t - n.predicted[k]) <= 0.01 * Math.max(...n.predicted.map(Math.abs)));
-      say(`Gradient of #${tile().k} at ${cellName()}: ${signed(n.g)}.\nPredicted change: ${signed(n.g)} × ${signed(size)} = ${signed(predicted)}.  True change: ${signed(found)}.\n` +
+      say(`Gradient of #${tile().k} at ${cellName()}: ${number(n.g)}.\nPredicted change: ${number(n.g)} × ${number(size)} = ${number(predicted)}.  True change: ${number(found)}.\n` +
         (always && tile().even ? 'The promise holds for every nudge here: after this layer the network only averages and adds.' : verdict(predicted, found)));
     };
     const run = async () => {
@@ -282,7 +286,7 @@ const show = {
     const t = tile(), sorted = now.alphas.map((v, k) => [v, k]).sort((a, b) => b[0] - a[0]);
     const curve = figure(plot(sorted.map((_, n) => n + 1), [{ y: sorted.map((s) => s[0]), stems: true, marked: sorted.findIndex((s) => s[1] === t.k), colour: 'currentColor' }], `All ${sorted.length} weights, sorted, largest first`), `All K = ${sorted.length} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`, 560);
     play.append(row(figure(sheet(t.g, { diverging: true }), `All ${t.cells} gradients of #${t.k}.`, 230)), tryEarlier(), row(curve));
-    say(`Sum of the gradients: ${signed(t.total)}.  Number of cells: ${now.shape[0]} × ${now.shape[1]} = ${t.cells}.\nα of #${t.k} = ${signed(t.total)} / ${t.cells} = ${signed(t.alpha)}.`);
+    say(`Sum of the gradients: ${number(t.total)}.  Number of cells: ${now.shape[0]} × ${now.shape[1]} = ${t.cells}.\nα of #${t.k} = ${number(t.total)} / ${t.cells} = ${number(t.alpha)}.`);
   },
   sum(play) {
     const stage = row(), left = row(), channels = now.shape[2], reach = Math.max(now.map.top, now.map.bottom);
@@ -293,7 +297,7 @@ const show = {
       const b = now.build[state.count], text = first(b);
       build.querySelector('input').setAttribute('aria-valuetext', text);
       clear(stage).append(figure(sheet(b.map, { diverging: true, reach }), `${text[0].toUpperCase()}${text.slice(1)}`), figure(sheet(now.map, { diverging: true, reach }), 'All terms: the whole sum'));
-      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up is in (the sizes of α · A in all cells, plus and minus counted alike), and the map is like the whole one by r = ${b.correlation.toFixed(3)} (1: the same pattern).\nTerm of #${tile().k}: α · A = ${signed(tile().alpha)} × its feature map.`);
+      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up, plus and minus counted alike. The map is like the whole one by r = ${b.correlation.toFixed(3).replace('-', '−')} (1: the same pattern).\nTerm of #${tile().k}: α · A = ${number(tile().alpha)} × its feature map.`);
     };
     const board = tiles(now.switches, async (t) => {
       state.off.has(t.k) ? state.off.delete(t.k) : state.off.add(t.k);
@@ -303,9 +307,9 @@ const show = {
       if (got === undefined) return;
       if (got) { state.score = got; tellScore(); }
       else if ($('.gl-score')) $('.gl-score').textContent = 'The network could not be run; switch once more.';
-    }, (t) => cells(t.map, colours(t.map, { diverging: true, reach: most })), (t) => `Term of channel ${t.k}, sum ${signed(t.total)}`);
+    }, (t) => cells(t.map, colours(t.map, { diverging: true, reach: most })), (t) => `Term of channel ${t.k}, sum ${number(t.total)}`);
     board.classList.add('gl-board');
-    [...board.children].forEach((b, n) => b.append(make('span', signed(now.switches[n].total))));
+    [...board.children].forEach((b, n) => b.append(make('span', number(now.switches[n].total))));
     const drawLeft = () => {
       const data = values(now.map), off = now.switches.filter((t) => state.off.has(t.k));
       for (const t of off) values(t.map).forEach((v, n) => { data[n] -= v; });
@@ -326,7 +330,7 @@ const show = {
       const m = now.map, all = now.whole, turned = state.against, reach = Math.max(m.top, m.bottom), before = values(m).map((v) => turned ? -v : v);
       const [cut, low, high] = turned ? [all.above, -all.max, -all.min] : [all.below, all.min, all.max];
       clear(stage).append(figure(sheet(m, { diverging: true, reach, data: before }), 'Before: the signed sum', 260), figure(sheet(m, { diverging: true, reach, data: before.map((v) => Math.max(v, 0)) }), 'After: only what is above zero', 260));
-      say(`Below zero and cut: ${cut} of ${all.cells} cells, ${percent(cut / all.cells)}.\nSmallest value before: ${signed(low)}; largest: ${signed(high)}.`);
+      say(`Below zero and cut: ${cut} of ${all.cells} cells, ${percent(cut / all.cells)}.\nSmallest value before: ${number(low)}; largest: ${number(high)}.`);
     };
     box.checked = state.against;
     box.onchange = () => { state.against = box.checked; draw(); };
@@ -337,8 +341,8 @@ const show = {
   scaling(play) {
     const [H, W] = view().picture, top = now.whole.max;
     play.append(row(photo(over(now.map, false), `Nearest: the ${grids(now.map.sent)} cells as they are, each over the part of the picture it stands for.`), photo(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
-    say(`${grids(now.shape)} numbers become ${H}×${W} pixels: one cell covers about ${Math.round(H / now.shape[0])}×${Math.round(W / now.shape[1])} of them.\n` +
-      (top > 0 ? `Every number is divided by the largest, ${signed(top)}; so 1 is the strongest evidence, 0 none.` : 'No number is above zero, so the map is empty.'));
+    say(`${grids(now.shape)} numbers become ${H}×${W} pixels: one cell covers about ${few(H / now.shape[0])}×${few(W / now.shape[1])} of them.\n` +
+      (top > 0 ? `Every number is divided by the largest, ${number(top)}; so 1 is the strongest evidence, 0 none.` : 'No number is above zero, so the map is empty.'));
   },
   overlay(play) {
     const report = make('div', null), field = over(now.map, true, state.opacity / 100), canvas = field.querySelector('canvas');
@@ -351,13 +355,13 @@ const show = {
       for (const t of ['Feature map', 'α', '× A', '= term']) head.append(make('th', t, { scope: 'col' }));
       table.append(head);
       const line = (...cells) => { const r = make('tr', null); cells.forEach((c) => r.append(make('td', c))); table.append(r); return r; };
-      got.terms.forEach((t) => line(`#${t.k}`, signed(t.alpha), signed(t.a), signed(t.value)));
-      line(`the other ${got.others}`, '', '', signed(got.rest));
-      line('together', '', '', signed(got.total)).style.fontWeight = 700;
+      got.terms.forEach((t) => line(`#${t.k}`, number(t.alpha), number(t.a), number(t.value)));
+      line(`the other ${got.others}`, '', '', number(got.rest));
+      line('together', '', '', number(got.total)).style.fontWeight = 700;
       report.append(table);
     };
     play.append(row(photo(field, 'Click any cell to see the sum that made it.', 420)), slider('Opacity', { min: 0, max: 100, value: state.opacity }, (v) => { state.opacity = v; canvas.style.opacity = v / 100; }), report);
-    say(`This map says where layer ${now.layer} found evidence for “${view().label}”. It does not say that the answer is right, nor that the network needs those places: to know that, hide them and look again.`);
+    say(`This map says where layer ${now.layer} found evidence for “${view().label}”. It does not say that the answer is right, nor that the network needs those places: to know that, cover them in the picture and look again.`);
     run();
   },
   guided(play) {
@@ -396,11 +400,13 @@ async function ask(name, wanted, ...more) {
 // Above the steps: what they take apart, and what is still on its way.
 function where() {
   const wanted = window.gradcam, parts = { path: 'picture', model: 'network', detail: 'grid', target: 'class', layer: 'layer' };
+  const failed = document.querySelector('#viewer .gv-stale') && document.querySelector('#viewer :is(.gv-error, .gv-hint):not([hidden])')?.textContent;
   const looking = document.querySelector('#viewer .pending'), behind = now && keyOf(wanted) !== keyOf(topic), wait = $('.gl-wait');
   $('.gl-all').hidden = !now;
-  $('.gl-all').classList.toggle('gl-stale', Boolean(now && (looking || behind)));
-  wait.hidden = now ? !looking && !(behind && asked) : !$('.gl-error').hidden;
-  if (!now) wait.textContent = document.querySelector('#viewer .gv-error:not([hidden])')?.textContent || 'The network is loading …';
+  $('.gl-all').classList.toggle('gl-stale', Boolean(now && (looking || behind || failed)));
+  wait.hidden = now ? !looking && !(behind && asked) && !failed : !$('.gl-error').hidden;
+  if (!now) wait.textContent = failed || 'The network is loading …';
+  else if (failed && !looking) wait.textContent = `${failed} Below: the steps of the answer before.`;
   else wait.textContent = `Working on the new ${behind ? parts[Object.keys(parts).find((k) => wanted.request[k] !== topic.request[k])] : 'choice'} …`;
   if (!now) return;
 

@@ -6,13 +6,16 @@ const state = {
 };
 const twoSigned = props.methods.filter((m) => !m.against).map((m) => m.name);
 const hint = $('.gv-pointer').textContent;
-let answer = null, maps = null, base = null, playing = null, asked = null, box = null;
+let answer = null, maps = null, base = null, current = null, playing = null, asked = null, askedOf = null, box = null;
 
 const classOf = (index) => answer.classes.find((c) => c.index === index);
 const chosenClass = () => classOf(state.band === 'b' ? answer.other : answer.target);
 const methodNow = () => props.methods.find((m) => m.name === state.method);
 const signNow = () => methodNow().against ? 'for' : state.sign;
 const chance = (c) => answer.model.head === 'linear' ? number(c.p) : percent(c.p);
+
+// Whether the picture that the answer is about is there.
+const ready = () => Boolean(answer && base && base.dataset.url === current.base.url);
 
 // ---- numbers ---------------------------------------------------------------------------------
 
@@ -25,10 +28,11 @@ function grid(name = state.layer, method = state.method, band = state.band) {
 const bandsHere = () => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
 
 // What 1 (or white's far ends) stands for. Two classes and their difference share one scale.
-function reach(g, sign = signNow()) {
+// ends: the names of its ends; what was sent may be averages, less than the whole map's.
+function reach(g, sign = signNow(), ends = (o) => [o.top, o.bottom]) {
   const all = twoSigned.includes(state.method) ? bandsHere().map((b) => grid(g.row.name, state.method, b)) : [g];
-  const most = (key) => Math.max(...all.map((o) => o[key]), 0);
-  return sign === 'for' ? most('top') : sign === 'against' ? most('bottom') : Math.max(most('top'), most('bottom'));
+  const [up, down] = [0, 1].map((end) => Math.max(...all.map((o) => ends(o)[end]), 0));
+  return sign === 'for' ? up : sign === 'against' ? down : Math.max(up, down);
 }
 
 // The map as 0..1 (on the diverging scale 0.5 is zero), h x w.
@@ -68,7 +72,7 @@ function boxOf(heat, W, H) {
 // ---- what is on the screen -------------------------------------------------------------------
 
 function draw() {
-  if (!answer || !base) return;
+  if (!ready()) return;
   const g = grid(), canvas = $('.gv-heat');
   const [H, W] = answer.picture, shrink = Math.min(1, 720 / Math.max(H, W));
   canvas.width = Math.round(W * shrink); canvas.height = Math.round(H * shrink);
@@ -125,7 +129,7 @@ function weakness(g) {
   return `The strongest evidence ${sign} is ${percent(shown / hidden)} of the strongest evidence ${other}.`;
 }
 function same(g) {
-  if (!twoSigned.includes(state.method)) return false;
+  if (!twoSigned.includes(state.method) || isEmpty(g)) return false;
   return twoSigned.every((m) => {
     const o = grid(g.row.name, m);
     const top = Math.max(o.top, o.bottom) || 1, mine = Math.max(g.top, g.bottom) || 1;
@@ -135,7 +139,7 @@ function same(g) {
 }
 
 function tell() {
-  if (!answer || !base) return;
+  if (!ready()) return;
   const g = grid(), method = methodNow(), sign = signNow(), sentence = words(g);
   if ($('.gv-say').textContent !== sentence) $('.gv-say').textContent = sentence;
   $('.gv-over .gv-frame').setAttribute('aria-label', sentence);
@@ -148,7 +152,7 @@ function tell() {
   if (empty) notes.push(empty);
   if (weak) notes.push(weak);
   if (g.row.poor) notes.push(`This is not a good layer to explain with: ${g.row.poor}.`);
-  if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: after it comes only an average over all places, so the gradient is the same everywhere.');
+  if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: the gradient is the same at every place, as where only an average over all places follows.');
   if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
   if (answer.detail) notes.push(`The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
   const note = clear($('.gv-note'));
@@ -164,6 +168,7 @@ function tell() {
   }
   const top = reach(g);
   const ticks = clear($('.gv-ticks'));
+  $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
   for (const t of sign === 'both' ? [-top, 0, top] : [0, top / 2, top]) ticks.append(make('span', number(sign === 'against' ? -t : t)));
   paint($('.gv-scale canvas'), Float32Array.from({ length: 256 * 12 }, (_, i) => (i % 256) / 255), coloursNow());
   listNumbers();
@@ -189,9 +194,9 @@ function listNumbers() {
   ];
   const rows = [
     ...(state.band === 'ab' ? [...about('Class', a), ...about('Rather than', b), ['Difference of the two, the score explained', number(a.y - b.y)]] : about('Class', chosenClass())),
-    ['Smallest and largest value of the map', `${number(g.min)} … ${number(g.max)}`],
-    ['Places cut by the ReLU', percent(g.cut)],
-    ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + ' pixels']] : []),
+    ['Smallest and largest value before the ReLU', `${number(g.min)} … ${number(g.max)}`],
+    ...(signNow() === 'both' ? [] : [['Places cut by the ReLU', percent(g.cut[signNow()])]]),
+    ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + `, of ${W}×${H} pixels`]] : []),
     ['Grid, channels', `${g.row.shape[0]}×${g.row.shape[1]}, ${g.row.shape[2]}`],
     ['What the network was given', `the picture squashed to ${input.join('×')}`],
     ['Network', title],
@@ -236,7 +241,7 @@ function breakable(name) {
   return node;
 }
 function strip() {
-  if (!answer || !base) return;
+  if (!ready()) return;
   const [H, W] = answer.picture, h = 54, w = Math.round(Math.min(Math.max(h * W / H, 36), 96));
   const holder = $('.gv-strip');
   const buttons = $$('.gv-strip button');
@@ -269,7 +274,7 @@ function announce() {
   window.gradcam = {
     layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
     method: state.method, other: classOf(answer.other)?.label ?? '',
-    request: { path: props.value.base?.path ?? window.gradcam?.request.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
+    request: { path: current.base.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
     base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head,
   };
   document.dispatchEvent(new Event('gradcam'));
@@ -286,7 +291,11 @@ function set(key, value) {
 }
 function choose(name) {
   if (answer.layers.some((l) => l.name === name)) set('layer', name);
-  else { asked = name; trigger('layer', { name }); }
+  else fetchLayer(name);
+}
+function fetchLayer(name) {
+  [asked, askedOf] = [name, answer];
+  trigger('layer', { name });
 }
 function step(by, wrap = false) {
   const n = answer.layers.findIndex((l) => l.name === state.layer), size = answer.layers.length;
@@ -332,7 +341,7 @@ async function saveFigure(button) {
     const made = await server.figure({
       path: window.gradcam.request.path, model: answer.model.key, target: chosenClass().index, layer: state.layer,
       other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: signNow(), colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
-      top: answer.other < 0 ? 0 : reach(grid()), box: state.box ? state.threshold / 100 : 0,
+      top: answer.other < 0 ? 0 : reach(grid(), signNow(), (o) => [o.max, -o.min]), box,
     });
     if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
     else complain(made.error);
@@ -346,6 +355,7 @@ function complain(sentence) {
     node.textContent = text;
     node.hidden = !text;
   }
+  if (sentence && !away) $('.gv-error').scrollIntoView({ block: 'nearest' });
 }
 
 element.addEventListener('change', (e) => {
@@ -372,7 +382,10 @@ element.addEventListener('input', (e) => {
 element.addEventListener('click', (e) => {
   const button = e.target.closest('button');
   if (!button || !answer) return;
-  if (button.dataset.index) trigger('choose', { index: Number(button.dataset.index) });
+  const index = Number(button.dataset.index ?? -1);
+  if (index >= 0 && answer.other >= 0 && index === answer.other) set('band', 'b');
+  else if (index >= 0 && answer.other >= 0 && index === answer.target) set('band', 'a');
+  else if (index >= 0) trigger('choose', { index });
   else if (button.dataset.layer) { play(false); set('layer', button.dataset.layer); }
   else if (button.dataset.go) { play(false); choose(button.dataset.go); }
   else if (button.matches('.gv-play')) play(!playing);
@@ -440,20 +453,28 @@ function fillChoices() {
     }
   }
 }
+// One more layer is asked for beside the other questions: when it comes, another may be in view.
+function overtaken({ base: picture, answer: next }) {
+  const about = (a, of) => JSON.stringify([of.url, a.model.key, a.target, a.other, a.detail]);
+  if (!next?.extra || !answer || about(next, picture) === about(answer, current.base)) return false;
+  if (asked && answer !== askedOf) fetchLayer(asked);
+  return true;
+}
 function receive() {
   const value = props.value;
-  if (!value) return;
+  if (!value || overtaken(value)) return;
   complain(value.error || '');
   $('.gv').classList.toggle('gv-stale', Boolean(value.error));
   $('.gv-before').hidden = !value.error || !answer;
   if (!value.answer) return;
   const before = answer;
-  answer = value.answer;
+  [current, answer] = [value, value.answer];
   maps = new Int8Array(bytesOf(answer.bytes).buffer);
   const have = (name) => answer.layers.some((l) => l.name === name);
   if (asked && have(asked)) { state.layer = asked; asked = null; }
-  const wanted = state.layer;
-  if (!have(wanted)) state.layer = answer.best;
+  const wanted = asked ?? state.layer, here = before && before.model.key === answer.model.key && answer.doctor.some(([n]) => n === wanted);
+  asked = null;
+  if (!have(state.layer)) state.layer = answer.best;
   const newQuestion = !before || before.target !== answer.target || before.other !== answer.other;
   if (newQuestion) state.band = answer.other < 0 ? 'a' : 'ab';
   state.cell = null;
@@ -463,9 +484,10 @@ function receive() {
   examine();
   if (base && base.dataset.url === url) { draw(); strip(); tell(); }
   else {
-    const image = new Image();
+    const image = new Image(), mine = answer;
     image.dataset.url = url;
     image.onload = () => {
+      if (answer !== mine) return;
       base = image;
       $$('.gv-frame img').forEach((n) => { n.src = url; });
       const ratio = answer.picture[1] / answer.picture[0];
@@ -473,14 +495,17 @@ function receive() {
       $('.gv-stage').style.setProperty('--ratio', ratio);
       draw(); strip(); tell();
     };
-    image.onerror = () => complain('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
+    image.onerror = () => answer === mine && complain('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
     image.src = url;
   }
-  if (before && before.model.key === answer.model.key && wanted && !have(wanted) && answer.doctor.some(([n]) => n === wanted)) {
-    asked = wanted;
-    trigger('layer', { name: wanted });
-  }
+  if (here && !have(wanted)) fetchLayer(wanted);
 }
+// On a phone what a cell says stands below the overlay, which stays in sight.
+const phone = matchMedia('(max-width: 600px)');
+phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));
+phone.onchange();
+// The lists of classes and networks are searched by typing: a click selects what stands there.
+document.querySelector('#asks').addEventListener('click', (e) => { if (e.target.matches('[role=combobox]')) e.target.select(); });
 for (const m of props.methods) $('[name=method]').append(make('option', m.name, { value: m.name }));
 for (const c of props.colours) $('[name=colours]').append(make('option', c, { value: c }));
 watch('value', receive);

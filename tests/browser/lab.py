@@ -127,8 +127,8 @@ def _answers(url: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """With ordinary spaces, so that a test need not know where a line may not be broken."""
-    return text.replace("\N{NO-BREAK SPACE}", " ")
+    """With ordinary spaces and minus signs, so that a test can compare words and read numbers."""
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
 TIDY = """([answer, picture, layer]) => {
@@ -308,7 +308,6 @@ class Lab:
     def choose(self, dropdown: str, text: str) -> None:
         """The first choice of a Gradio dropdown that what is typed leaves over."""
         self.page.locator(f"#{dropdown} input").click()
-        self.page.keyboard.press("Control+A")
         self.page.keyboard.type(text)
         self.page.get_by_role("option").filter(has_text=text).first.click()
 

@@ -343,6 +343,15 @@ def test_an_answer_that_was_overtaken_is_dropped(lesson, lab) -> None:
     lab.page.unroute(asks)
 
 
+def test_a_refused_picture_is_told_here_too(lesson, lab, tmp_path) -> None:
+    (tmp_path / "holiday.jpg").write_text("not a picture")
+    lab.upload(tmp_path / "holiday.jpg")
+    words = f"{pictures.UNKNOWN} Below: the steps of the answer before."
+    lesson.get_by_text(words).wait_for()
+    dim = lesson.locator(".gl-step").evaluate("n => Number(getComputedStyle(n).opacity)")
+    assert dim < 1
+
+
 def test_the_relu_cuts_what_the_api_says(lesson, survey) -> None:
     signed = survey.maps[LAYER, "Grad-CAM"]
     cut, cells, *_ = numbers(step(lesson, "ReLU").inner_text())

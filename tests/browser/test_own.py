@@ -73,6 +73,12 @@ def test_a_visitor_brings_a_model(
         visitor.settled()
         assert lesson.locator(".gl-error").is_hidden()
 
+    visitor.page.get_by_role("tab", name="Look").click()
+    why = visitor.complained(lambda: visitor.choose("model", "VGG19"))
+    visitor.settled()
+    assert visitor.error == why, "the list goes back to the model; the reason stays"
+    assert "dog" in visitor.page.locator("#class input").input_value()
+
     other = browser.new_context(locale="en-US").new_page()
     lab = Lab(other, open_server).open()
     other.locator("#model input").click()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from lab import Lab, Server, plain
 from PIL import Image
-from playwright.sync_api import Browser, Route
+from playwright.sync_api import Browser, Route, expect
 
 from demo.handlers import EXAMPLES_DIR, NO_PICTURE
 from gradcam_core import heatmap, pipeline
@@ -411,7 +411,7 @@ def test_evidence_against_and_both_signs(lab: Lab) -> None:
     red, blue = here[..., 0].astype(int), here[..., 2].astype(int)
     assert (red > blue)[heat > 0.1].all()
     assert (blue > red)[heat < -0.1].all()
-    ticks = [float(t) for t in lab.find(".gv-ticks span").all_inner_texts()]
+    ticks = [float(plain(t)) for t in lab.find(".gv-ticks span").all_inner_texts()]
     assert ticks == pytest.approx([-np.abs(signed).max(), 0, np.abs(signed).max()], rel=0.01)
 
 
@@ -422,7 +422,8 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     for percent in (30, 80):  # where the box does not hang on one pixel
         lab.find("[name=threshold]").fill(str(percent))
         words = re.fullmatch(
-            r"left (\d+), top (\d+), right (\d+), bottom (\d+) pixels", numbers(lab)["Box"]
+            r"left (\d+), top (\d+), right (\d+), bottom (\d+), of 512×256 pixels",
+            numbers(lab)["Box"],
         )
         assert words
         box = [int(n) for n in words.groups()]
@@ -487,11 +488,15 @@ def test_the_numbers_behind_the_map(lab: Lab) -> None:
         first().logits[LION], rel=0.01
     )
     assert words["Rank"] == "1 of 1000"
-    low, high = words["Smallest and largest value of the map"].split(" … ")
+    low, high = words["Smallest and largest value before the ReLU"].split(" … ")
     assert float(low) == pytest.approx(signed.min(), rel=0.01)
     assert float(high) == pytest.approx(signed.max(), rel=0.01)
     assert words["Places cut by the ReLU"] == f"{100 * (signed < 0).mean():.0f} %"
     assert words["Grid, channels"] == "7×7, 1280"
+    lab.radio("gv-sign", "against")
+    assert numbers(lab)["Places cut by the ReLU"] == f"{100 * (signed > 0).mean():.0f} %"
+    lab.radio("gv-sign", "both")
+    assert "Places cut by the ReLU" not in numbers(lab)
 
 
 def test_that_nothing_is_cut_is_said(lab: Lab) -> None:
@@ -508,9 +513,9 @@ def test_the_numbers_of_one_class_rather_than_another(lab: Lab) -> None:
     assert words["Rather than"] == "cheetah, number 293"
     told = float(words["Difference of the two, the score explained"])
     assert told == pytest.approx(y[LION] - y[CHEETAH], rel=0.01)
-    assert float(words["Smallest and largest value of the map"].split(" … ")[0]) == pytest.approx(
-        signed.min(), rel=0.01
-    )
+    assert float(
+        words["Smallest and largest value before the ReLU"].split(" … ")[0]
+    ) == pytest.approx(signed.min(), rel=0.01)
     lab.radio("gv-band", "b")
     assert numbers(lab)["Class"] == "cheetah, number 293"
     assert "Rather than" not in numbers(lab)
@@ -671,6 +676,81 @@ def test_of_two_classes_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
     assert "evidence for cheetah" in lab.say
 
 
+def test_of_two_networks_chosen_at_once_the_second_is_shown(lab: Lab) -> None:
+    lab.hold_up(1500)
+    lab.choose("model", "EfficientNet-Lite1")
+    lab.choose("model", "EfficientNet-Lite2")
+    lab.settled()
+    assert lab.page.locator("#model input").input_value() == "EfficientNet-Lite2"
+    assert lab.data("answer").startswith("efficientnet_lite2/")
+
+
+def test_a_layer_that_comes_after_another_class_is_shown_for_that_class(lab: Lab) -> None:
+    """Its own question is held up, and the one for the class overtakes it."""
+    late = "block1a_activation"
+    assert late not in lab.layers
+    lab.hold_up(1500)
+    lab.find("[name=layer]").select_option(late)
+    lab.row("cheetah")
+    lab.until("document.querySelector('[data-drawn]').dataset.answer.includes('/293/')")
+    lab.settled()
+    assert lab.data("answer") == "efficientnet_lite0/293/-1"
+    assert lab.layer == late
+    assert f"layer {late} (112×112 cells) finds evidence for cheetah" in lab.say
+
+
+def test_a_layer_that_comes_after_another_network_is_not_shown(lab: Lab) -> None:
+    lab.first = []
+    held: list[Route] = []
+    lab.page.route("**/queue/join*", lambda r: r.continue_() if held else held.append(r))
+    lab.find("[name=layer]").select_option("block1a_activation")
+    lab.choose("model", "EfficientNet-Lite1")
+    lab.until("document.querySelector('[data-drawn]').dataset.answer.includes('lite1/')")
+    held[0].continue_()
+    lab.page.wait_for_timeout(500)
+    lab.settled()
+    assert lab.data("answer").startswith("efficientnet_lite1/")
+
+
+def test_a_picture_that_comes_late_is_not_drawn_under_the_next_ones_map(lab: Lab) -> None:
+    lab.first = []
+    held: list[Route] = []
+    lab.page.route("**/tower.jpg", lambda route: held.append(route))
+    lab.example(4)
+    lab.until("document.querySelector('#viewer .pending')")
+    lab.settled()
+    assert held
+    lab.example(1)
+    lab.settled()
+    assert "evidence for lion" in lab.say
+    for route in held:
+        route.continue_()
+    lab.until("url => performance.getEntriesByName(url).length", held[0].request.url)
+    lab.page.wait_for_timeout(300)
+    assert lab.find(".gv-over img").get_attribute("src").endswith(f"/{FIRST}")
+    assert "evidence for lion" in lab.say
+
+
+def test_a_list_that_was_clicked_is_searched_by_typing(lab: Lab) -> None:
+    lab.page.locator("#class input").click()
+    lab.page.keyboard.type("tench")
+    options = lab.page.locator("[role=option]")  # without those of the selects
+    expect(options).to_have_count(1)
+    assert options.inner_text().strip() == "tench · 0"
+    lab.page.keyboard.press("Escape")
+
+
+def test_the_rival_among_the_likeliest_is_one_click_away(lab: Lab) -> None:
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    lab.settled()
+    asked = len(lab.requests)
+    for name in ("cheetah", "lion"):
+        lab.row(name)
+        assert f"evidence for {name} (" in lab.say
+    assert lab.error == ""
+    assert len(lab.requests) == asked
+
+
 def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
     lab.hold_up(1500)
     box = lab.page.get_by_label("Detail")
@@ -705,7 +785,7 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     assert lab.find(".gv-error").get_attribute("role") == "alert"
     assert lab.find(".gv-before").is_visible()
     dim = "n => Number(getComputedStyle(n).opacity)"
-    assert lab.find(".gv-over").evaluate(dim) < 1
+    assert lab.find(".gv-over .gv-frame").evaluate(dim) < 1
     assert apart(lab.canvas(), before) == 0
     assert lab.say == said
     text = lab.page.evaluate("document.body.innerText")
@@ -720,7 +800,7 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     assert lab.error == ""
     assert lab.find(".gv-over img").get_attribute("src").endswith("/good.png")
     assert lab.find(".gv-before").is_hidden()
-    assert lab.find(".gv-over").evaluate(dim) == 1
+    assert lab.find(".gv-over .gv-frame").evaluate(dim) == 1
 
 
 def test_after_a_broken_file_the_old_result_can_still_be_downloaded(
@@ -1034,7 +1114,7 @@ def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) ->
     frame = lab.find(".gv-over .gv-frame")
     size = frame.bounding_box()
     frame.tap(position={"x": size["width"] * 1.5 / 7, "y": size["height"] * 2.5 / 7})
-    assert lab.text(".gv-pointer").startswith("Row 3, column 2: about ")
+    assert lab.text(".gv-over .gv-pointer").startswith("Row 3, column 2: about ")
     assert lab.find(".gv-cell").is_visible()
     assert lab.errors == []
     context.close()
