@@ -504,8 +504,15 @@ function receive() {
 const phone = matchMedia('(max-width: 600px)');
 phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));
 phone.onchange();
-// The lists of classes and networks are searched by typing: a click selects what stands there.
-document.querySelector('#asks').addEventListener('click', (e) => { if (e.target.matches('[role=combobox]')) e.target.select(); });
+// Gradio's lists are searched by typing: a click selects what stands there. The key Tab would open
+// the list that it leaves once more, and stop at its box, which scrolls.
+const lists = document.querySelector('#asks');
+lists.addEventListener('click', (e) => { if (e.target.matches('[role=combobox]')) e.target.select(); });
+lists.addEventListener('keydown', (e) => {
+  if (e.key !== 'Tab' || !e.target.matches('[role=combobox]')) return;
+  e.stopPropagation();
+  lists.querySelectorAll('[role=listbox]').forEach((n) => { n.tabIndex = -1; });
+}, true);
 for (const m of props.methods) $('[name=method]').append(make('option', m.name, { value: m.name }));
 for (const c of props.colours) $('[name=colours]').append(make('option', c, { value: c }));
 watch('value', receive);

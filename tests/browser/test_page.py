@@ -740,6 +740,14 @@ def test_a_list_that_was_clicked_is_searched_by_typing(lab: Lab) -> None:
     lab.page.keyboard.press("Escape")
 
 
+def test_tab_goes_from_list_to_list_and_closes_what_it_leaves(lab: Lab) -> None:
+    lab.page.locator("#model input").focus()
+    for name in ("class", "other", "detail"):
+        lab.page.keyboard.press("Tab")
+        expect(lab.page.locator(f"#{name} input")).to_be_focused()
+    expect(lab.page.locator("#asks [aria-expanded=true]")).to_have_count(0)
+
+
 def test_the_rival_among_the_likeliest_is_one_click_away(lab: Lab) -> None:
     lab.drawn_after(lambda: lab.choose("other", "cheetah"))
     lab.settled()
