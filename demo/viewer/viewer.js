@@ -504,10 +504,11 @@ function receive() {
 const phone = matchMedia('(max-width: 600px)');
 phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));
 phone.onchange();
-// Gradio's lists are searched by typing: a click selects what stands there. The key Tab would open
-// the list that it leaves once more, and stop at its box, which scrolls.
+// Gradio's lists are searched by typing: a click selects what stands there, once the browser has put
+// its mark. The key Tab would open the list that it leaves once more, and stop at its box, which
+// scrolls.
 const lists = document.querySelector('#asks');
-lists.addEventListener('click', (e) => { if (e.target.matches('[role=combobox]')) e.target.select(); });
+lists.addEventListener('click', (e) => { if (e.target.matches('[role=combobox]')) setTimeout(() => e.target.select()); });
 lists.addEventListener('keydown', (e) => {
   if (e.key !== 'Tab' || !e.target.matches('[role=combobox]')) return;
   e.stopPropagation();

@@ -307,9 +307,20 @@ class Lab:
 
     def choose(self, dropdown: str, text: str) -> None:
         """The first choice of a Gradio dropdown that what is typed leaves over."""
-        self.page.locator(f"#{dropdown} input").click()
-        self.page.keyboard.type(text)
+        self.search(dropdown, text)
         self.page.get_by_role("option").filter(has_text=text).first.click()
+
+    def search(self, dropdown: str, text: str) -> None:
+        """Click into a list and type, once the page has selected what stood there."""
+        self.page.locator(f"#{dropdown} input").click()
+        self.until(
+            """id => {
+              const box = document.querySelector(`#${id} input`);
+              return box.selectionStart === 0 && box.selectionEnd === box.value.length;
+            }""",
+            dropdown,
+        )
+        self.page.keyboard.type(text)
 
     def row(self, label: str) -> None:
         self.find(".gv-classes button").filter(has_text=label).first.click()

@@ -732,12 +732,13 @@ def test_a_picture_that_comes_late_is_not_drawn_under_the_next_ones_map(lab: Lab
 
 
 def test_a_list_that_was_clicked_is_searched_by_typing(lab: Lab) -> None:
-    lab.page.locator("#class input").click()
-    lab.page.keyboard.type("tench")
     options = lab.page.locator("[role=option]")  # without those of the selects
-    expect(options).to_have_count(1)
-    assert options.inner_text().strip() == "tench · 0"
-    lab.page.keyboard.press("Escape")
+    for _ in range(2):  # the second time what stands there is selected before the click, too
+        lab.search("class", "tench")
+        expect(options).to_have_count(1)
+        assert options.inner_text().strip() == "tench · 0"
+        lab.page.locator("#class input").blur()
+        expect(options).to_have_count(0)
 
 
 def test_tab_goes_from_list_to_list_and_closes_what_it_leaves(lab: Lab) -> None:
