@@ -28,7 +28,7 @@ function grid(name = state.layer, method = state.method, band = state.band) {
 const bandsHere = () => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
 
 // What 1 (or white's far ends) stands for. Two classes and their difference share one scale.
-// ends: the names of its ends; what was sent may be averages, less than the whole map's.
+// ends: a map -> its largest for and against; of what was sent, which may be averages of its cells.
 function reach(g, sign = signNow(), ends = (o) => [o.top, o.bottom]) {
   const all = twoSigned.includes(state.method) ? bandsHere().map((b) => grid(g.row.name, state.method, b)) : [g];
   const [up, down] = [0, 1].map((end) => Math.max(...all.map((o) => ends(o)[end]), 0));
