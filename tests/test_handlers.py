@@ -592,6 +592,19 @@ def test_a_bad_question_for_a_figure_gets_a_sentence(request_: Any) -> None:
     assert is_a_sentence(made["error"]), made
 
 
+def test_two_questions_to_the_api_have_two_overlay_files(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layer conv_1 for class 12, then conv_11 for class 2: the same letters one after the other."""
+    path = put()
+    seen = pipeline.explain(pictures.read_rgb(path), MODEL)
+    found = iter([replace(seen, layer=f"conv_1{n}", target=t) for n, t in (("", 12), (1, 2))])
+    monkeypatch.setattr(pipeline, "explain", lambda *_: next(found))
+    files = [handlers.explain({"path": path})["overlay"]["path"] for _ in range(2)]
+    assert files[0] != files[1]
+    assert all(Path(file).is_file() for file in files)
+
+
 # ---- computed once -----------------------------------------------------------------------------
 
 
