@@ -449,32 +449,81 @@ class Patched(L.Conv2D):
         self.convolution_op = lambda x, kernel: 3 * L.Conv2D.convolution_op(self, x, kernel)
 
 
+def check_against_keras(middle, x):
+    """G before and A after layers. The referee: the layers, one by one, under an eager tape."""
+    before = L.Conv2D(6, 3, activation="tanh", name="before")
+    last = L.Activation("tanh", name="last")
+    layers = [*middle, last, L.GlobalAveragePooling2D(), L.Dense(3)]
+    y = before(image := keras.Input(SHAPE))
+    for layer in layers:
+        y = layer(y)
+    keras.utils.set_random_seed(3)
+    for layer in middle:
+        layer.set_weights([np.random.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
+    seen = [before(x[None])]
+    with tf.GradientTape() as tape:
+        tape.watch(seen[0])
+        for layer in layers:
+            seen.append(layer(seen[-1]))
+        score = seen[-1][0, 2]
+    expected = tape.gradient(score, seen[0])[0]
+    for names in (("before",), ("before", *(layer.name for layer in middle))):
+        trace = Network(keras.Model(image, y), SHAPE).trace(x, Target(2), names)
+        close(trace.logits, seen[-1][0])
+        for name, a in zip(names, seen, strict=False):
+            close(trace.activations[name], a[0])
+        close(trace.gradients["before"], expected)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("kind", [L.Conv2D, Standardised, Padded, Patched])
 def test_a_one_by_one_convolution(kind, strides, bias, x):
-    """The referee: Keras's own layers, called one after the other, under an eager tape."""
-    keras.utils.set_random_seed(3)
-    image = keras.Input(SHAPE)
-    before = L.Conv2D(6, 3, activation="tanh", name="before")
-    mix = kind(5, 1, strides, use_bias=bias, bias_initializer="random_normal", name="mix")
-    end = [L.Activation("tanh", name="last"), L.GlobalAveragePooling2D(), L.Dense(3)]
-    y = mix(before(image))
-    for layer in end:
-        y = layer(y)
-    a = before(x[None])
-    with tf.GradientTape() as tape:
-        tape.watch(a)
-        b = mix(a)
-        score = b
-        for layer in end:
-            score = layer(score)
-        score = score[0, 2]
-    expected = tape.gradient(score, a)[0]
-    trace = Network(keras.Model(image, y), SHAPE).trace(x, Target(2), ("before", "mix"))
-    close(trace.logits[2], score)
-    close(trace.activations["mix"], b[0])
-    close(trace.gradients["before"], expected)
+    check_against_keras([kind(5, 1, strides, use_bias=bias, name="mix")], x)
+
+
+class ByThePicture(L.Layer):
+    """Always normalises by what it sees, as in CycleGAN."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.norm = L.BatchNormalization()
+
+    def call(self, inputs):
+        return self.norm(inputs, training=True)
+
+
+class Halved(L.BatchNormalization):
+    def call(self, inputs, training=None, mask=None):
+        return super().call(inputs, training=training, mask=mask) / 2
+
+
+class Doubled(L.BatchNormalization):
+    """An instance with a call of its own."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.call = lambda x, **more: 2 * L.BatchNormalization.call(self, x, **more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (L.BatchNormalization, {}),
+        (L.BatchNormalization, {"epsilon": 0.5}),
+        (L.BatchNormalization, {"scale": False}),
+        (L.BatchNormalization, {"center": False}),
+        (L.BatchNormalization, {"axis": 3}),
+        (L.BatchNormalization, {"axis": 1}),
+        (L.BatchNormalization, {"dtype": "float64"}),
+        (ByThePicture, {}),
+        (Halved, {}),
+        (Doubled, {}),
+    ],
+)
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_batch_norm(kernel, kind, options, x):
+    check_against_keras([L.Conv2D(5, kernel, name="mix"), kind(name="norm", **options)], x)
 
 
 def test_probability_is_the_softmax_jacobian(x):
