@@ -22,7 +22,7 @@ def over_places(x: F32) -> F32:
 
 def relu(x: F32) -> F32:
     """max(x, 0). NumPy's loop over two arrays is faster than that over an array and a number."""
-    return np.maximum(x, np.zeros_like(x))
+    return np.maximum(x, np.zeros_like(x[0]))
 
 
 def blocks(x: F32) -> Iterator[F32]:

@@ -78,7 +78,7 @@ class Keep:
 
 _networks = Keep(NETWORKS)
 LARGE = 1 << 18  # numbers in a layer; below, two threads wait longer for each other than they gain
-_beside = ThreadPoolExecutor(2)  # for Eigen-CAM, of a large network nearly half of the work
+_beside = ThreadPoolExecutor(2)
 
 
 def spec_of(model: str | ModelSpec) -> ModelSpec:
@@ -184,11 +184,12 @@ def survey(
     names = tuple(layer_of(net, name).name for name in layers)
     x = spec.preprocess(pictures.fit(image, net.shape[:2]))
     trace = net.trace(x, asked, names)
-    large = any(a.size > LARGE for a in trace.activations.values())
-    beside = [method for method in methods if large and METHODS[method].classless]
-    apart = _beside.submit(maps_of, trace, beside) if beside else None
-    maps = maps_of(trace, [method for method in methods if method not in beside])
-    maps |= apart.result() if apart else {}
+    if any(a.size > LARGE for a in trace.activations.values()):
+        # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.
+        jobs = {m: _beside.submit(maps_of, trace, [m]) for m in reversed(methods)}
+        maps = {key: signed for m in methods for key, signed in jobs[m].result().items()}
+    else:
+        maps = maps_of(trace, methods)
     return Survey(image, trace.target, trace.logits, trace.probabilities, maps, trace)
 
 
