@@ -438,7 +438,7 @@ class Padded(L.Conv2D):
 
     def call(self, inputs):
         kernel = keras.ops.pad(self.kernel, ((1, 1), (1, 1), (0, 0), (0, 0)), constant_values=0.1)
-        return self.convolution_op(inputs, kernel)
+        return self.convolution_op(inputs=inputs, kernel=kernel)
 
 
 class Patched(L.Conv2D):
@@ -490,7 +490,7 @@ class ByThePicture(L.Layer):
         self.norm = L.BatchNormalization()
 
     def call(self, inputs):
-        return self.norm(inputs, training=True)
+        return self.norm(inputs=inputs, training=True)
 
 
 class Halved(L.BatchNormalization):
