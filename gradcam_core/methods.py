@@ -12,7 +12,7 @@ from scipy.sparse.linalg import eigsh
 from gradcam_core.types import F32, Method
 
 DENSE = 128  # rows up to which a dense eigensolver is the faster one
-BLOCK = 1 << 16  # numbers whose few temporary copies fit a core's own cache
+BLOCK = 1 << 17  # numbers whose few temporary copies fit the cache
 
 
 def over_places(x: F32) -> F32:
