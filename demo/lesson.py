@@ -213,8 +213,8 @@ def table() -> list[dict[str, str]]:
             "key": key,
             "title": step.title,
             "words": step.words,
-            "latex": step.formula,
             "formula": heatmap.formula(step.formula),
+            "aloud": step.aloud,
             "code": steps.source(key),
         }
         for key, step in steps.STEPS.items()

@@ -419,8 +419,8 @@ class Network:
                 y, p, _ = self._answers(x)
             if not any(op.type in GUIDED for op in x.graph.get_operations()):
                 raise UserError(
-                    "This model has no ReLU, so guided backpropagation would show the plain "
-                    "gradient; choose a model with ReLU, such as VGG or ResNet."
+                    "This network has no ReLU, so guided backpropagation would show the plain "
+                    "gradient; choose one with ReLU, such as VGG or ResNet."
                 )
             score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
             return _plain(tf.gradients(score, x, unconnected_gradients="zero")[0])

@@ -25,6 +25,7 @@ from gradcam_core.types import (
 if TYPE_CHECKING:
     from gradcam_core.network import Network
 
+SAME = "A class cannot be compared with itself; choose two different classes."
 NETWORKS = 4  # kept in memory; the one unused for longest leaves
 
 
@@ -95,7 +96,7 @@ def network(
     if detail and not spec.scalable:
         raise UserError(
             f"{spec.title} cannot be run at twice its side, because its dense layers fix the size "
-            "of its input; switch detail off or choose another model."
+            "of its input; switch detail off or choose another network."
         )
 
     if spec.network:
@@ -149,7 +150,7 @@ def target_of(
         if not isinstance(i, Integral) or isinstance(i, bool) or not 0 <= int(i) < classes:
             raise UserError(f"There is no such class: they are numbered from 0 to {classes - 1}.")
     if target.index == target.rather_than:
-        raise UserError("A class cannot be compared with itself; choose two different classes.")
+        raise UserError(SAME)
     return target
 
 

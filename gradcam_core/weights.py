@@ -112,9 +112,8 @@ def fetch(file: WeightsFile, title: str, progress: Callable[[float], None] | Non
         _out_of_reach[_server(file.url) if unreached else file.url] = reason
         raise UserError(
             f"{title} needs the file {file.name} ({file.megabytes:.0f} MB), which could not be "
-            f"fetched because {reason}; fetch it from {file.url} on a machine that is "
-            "online and put it into the folder named by GRADCAM_WEIGHTS_DIR, "
-            "or choose another model."
+            f"fetched because {reason}; choose another network, or put the file from {file.url} "
+            "into the folder named by GRADCAM_WEIGHTS_DIR where this program runs."
         ) from error
 
 

@@ -414,3 +414,4 @@ def test_two_short_sentences(step: steps.Step) -> None:
     assert len(re.findall(r"[.?](?: |$)", step.words)) == 2
     assert len(step.words.split()) <= 65
     assert step.formula.count("{") == step.formula.count("}")
+    assert re.fullmatch(r"[\w ,.;-]+\.", step.aloud), "words, and no signs"

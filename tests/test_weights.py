@@ -135,12 +135,12 @@ def refused(file: WeightsFile) -> str:
     before, after = "VGG19 needs the file net.h5 (", " MB), which could not be fetched because "
     assert text.startswith(before)
     assert text.endswith(
-        f"; fetch it from {file.url} on a machine that is online and put it into the folder "
-        "named by GRADCAM_WEIGHTS_DIR, or choose another model."
+        f"; choose another network, or put the file from {file.url} into the folder named by "
+        "GRADCAM_WEIGHTS_DIR where this program runs."
     )
     assert os.environ["GRADCAM_WEIGHTS_DIR"] not in text
     assert "\n" not in text
-    return text.split(after)[1].split("; fetch it")[0]
+    return text.split(after)[1].split("; choose another")[0]
 
 
 def start(file: WeightsFile) -> subprocess.Popen[str]:

@@ -431,7 +431,7 @@ function refresh() {
   $$('.gl-nav button').forEach((b, n) => n === state.step ? b.setAttribute('aria-current', 'step') : b.removeAttribute('aria-current'));
   $('.gl-title').textContent = step.title;
   $('.gl-formula').innerHTML = step.formula; // made by the program itself, when the page is built
-  $('.gl-formula').setAttribute('aria-label', step.latex);
+  $('.gl-formula').setAttribute('aria-label', step.aloud);
   $('.gl-text').textContent = step.words;
   $('.gl-source code').textContent = step.code;
   $('.gl-note').textContent = `Drawn from ${grids(now.map.sent)} averages of the ${grids(now.shape)} cells; the numbers are those of all cells.`;

@@ -284,6 +284,7 @@ function announce() {
 
 function set(key, value) {
   state[key] = value;
+  if (key === 'layer') asked = null; // one that is still on its way is no longer wanted
   const control = { view: 'gv-view', sign: 'gv-sign', band: 'gv-band' }[key];
   if (control) $$(`[name=${control}]`).forEach((n) => { n.checked = n.value === value; });
   draw(); tell();
@@ -504,6 +505,17 @@ function receive() {
 const phone = matchMedia('(max-width: 600px)');
 phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));
 phone.onchange();
+// Gradio says of a file that is too large only that it is, and takes the picture before away.
+const way = document.querySelector('#picture');
+for (const [event, given] of [['change', (e) => e.target.files], ['drop', (e) => e.dataTransfer?.files]]) {
+  way.addEventListener(event, (e) => {
+    if (![...given(e) ?? []].some((file) => file.size > props.heaviest)) return;
+    e.preventDefault();
+    e.stopPropagation();
+    if (event === 'change') e.target.value = '';
+    complain(props.heavy);
+  }, true);
+}
 // Gradio's lists are searched by typing: a click selects what stands there, once the browser has put
 // its mark. The key Tab would open the list that it leaves once more, and stop at its box, which
 // scrolls.

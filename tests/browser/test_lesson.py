@@ -65,6 +65,7 @@ def test_every_step_says_its_words_and_shows_its_code(lesson) -> None:
         expect(lesson.locator(".gl-text")).to_have_text(row.words)
         expect(lesson.locator(".gl-source code")).to_have_text(steps.source(key))
         expect(lesson.locator(".gl-formula svg")).to_have_count(1)
+        expect(lesson.locator(".gl-formula")).to_have_attribute("aria-label", row.aloud)
     expect(lesson.locator(".gl-error")).to_be_hidden()
 
 
@@ -131,6 +132,17 @@ def test_the_words_about_a_nudge_are_those_of_its_numbers(lesson) -> None:
         seen.add(re.findall("holds|begins|not hold|broken|Neither", text)[0])
         slider.press("ArrowRight")
     assert {"holds", "begins", "Neither"} < seen
+
+
+@pytest.mark.parametrize("layer", ["block2a_project_bn", "top_activation"])
+def test_a_nudge_begins_where_it_can_be_told_from_rounding(lesson, lab, survey, layer) -> None:
+    """The score is a float32 sum of numbers of its own size: some of its steps are rounding."""
+    go_to(lab, layer)
+    said = step(lesson, "The gradient")
+    lesson.locator(".gl-plot").wait_for()
+    _, _, predicted, *_ = numbers(said.inner_text().split("Predicted change:")[1])
+    assert abs(predicted) > 4 * np.spacing(np.float32(abs(survey.logits).max()))
+    assert "rounding" not in said.inner_text()
 
 
 def test_the_nudge_follows_the_mouse(lesson, lab) -> None:

@@ -13,6 +13,7 @@ from lab import Lab, Server, plain
 from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
+from demo import handlers
 from demo.handlers import EXAMPLES_DIR, NO_PICTURE
 from gradcam_core import heatmap, pipeline
 from gradcam_core import image as pictures
@@ -550,6 +551,27 @@ def test_other_heads_have_other_words(lab: Lab, head: str, score: str) -> None:
     assert bool(percents) == (head == "sigmoid")
 
 
+@pytest.mark.parametrize(
+    ("p", "words"), [(0.996, "99.60 %"), (0.99996, "above 99.99 %"), (0.994, "99 %"), (1, "100 %")]
+)
+def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
+    lab: Lab, p: float, words: str
+) -> None:
+    """Only the probability of lion is changed on its way."""
+
+    def change(route: Route) -> None:
+        said = route.fetch()
+        text = re.sub(r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},", said.text())
+        route.fulfill(response=said, body=text)
+
+    lab.page.route("**/queue/data*", change)
+    lab.drawn_after(lambda: lab.example(3))
+    lab.page.unroute("**/queue/data*")
+    assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
+    assert numbers(lab)["Probability"] == words
+    assert handlers.percent(p) == words
+
+
 @pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
 def test_methods_that_know_no_evidence_against_do_not_offer_it(lab: Lab, method: str) -> None:
     lab.radio("gv-sign", "both")
@@ -620,6 +642,7 @@ def test_an_empty_map_says_why_and_shows_the_way_out(lab: Lab) -> None:
     lab.drawn_after(lambda: lab.choose("class", f"· {index}"))
     note = lab.find(".gv-note")
     assert "The map is empty" in note.inner_text()
+    assert "give the same map" not in note.inner_text()
     note.get_by_role("button").click()
     assert lab.find("[name=gv-sign][value=both]").is_checked()
     assert "Red is evidence for" in lab.say
@@ -760,6 +783,27 @@ def test_the_rival_among_the_likeliest_is_one_click_away(lab: Lab) -> None:
     assert len(lab.requests) == asked
 
 
+def test_a_network_that_predicts_the_rival_is_shown_without_one(lab: Lab) -> None:
+    lab.first = []
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    lab.choose("model", "EfficientNet-Lite2")
+    lab.settled()
+    assert lab.error == ""
+    assert lab.data("answer") == f"efficientnet_lite2/{CHEETAH}/-1"
+    assert lab.page.locator("#model input").input_value() == "EfficientNet-Lite2"
+    assert lab.page.locator("#other input").input_value() == "no other class"
+
+
+def test_a_layer_of_the_filmstrip_is_not_undone_by_one_that_comes_later(lab: Lab) -> None:
+    lab.hold_up(1500)
+    lab.find("[name=layer]").select_option("block1a_activation")
+    lab.find(".gv-strip button").nth(3).click()
+    picked = lab.layer
+    lab.settled()
+    assert "block1a_activation" in lab.layers, "it came"
+    assert lab.layer == picked
+
+
 def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
     lab.hold_up(1500)
     box = lab.page.get_by_label("Detail")
@@ -810,6 +854,21 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     assert lab.find(".gv-over img").get_attribute("src").endswith("/good.png")
     assert lab.find(".gv-before").is_hidden()
     assert lab.find(".gv-over .gv-frame").evaluate(dim) == 1
+
+
+def test_a_file_that_is_too_large_stays_at_home_and_takes_nothing_away(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with (tmp_path / "big.jpg").open("wb") as file:
+        file.truncate(pictures.MAX_BYTES + 1)
+    asked, before = len(lab.requests), lab.page.locator("#picture img").get_attribute("src")
+    assert lab.complained(lambda: lab.upload(tmp_path / "big.jpg")) == pictures.HEAVY
+    lab.page.wait_for_timeout(500)
+    assert lab.page.locator("#picture img").get_attribute("src") == before
+    assert len(lab.requests) == asked
+    assert lab.page.get_by_text("exceed").count() == 0, "Gradio's own message"
+    lab.drawn_after(lambda: lab.upload(EXAMPLES_DIR / "lion.jpg"))
+    assert lab.error == ""
 
 
 def test_after_a_broken_file_the_old_result_can_still_be_downloaded(
@@ -918,6 +977,29 @@ def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
     assert apart(left, small(seen.image)) < 8
     assert apart(right, small(over)) < 8
     assert apart(left, right) > 20
+
+
+def test_the_scale_of_a_figure_that_compares_is_that_of_all_cells(lab: Lab) -> None:
+    """Not of the averages that were sent where a layer has too many cells for three maps."""
+    layer = "block1a_project_bn"
+    lab.drawn_after(lambda: lab.choose("other", "cheetah"))
+    lab.find("[name=layer]").select_option(layer)
+    assert "averages" in lab.text(".gv-note")
+    three = [first(LION), first(CHEETAH), first(LION, CHEETAH)]
+    maps = [seen.maps[layer, "Grad-CAM"] for seen in three]
+    ends = {
+        "for": max(m.max() for m in maps),
+        "against": -min(m.min() for m in maps),
+    }
+    for sign, end in ends.items():
+        lab.radio("gv-sign", sign)
+        with (
+            lab.page.expect_request(re.compile("/component_server")) as asked,
+            lab.page.expect_download(),
+        ):
+            lab.find(".gv-save-figure").click()
+        found = re.findall(r'"top":([^,]+),', asked.value.post_data or "")
+        assert [float(n) for n in found] == [pytest.approx(float(end), rel=1e-5)]
 
 
 def pictures_in(figure: U8) -> list[np.ndarray]:
