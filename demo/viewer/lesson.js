@@ -400,13 +400,14 @@ async function ask(name, wanted, ...more) {
 // Above the steps: what they take apart, and what is still on its way.
 function where() {
   const wanted = window.gradcam, parts = { path: 'picture', model: 'network', detail: 'grid', target: 'class', layer: 'layer' };
-  const failed = document.querySelector('#viewer .gv-stale') && document.querySelector('#viewer :is(.gv-error, .gv-hint):not([hidden])')?.textContent;
+  const failed = document.querySelector('#viewer :is(.gv-error, .gv-hint):not([hidden])')?.textContent;
+  const old = document.querySelector('#viewer .gv-stale');
   const looking = document.querySelector('#viewer .pending'), behind = now && keyOf(wanted) !== keyOf(topic), wait = $('.gl-wait');
   $('.gl-all').hidden = !now;
-  $('.gl-all').classList.toggle('gl-stale', Boolean(now && (looking || behind || failed)));
+  $('.gl-all').classList.toggle('gl-stale', Boolean(now && (looking || behind || old)));
   wait.hidden = now ? !looking && !(behind && asked) && !failed : !$('.gl-error').hidden;
   if (!now) wait.textContent = failed || 'The network is loading …';
-  else if (failed && !looking) wait.textContent = `${failed} Below: the steps of the answer before.`;
+  else if (failed && !looking) wait.textContent = `${failed}${old ? ' Below: the steps of the answer before.' : ''}`;
   else wait.textContent = `Working on the new ${behind ? parts[Object.keys(parts).find((k) => wanted.request[k] !== topic.request[k])] : 'choice'} …`;
   if (!now) return;
 
@@ -475,5 +476,5 @@ $$('.gl-next').forEach((b) => { b.onclick = () => go(state.step + 1); });
 $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);
-// The viewer is "pending", a class of Gradio's, while an answer is on its way to it.
-new MutationObserver(where).observe(document.querySelector('#viewer'), { subtree: true, attributes: true, attributeFilter: ['class'] });
+// The viewer is "pending", a class of Gradio's, while an answer is on its way to it; and it may complain.
+new MutationObserver(where).observe(document.querySelector('#viewer'), { subtree: true, attributes: true, attributeFilter: ['class', 'hidden'] });

@@ -513,6 +513,7 @@ for (const [event, given] of [['change', (e) => e.target.files], ['drop', (e) =>
     e.preventDefault();
     e.stopPropagation();
     if (event === 'change') e.target.value = '';
+    else e.target.dispatchEvent(new DragEvent('dragleave', { bubbles: true })); // or its box stays marked
     complain(props.heavy);
   }, true);
 }

@@ -364,6 +364,16 @@ def test_a_refused_picture_is_told_here_too(lesson, lab, tmp_path) -> None:
     assert dim < 1
 
 
+def test_a_file_that_is_too_large_is_told_here_too(lesson, lab, tmp_path) -> None:
+    """The picture before stays, so what is below is still its own."""
+    with (tmp_path / "big.jpg").open("wb") as file:
+        file.truncate(pictures.MAX_BYTES + 1)
+    lab.upload(tmp_path / "big.jpg")
+    lesson.get_by_text(pictures.HEAVY).wait_for()
+    expect(lesson.get_by_text("answer before")).to_have_count(0)
+    expect(lesson.locator(".gl-stale")).to_have_count(0)
+
+
 def test_the_relu_cuts_what_the_api_says(lesson, survey) -> None:
     signed = survey.maps[LAYER, "Grad-CAM"]
     cut, cells, *_ = numbers(step(lesson, "ReLU").inner_text())
