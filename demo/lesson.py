@@ -62,7 +62,8 @@ def answered(fn: Callable[..., Any]) -> Callable[..., Any]:
                 return fn(view, *rest)
         except UserError as error:
             return {"error": str(error)}
-        except (TypeError, KeyError, IndexError, AttributeError):
+        except (TypeError, KeyError, IndexError, AttributeError) as error:
+            handlers.log.info("a step was asked for in vain: %r", error)
             return {"error": GONE}
         except Exception:
             handlers.log.exception("a step failed")

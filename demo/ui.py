@@ -95,7 +95,7 @@ def stay_inside() -> None:
 
 def offers(own: list[str]) -> list[tuple[str, str]]:
     """The list of networks, a visitor's own first."""
-    uploads = [(models.UPLOADS[key].title, key) for key in own if key in models.UPLOADS]
+    uploads = [(spec.title, key) for key in own if (spec := models.UPLOADS.get(key))]
     return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
 
 

@@ -216,11 +216,10 @@ UPLOADS: dict[str, ModelSpec] = {}  # models of visitors, not in the list; nobod
 
 def find(key: str) -> ModelSpec:
     """The row of that name, or a sentence that says which names there are."""
-    if isinstance(key, str) and key in UPLOADS:
-        return UPLOADS[key]
-    if not isinstance(key, str) or key not in MODELS:
+    spec = UPLOADS.get(key) or MODELS.get(key) if isinstance(key, str) else None
+    if spec is None:
         raise UserError(f"There is no such model here; choose one of: {', '.join(MODELS)}.")
-    return MODELS[key]
+    return spec
 
 
 def with_file(spec: ModelSpec, file: Path) -> ModelSpec:
