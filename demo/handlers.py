@@ -33,6 +33,8 @@ NO_PICTURE = "Drop in a picture, or choose one of the examples."
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
 MODEL_GONE = "The model is no longer here; please upload it again."
 UPLOADS = 30  # models of visitors that are known at once; the oldest leaves
+HEAVY = {"heavy": pictures.HEAVY, "heaviest": pictures.MAX_BYTES}  # refused before it is sent
+SAME = pipeline.SAME
 NOT_UPLOADED = "The picture is no longer here; please upload it again."
 
 EXAMPLES_DIR = Path(__file__).parent / "examples"

@@ -17,8 +17,7 @@ from gradio import processing_utils
 from demo import handlers, lesson
 from demo.components import Picture, Viewer
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, View
-from gradcam_core import heatmap, models, pipeline, upload
-from gradcam_core import image as pictures
+from gradcam_core import heatmap, models, upload
 from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
 
@@ -63,8 +62,7 @@ def viewer() -> Viewer:
     ]  # fmt: skip
     return Viewer(
         elem_id="viewer", server_functions=[handlers.figure], methods=methods,
-        no_picture=handlers.NO_PICTURE, heavy=pictures.HEAVY, heaviest=pictures.MAX_BYTES,
-        **part("viewer"),
+        no_picture=handlers.NO_PICTURE, **handlers.HEAVY, **part("viewer"),
     )  # fmt: skip
 
 
@@ -212,7 +210,7 @@ def build(uploads: bool = False) -> gr.Blocks:
             if question == last:
                 return gr.skip()
             made = handlers.look(*question, progress=progress)
-            if made.error == pipeline.SAME and last and (key, wide) != (last[1], last[4]):
+            if made.error == handlers.SAME and last and (key, wide) != (last[1], last[4]):
                 rival = NOBODY  # it is what this network predicts
                 question = path, key, index, rival, wide
                 made = handlers.look(*question, progress=progress)

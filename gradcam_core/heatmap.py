@@ -95,12 +95,6 @@ def cut_share(signed: F32) -> float:
     return float((signed < 0).mean())
 
 
-def agree(maps: list[F32], tolerance: float = 1e-3) -> bool:
-    """Whether these signed (h, w) maps are the same one, up to a positive factor."""
-    scaled = [m / top if (top := np.abs(m).max()) > 0 else m for m in maps]
-    return all(bool(np.abs(m - scaled[0]).max() <= tolerance) for m in scaled[1:])
-
-
 def figure(
     image: U8,
     over: U8,

@@ -229,21 +229,6 @@ def test_cut_share_by_hand():
     assert heatmap.cut_share(f32([[1, 2]])) == 0
 
 
-@pytest.mark.parametrize(
-    ("maps", "same"),
-    [
-        ([[[1, -2]], [[10, -20]]], True),
-        ([[[1, -2]], [[-1, 2]]], False),
-        ([[[1, -2]], [[1, -2]], [[1, -1.9]]], False),
-        ([[[0, 0]], [[0, 0]]], True),
-        ([[[0, 0]], [[0, 1]]], False),
-        ([[[5, 1]]], True),
-    ],
-)
-def test_agree(maps, same):
-    assert heatmap.agree([f32(m) for m in maps]) is same
-
-
 # The article's figure
 
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gradcam_core import explain, heatmap, models, pipeline, survey
+from gradcam_core import explain, models, pipeline, survey
 from gradcam_core.efficientnet_lite import preprocess
 from gradcam_core.methods import METHODS
 from gradcam_core.pipeline import Keep
@@ -66,7 +66,6 @@ def test_grad_cam_before_pooling_is_cam(index, cheetah):
     scale = np.abs(expected).max()
     for method in SAME_BEFORE_POOLING:
         np.testing.assert_allclose(seen.maps[method], expected, rtol=1e-5, atol=1e-5 * scale)
-    assert heatmap.agree(list(seen.maps.values()))
 
 
 def test_detail_is_the_network_at_twice_its_side(cheetah):

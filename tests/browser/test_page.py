@@ -625,8 +625,8 @@ def test_a_network_that_is_not_sure_is_said_to_be(lab: Lab, tmp_path: Path) -> N
 def test_methods_that_coincide_are_said_to(lab: Lab) -> None:
     maps = first().maps
     for layer, same in ((BEST, True), ("block5c_add", False)):
-        three = [maps[layer, m] for m in ("Grad-CAM", "HiResCAM", "XGrad-CAM")]
-        assert heatmap.agree(three) == same
+        grad, *others = (maps[layer, m] for m in ("Grad-CAM", "HiResCAM", "XGrad-CAM"))
+        assert np.allclose(others, grad, atol=1e-3 * np.abs(grad).max()) == same
         lab.find("[name=layer]").select_option(layer)
         assert lab.find(".gv-note").is_visible() == same
         if same:
