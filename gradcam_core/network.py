@@ -127,19 +127,25 @@ def convolution(operation: Any) -> Callable[..., tf.Tensor] | None:
 def pointwise(layer: Any, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
     """A 1x1 Conv2D, (B, h, w, K), with the gradient of the matrix product that it is.
 
-    TensorFlow's gradient of a convolution is slower. A kernel that is no longer 1x1 when it comes
-    here (padded by the layer's own `call`) is left to Keras.
+    TensorFlow's gradient of a convolution is slower. The kernel has its gradient too: it may have
+    been made from the picture. One that is no longer 1x1 when it comes here (padded by the layer's
+    own `call`) is left to Keras.
     """
     kernel = tf.convert_to_tensor(kernel)
     convolve = partial(keras.layers.Conv2D.convolution_op, layer)
     if kernel.shape[:2] != (1, 1):
         return convolve(inputs, kernel)
 
-    def gradient(g: tf.Tensor) -> tf.Tensor:
-        rows = tf.reshape(g, (-1, g.shape[-1]))
-        return tf.reshape(tf.matmul(rows, kernel[0, 0], transpose_b=True), tf.shape(inputs))
+    def run(x: tf.Tensor, kernel: tf.Tensor) -> Any:
+        def gradient(g: tf.Tensor) -> Any:
+            g = tf.reshape(g, (-1, g.shape[-1]))
+            to_x = tf.reshape(tf.matmul(g, kernel[0, 0], transpose_b=True), tf.shape(x))
+            rows = tf.reshape(x, (-1, x.shape[-1]))
+            return to_x, tf.matmul(rows, g, transpose_a=True)[None, None]
 
-    return tf.custom_gradient(lambda x: (convolve(x, kernel), gradient))(inputs)
+        return convolve(x, kernel), gradient
+
+    return tf.custom_gradient(run)(inputs, kernel)
 
 
 def grouped(layer: Any, inputs: tf.Tensor, kernel: Any) -> tf.Tensor:
@@ -169,7 +175,7 @@ def normalised(layer: Any, call: Any, inputs: Any, training: Any = None, mask: A
     """A BatchNormalization that no longer learns, (B, h, w, K), as a single operation.
 
     TensorFlow joins it with the convolution before it, and a pass over EfficientNet-Lite0 takes a
-    tenth less time. TensorFlow's gradient of it is also that of scale and offset: not needed.
+    tenth less time. TensorFlow's own gradient would work out that of scale and offset each time.
     """
     single = inputs.dtype == layer.compute_dtype == "float32" and inputs.shape.rank == 4
     if not single or layer.axis not in (-1, 3) or training:
@@ -178,17 +184,21 @@ def normalised(layer: Any, call: Any, inputs: Any, training: Any = None, mask: A
     mean, variance = (tf.cast(moment, tf.float32) for moment in moments)
     scale = tf.cast(layer.gamma, tf.float32) if layer.scale else tf.ones_like(mean)
     offset = tf.cast(layer.beta, tf.float32) if layer.center else tf.zeros_like(mean)
-    slope = scale * tf.math.rsqrt(variance + layer.epsilon)
-    norm = partial(
-        tf.raw_ops.FusedBatchNormV3,
-        scale=scale,
-        offset=offset,
-        mean=mean,
-        variance=variance,
-        epsilon=layer.epsilon,
-        is_training=False,
-    )
-    return tf.custom_gradient(lambda x: (norm(x=x)[0], lambda g: g * slope))(inputs)
+    epsilon = layer.epsilon
+
+    def run(x: Any, scale: Any, offset: Any, mean: Any, variance: Any) -> Any:
+        def gradient(g: tf.Tensor) -> Any:
+            inverse = tf.math.rsqrt(variance + epsilon)
+            slope, total = scale * inverse, tf.reduce_sum(g, (0, 1, 2))
+            along = tf.reduce_sum(g * (x - mean), (0, 1, 2))
+            to_moments = -total * slope, -along * slope * inverse**2 / 2
+            return g * slope, along * inverse, total, *to_moments
+
+        given = {"scale": scale, "offset": offset, "mean": mean, "variance": variance}
+        norm = tf.raw_ops.FusedBatchNormV3(x=x, epsilon=epsilon, is_training=False, **given)
+        return norm.y, gradient
+
+    return tf.custom_gradient(run)(inputs, scale, offset, mean, variance)
 
 
 def traced(run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:

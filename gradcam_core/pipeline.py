@@ -176,6 +176,7 @@ def survey(
     image (H, W, 3) uint8 RGB. target: class number or name, a `Target`, or None for the likeliest.
     layers (): every suggested layer. detail: the network at twice its side, where it allows that.
     """
+    methods = tuple(methods)
     if not methods or any(m not in tuple(METHODS) for m in methods):
         raise UserError(f"There is no such method; choose from: {', '.join(METHODS)}.")
     image = pictures.from_array(image)

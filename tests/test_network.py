@@ -475,9 +475,16 @@ def check_against_keras(middle, x):
         close(trace.gradients["before"], expected)
 
 
+class ByTheScene(L.Conv2D):
+    """A kernel that is made from the picture, as in CondConv (arXiv 1904.04971)."""
+
+    def call(self, inputs):
+        return self.convolution_op(inputs, self.kernel * (1 + keras.ops.mean(inputs**2)))
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("strides", [1, 2])
-@pytest.mark.parametrize("kind", [L.Conv2D, Standardised, Padded, Patched])
+@pytest.mark.parametrize("kind", [L.Conv2D, Standardised, Padded, Patched, ByTheScene])
 def test_a_one_by_one_convolution(kind, strides, bias, x):
     check_against_keras([kind(5, 1, strides, use_bias=bias, name="mix")], x)
 
@@ -491,6 +498,25 @@ class ByThePicture(L.Layer):
 
     def call(self, inputs):
         return self.norm(inputs=inputs, training=True)
+
+
+class Adapted(L.Layer):
+    """Asks inside for gradients by the norm's own weights, as test-time adaptation does."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.norm = L.BatchNormalization()
+
+    def build(self, shape):
+        self.norm.build(shape)
+
+    def call(self, inputs):
+        weights = [weight.value for weight in self.norm.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            y = keras.ops.tanh(self.norm(inputs))
+            score = keras.ops.mean(y)
+        return y + sum((n + 1) * g for n, g in enumerate(tape.gradient(score, weights)))
 
 
 class Halved(L.BatchNormalization):
@@ -517,6 +543,7 @@ class Doubled(L.BatchNormalization):
         (L.BatchNormalization, {"axis": 1}),
         (L.BatchNormalization, {"dtype": "float64"}),
         (ByThePicture, {}),
+        (Adapted, {}),
         (Halved, {}),
         (Doubled, {}),
     ],
