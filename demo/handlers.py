@@ -53,6 +53,8 @@ class View(GradioModel):
     base: FileData | None = None
     answer: dict[str, Any] | None = None
     error: str = ""
+    stands: bool = False  # with an error: the answer before is still what the page asks for
+    note: str = ""  # what became of the question on the way
 
 
 _surveys = pipeline.Keep(300e6, lambda s: _weight(s))
@@ -309,7 +311,8 @@ def percent(p: float) -> str:
         return "below 0.01 %"
     if 0.9999 < p < 1:
         return "above 99.99 %"
-    return f"{100 * p:.0f} %" if p in (0, 1) or 0.01 <= p < 0.995 else f"{100 * p:.2f} %"
+    places = 0 if p in (0, 1) or 0.0995 <= p < 0.995 else 1 if 0.01 <= p < 0.0995 else 2
+    return f"{100 * p:.{places}f} %"
 
 
 def told(p: float, head: Head) -> str:
@@ -365,6 +368,15 @@ def look(
         return View(error=FAILED)
 
 
+def alone(made: View, model: str) -> View:
+    """With the reason why a comparison is gone: the network predicts the class held against."""
+    assert made.answer
+    label = next(c["label"] for c in made.answer["classes"] if c["index"] == made.answer["target"])
+    title = models.find(model).title
+    note = f"{title} itself says {label}, so nothing is left to compare it with."
+    return made.model_copy(update={"note": note})
+
+
 def other_classes(one: str, two: str) -> bool:
     """Whether these two networks do not know the same classes."""
     return models.find(one).labels != models.find(two).labels
@@ -404,7 +416,8 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
             heat = heatmap.upsample(unit, e.image.shape[:2])
             over = heatmap.overlay(e.image, heat, colours, opacity)
             title = figure_title(spec, head, e, method, sign)
-            drawn = heatmap.figure(e.image, over, title, colours, frame_of(box, e.image))
+            of = " of three maps" if top else ""  # two classes and their difference
+            drawn = heatmap.figure(e.image, over, title, colours, frame_of(box, e.image), of)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
     except UserError as error:
         return {"error": str(error)}

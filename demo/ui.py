@@ -171,7 +171,7 @@ def build(uploads: bool = False) -> gr.Blocks:
                 )  # fmt: skip
                 detail = gr.Checkbox(
                     label="Detail: run at twice the side", elem_id="detail",
-                    info="A finer map. Not for networks whose dense layers fix the size.",
+                    info="A finer map, but percentages mean less. Not for every network.",
                 )  # fmt: skip
             with gr.Column(min_width=320, elem_id="look"), gr.Tabs():
                 with gr.Tab("Look"):
@@ -214,9 +214,12 @@ def build(uploads: bool = False) -> gr.Blocks:
                 rival = NOBODY  # it is what this network predicts
                 question = path, key, index, rival, wide
                 made = handlers.look(*question, progress=progress)
+                made = handlers.alone(made, key) if made.answer else made
             if made.answer is None:
                 before = last[1] if last else first
                 listed = gr.Dropdown(choices=offers(had), value=before)
+                if last and (path, *given, wide) == (last[0], *last[2:]):
+                    made = made.model_copy(update={"stands": True})
                 return made, listed, (path, before, *given, wide), gr.skip(), gr.skip()
             listed = gr.Dropdown(choices=offers(had))  # what is chosen may be newer
             if last and (path, key, wide) == (last[0], last[1], last[4]):

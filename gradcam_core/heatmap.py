@@ -1,6 +1,7 @@
 """Weights -> map -> [0, 1] -> H x W -> colours -> overlay -> figure. Finite in, finite out."""
 
 import io
+import textwrap
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gradcam_core.types import F32, U8
 
 COLOURS = ("viridis", "inferno", "cividis", "turbo", "jet")
 DIVERGING = "RdBu_r"  # white is zero, red for, blue against
+TITLE = 42  # letters in a line of a figure's title
 THRESHOLD = 0.15  # of the maximum: where the paper draws its box (section 3.2)
 
 
@@ -101,30 +103,34 @@ def figure(
     title: str,
     colours: str = COLOURS[0],
     frame: tuple[int, int, int, int] | None = None,
+    of: str = "",
 ) -> Figure:
     """The article's figure: "Original image" on the left, on the right the overlay with a title.
 
     On `DIVERGING` the scale goes from -1 to 1, else from 0 to 1. frame: a `box`, drawn on the
-    overlay.
+    overlay. of: what the scale's end is the strongest of, where not of this map alone.
     """
     fig = Figure(figsize=(10, 5), layout="constrained")
     left, right = fig.subplots(1, 2)
     left.imshow(image)
     left.set_title("Original image")
     right.imshow(over)
-    right.set_title(title, parse_math=False)  # a label may have a $
+    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, TITLE)]
+    right.set_title("\n".join(lines), parse_math=False)  # a label may have a $
     if frame:
         x, y, end_x, end_y = frame
         corner = x - 0.5, y - 0.5  # the middle of the first pixel is at 0
         for colour, width in (("black", 4), ("white", 2)):
             right.add_patch(
-                Rectangle(corner, end_x - x, end_y - y, fill=False, color=colour, lw=width)
+                Rectangle(
+                    corner, end_x - x, end_y - y, fill=False, color=colour, lw=width, clip_on=False
+                )
             )
     for axes in (left, right):
         axes.set_axis_off()
     both = colours == DIVERGING
     scale = matplotlib.cm.ScalarMappable(Normalize(-1 if both else 0, 1), colours)
-    label = "share of the strongest evidence" + ", against (−) or for (+)" * both
+    label = f"share of the strongest evidence{of}" + ", against (−) or for (+)" * both
     fig.colorbar(scale, ax=right, fraction=0.046, label=label)
     return fig
 

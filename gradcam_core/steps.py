@@ -178,7 +178,7 @@ class Step(NamedTuple):
 STEPS = {
     "question": Step(
         "The question",
-        r"p_c = \frac{e^{y^c}}{\sum_j e^{y^j}}",
+        r"p^c = \frac{e^{y^c}}{\sum_j e^{y^j}}",
         "p of c is e to the power of y of c, divided by the sum over all classes j of e to the "
         "power of y of j.",
         "The network gives every class it knows a score y: the higher, the more it takes the "

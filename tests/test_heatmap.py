@@ -232,6 +232,28 @@ def test_cut_share_by_hand():
 # The article's figure
 
 
+def test_a_long_title_stays_above_its_picture():
+    words = "tights for gymnastics, a one-piece leotard, or a sport jersey rather than a dog"
+    image = np.zeros((40, 80, 3), np.uint8)
+    drawn = heatmap.figure(image, image, f"291: {words}\nGrad-CAM\nEfficientNet-Lite0, top")
+    heatmap.figure_png(drawn)  # lays it out
+    left, right, *_ = drawn.axes
+    title = right.title.get_window_extent()
+    assert title.x0 >= left.get_window_extent().x1
+    assert title.x1 <= drawn.bbox.x1
+    assert (
+        right.title.get_text().replace("\n", " ")
+        == f"291: {words} Grad-CAM EfficientNet-Lite0, top"
+    )
+
+
+def test_the_scale_of_a_figure_says_what_its_end_is():
+    image = np.zeros((4, 8, 3), np.uint8)
+    for of in ("", " of three maps"):
+        scale = heatmap.figure(image, image, "t", of=of).axes[-1]
+        assert scale.get_ylabel() == f"share of the strongest evidence{of}"
+
+
 @pytest.fixture
 def figure(rng):
     image, over = rng.integers(0, 256, (2, 6, 9, 3), np.uint8)

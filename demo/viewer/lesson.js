@@ -46,6 +46,7 @@ function digits({ data, top, unit, name }, w, step) {
   data.forEach((v, n) => {
     const text = (v / step).toFixed(places), at = 3 * Math.round(Math.min(Math.max(unit[n], 0), 1) * 255);
     const cell = make('span', Number(text) ? text.replace('-', '−') : '0');
+    if (!Number(text) && v < 0) cell.textContent = '−0'; // below zero all the same
     cell.style.color = 0.299 * p[at] + 0.587 * p[at + 1] + 0.114 * p[at + 2] > 117 ? '#000' : '#fff';
     holder.append(cell);
   });
@@ -92,7 +93,9 @@ function figure(node, text, side = 240) {
 // The whole of it stays on the screen, a portrait too.
 function photo(node, text, side = 300, high = 55) {
   const [H, W] = view().picture, f = figure(node, text, 0);
-  f.style.flexBasis = f.style.width = `min(${side}px, ${high * W / H}vh)`;
+  f.style.flexBasis = node.style.width = `min(${side}px, ${high * W / H}vh)`;
+  node.style.maxWidth = '100%';
+  f.style.minWidth = '9em';
   return f;
 }
 const row = (...nodes) => { const r = make('div', null, { class: 'gl-row' }); r.append(...nodes); return r; };
@@ -120,6 +123,7 @@ function plot(x, curves, label, at = null) {
     if (c.stems) c.y.forEach((v, i) => {
       const on = i === c.marked, colour = on ? 'var(--gl-predicted)' : v < 0 ? 'var(--gl-against)' : 'var(--gl-for)';
       add('line', { x1: X(x[i]), x2: X(x[i]), y1: Y(0), y2: Y(v), style: `stroke: ${colour}`, 'stroke-width': on ? 5 : 1.3 });
+      if (on) add('text', { x: X(x[i]), y: v < 0 ? Y(0) - 6 : Y(0) + 16, 'text-anchor': 'middle', style: `fill: ${colour}; font-weight: 700` }, c.name);
     });
     else {
       add('polyline', { points: c.y.map((v, i) => `${X(x[i])},${Y(v)}`).join(' '), fill: 'none', style: `stroke: ${c.colour}`, 'stroke-width': 2.5, 'stroke-dasharray': c.dash || '' });
@@ -187,19 +191,20 @@ function tryEarlier() {
 // ---- the steps: each fills the right half and says its numbers -------------------------------
 
 // Whether the promise of the gradient holds for one nudge. A network that is run again gives the same
-// score but for its rounding, some float32 steps of it.
-const ROUNDING = 2e-6;
+// scores but for its rounding, some float32 steps of the largest.
+const rounding = () => 2e-6 * Math.max(...view().classes.map((c) => Math.abs(c.y)));
 function verdict(predicted, found) {
   const size = Math.max(Math.abs(predicted), Math.abs(found)), apart = Math.abs(predicted - found) / (size || 1);
   if (!size) return 'Neither changes anything.';
   if (apart <= 0.1) return `Here the promise holds: they differ by ${apart < 0.01 ? 'less than 1\u00a0%' : percent(apart)}.`;
-  if (apart * size < ROUNDING * Math.abs(now.score)) return 'They differ by no more than the computer’s rounding; a larger nudge tells more.';
+  if (apart * size < rounding()) return 'They differ by no more than the computer’s rounding; a larger nudge tells more.';
   if (predicted * found < 0) return 'Here the promise is broken: the score goes the other way.';
-  return `Here the promise ${apart < 0.5 ? 'begins to fail' : 'does not hold'}: they differ by ${percent(apart)}.`;
+  if (apart < 0.5) return `Here the promise begins to fail: they differ by ${percent(apart)}.`;
+  return `Here the promise does not hold: the true change is ${predicted ? `${number(found / predicted, 2)} times the predicted one` : 'not zero'}.`;
 }
 // The smallest nudge up whose promise is well above the rounding.
 function telling({ steps, predicted }) {
-  const first = (steps.length >> 1) + 1, at = predicted.findIndex((v, i) => i >= first && Math.abs(v) > 2 * ROUNDING * Math.abs(now.score));
+  const first = (steps.length >> 1) + 1, at = predicted.findIndex((v, i) => i >= first && Math.abs(v) > 2 * rounding());
   return at < 0 ? first : at;
 }
 function tellScore() {
@@ -218,7 +223,7 @@ function tellGuided() {
   button.textContent = running ? 'Running …' : 'Run guided backpropagation (one more pass)';
   button.setAttribute('aria-disabled', String(running));
   const image = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
-  if (lines) clear($('.gl-lines')).append(figure(image(lines.guided, 'Guided backpropagation'), 'Guided backpropagation: fine lines, hardly different from class to class.', 280), figure(image(lines.both, 'Guided Grad-CAM'), 'Times the Grad-CAM map: only where the map is bright.', 280));
+  if (lines) clear($('.gl-lines')).append(figure(image(lines.guided, 'Guided backpropagation'), 'Guided backpropagation: fine lines, hardly different from class to class.', 280), figure(image(lines.both, 'Guided Grad-CAM'), now.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is bright.' : 'Times the Grad-CAM map, which is empty here: nothing is left.', 280));
 }
 
 const show = {
@@ -226,8 +231,8 @@ const show = {
     const v = view(), [low, high] = now.range;
     const picture = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
     play.append(row(
-      figure(picture(now.input, 'Your picture as the network gets it'), `What the network gets: your picture squashed to ${grids(v.input)} pixels.`, 200),
-      figure(picture(now.after, 'The same after preprocessing'), `After preprocessing: the same numbers, moved to the range ${number(low)} to ${number(high)} (drawn from dark to bright).`, 200),
+      figure(picture(now.input, 'Your picture as the network gets it'), `Your picture, squashed to the network’s ${grids(v.input)} pixels.`, 200),
+      figure(picture(now.after, 'The same after preprocessing'), `What the network gets: the same numbers, moved to the range ${number(low)} to ${number(high)} (drawn from dark to bright, so it looks alike).`, 200),
     ));
     const table = make('table', null), head = make('tr', null);
     for (const t of ['Class', 'Score y (logit)', { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' }[v.head]]) head.append(make('th', t, { scope: 'col' }));
@@ -236,6 +241,12 @@ const show = {
       const line = make('tr', null);
       line.append(make('td', c.label), make('td', number(c.y)), make('td', v.head === 'linear' ? number(c.p) : percent(c.p)));
       if (c.index === v.target) line.style.fontWeight = 700;
+      table.append(line);
+    }
+    const rest = 1 - v.classes.reduce((sum, c) => sum + c.p, 0);
+    if (v.head === 'softmax' && v.count > v.classes.length) {
+      const line = make('tr', null);
+      line.append(make('td', `the other ${v.count - v.classes.length}`), make('td', ''), make('td', percent(Math.max(rest, 0))));
       table.append(line);
     }
     play.append(table);
@@ -269,7 +280,7 @@ const show = {
       nudge.querySelector('span').textContent = `Nudge this number by ${number(size)} (it is ${number(n.a)} now)`;
       curves.replaceChildren(plot(n.steps, [{ y: n.predicted, colour: 'var(--gl-predicted)', name: 'predicted: gradient × nudge', dash: '6 5' }, { y: n.true, colour: 'var(--gl-true)', name: 'true: the network, really run again' }], 'Predicted and true change of the score over the size of the nudge', s));
       const always = n.true.every((t, k) => Math.abs(t - n.predicted[k]) <= 0.01 * Math.max(...n.predicted.map(Math.abs)));
-      say(`Gradient of #${tile().k} at ${cellName()}: ${number(n.g)}.\nPredicted change: ${number(n.g)} × ${number(size)} = ${number(predicted)}.  True change: ${number(found)}.\n` +
+      say(`Gradient of #${tile().k} at ${cellName()}: ${number(n.g, 4)}.\nPredicted change: ${number(n.g, 4)} × ${number(size, 4)} = ${number(predicted)}.  True change: ${number(found)}.\n` +
         (always && tile().even ? 'The promise holds for every nudge here: after this layer the network only averages and adds.' : verdict(predicted, found)));
     };
     const run = async () => {
@@ -284,20 +295,20 @@ const show = {
   },
   pooling(play) {
     const t = tile(), sorted = now.alphas.map((v, k) => [v, k]).sort((a, b) => b[0] - a[0]);
-    const curve = figure(plot(sorted.map((_, n) => n + 1), [{ y: sorted.map((s) => s[0]), stems: true, marked: sorted.findIndex((s) => s[1] === t.k), colour: 'currentColor' }], `All ${sorted.length} weights, sorted, largest first`), `All K = ${sorted.length} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`, 560);
+    const curve = figure(plot(sorted.map((_, n) => n + 1), [{ y: sorted.map((s) => s[0]), stems: true, marked: sorted.findIndex((s) => s[1] === t.k), name: `#${t.k}` }], `All ${sorted.length} weights, sorted, largest first`), `All K = ${sorted.length} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`, 560);
     play.append(row(figure(sheet(t.g, { diverging: true }), `All ${t.cells} gradients of #${t.k}.`, 230)), tryEarlier(), row(curve));
-    say(`Sum of the gradients: ${number(t.total)}.  Number of cells: ${now.shape[0]} × ${now.shape[1]} = ${t.cells}.\nα of #${t.k} = ${number(t.total)} / ${t.cells} = ${number(t.alpha)}.`);
+    say(`Sum of the gradients: ${number(t.total, 4)}.  Number of cells: ${now.shape[0]} × ${now.shape[1]} = ${t.cells}.\nα of #${t.k} = ${number(t.total, 4)} / ${t.cells} = ${number(t.alpha)}.`);
   },
   sum(play) {
     const stage = row(), left = row(), channels = now.shape[2], reach = Math.max(now.map.top, now.map.bottom);
     const most = Math.max(...now.switches.flatMap((t) => [t.map.top, t.map.bottom]));
     const first = (b) => b.count === 1 ? `the first of ${channels} terms` : `the first ${b.count} of ${channels} terms`;
-    const build = slider('Add the terms one by one, the heaviest first', { min: 0, max: now.build.length - 1, value: state.count }, (v) => { state.count = v; tell(); });
+    const build = slider('Add up more and more terms, the heaviest first', { min: 0, max: now.build.length - 1, value: state.count }, (v) => { state.count = v; tell(); });
     const tell = () => {
       const b = now.build[state.count], text = first(b);
       build.querySelector('input').setAttribute('aria-valuetext', text);
       clear(stage).append(figure(sheet(b.map, { diverging: true, reach }), `${text[0].toUpperCase()}${text.slice(1)}`), figure(sheet(now.map, { diverging: true, reach }), 'All terms: the whole sum'));
-      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up, plus and minus counted alike. The map is like the whole one by r = ${b.correlation.toFixed(3).replace('-', '−')} (1: the same pattern).\nTerm of #${tile().k}: α · A = ${number(tile().alpha)} × its feature map.`);
+      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up, plus and minus counted alike. The map is like the whole one by r = ${b.correlation.toFixed(3).replace('-', '−')} (1: the same pattern; 0: nothing in common; −1: the opposite).\nTerm of #${tile().k}: α · A = ${number(tile().alpha)} × its feature map.`);
     };
     const board = tiles(now.switches, async (t) => {
       state.off.has(t.k) ? state.off.delete(t.k) : state.off.add(t.k);
@@ -317,10 +328,10 @@ const show = {
         const gone = state.off.has(now.switches[n].k);
         b.setAttribute('aria-pressed', String(!gone)); b.classList.toggle('off', gone);
       });
-      clear(left).append(figure(sheet(now.map, { diverging: true, reach, data }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'), make('p', '', { class: 'gl-score', role: 'status' }));
+      clear(left).append(figure(sheet(now.map, { diverging: true, reach, data }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'));
       tellScore();
     };
-    play.append(build, stage, make('h3', 'Switchboard: strongest terms for and against'), board, left);
+    play.append(build, stage, make('h3', 'Switchboard: strongest terms for and against'), make('p', '', { class: 'gl-score', role: 'status' }), board, left);
     drawLeft();
     tell();
   },
@@ -330,7 +341,7 @@ const show = {
       const m = now.map, all = now.whole, turned = state.against, reach = Math.max(m.top, m.bottom), before = values(m).map((v) => turned ? -v : v);
       const [cut, low, high] = turned ? [all.above, -all.max, -all.min] : [all.below, all.min, all.max];
       clear(stage).append(figure(sheet(m, { diverging: true, reach, data: before }), 'Before: the signed sum', 260), figure(sheet(m, { diverging: true, reach, data: before.map((v) => Math.max(v, 0)) }), 'After: only what is above zero', 260));
-      say(`Below zero and cut: ${cut} of ${all.cells} cells, ${percent(cut / all.cells)}.\nSmallest value before: ${number(low)}; largest: ${number(high)}.`);
+      say(`${turned ? 'Turned round: what stays now is evidence against the class.\n' : ''}Below zero and cut: ${cut} of ${all.cells} cells, ${percent(cut / all.cells)}.\nSmallest value before: ${number(low)}; largest: ${number(high)}.`);
     };
     box.checked = state.against;
     box.onchange = () => { state.against = box.checked; draw(); };
@@ -341,7 +352,7 @@ const show = {
   scaling(play) {
     const [H, W] = view().picture, top = now.whole.max;
     play.append(row(photo(over(now.map, false), `Nearest: the ${grids(now.map.sent)} cells as they are, each over the part of the picture it stands for.`), photo(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
-    say(`${grids(now.shape)} numbers become ${H}×${W} pixels: one cell covers about ${few(H / now.shape[0])}×${few(W / now.shape[1])} of them.\n` +
+    say(`${grids(now.shape)} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ${few(W / now.shape[1])} by ${few(H / now.shape[0])} of them.\n` +
       (top > 0 ? `Every number is divided by the largest, ${number(top)}; so 1 is the strongest evidence, 0 none.` : 'No number is above zero, so the map is empty.'));
   },
   overlay(play) {
@@ -361,7 +372,7 @@ const show = {
       report.append(table);
     };
     play.append(row(photo(field, 'Click any cell to see the sum that made it.', 420)), slider('Opacity', { min: 0, max: 100, value: state.opacity }, (v) => { state.opacity = v; canvas.style.opacity = v / 100; }), report);
-    say(`This map says where layer ${now.layer} found evidence for “${view().label}”. It does not say that the answer is right, nor that the network needs those places: to know that, cover them in the picture and look again.`);
+    say(now.whole.max <= 0 ? 'The map is empty: this layer found no evidence for the class, so the overlay shows the lowest colour all over.' : `This map says where layer ${now.layer} found evidence for “${view().label}”. It does not say that the answer is right, nor that the network needs those places: to know that, cover them in the picture and look again.`);
     run();
   },
   guided(play) {
@@ -446,6 +457,7 @@ function refresh() {
 }
 function go(step) {
   state.step = Math.min(Math.max(step, 0), steps.length - 1);
+  document.dispatchEvent(new Event('gradcam-on'));
   refresh();
   $('.gl-title').focus();
 }

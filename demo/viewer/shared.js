@@ -3,10 +3,10 @@ const $ = (s) => element.querySelector(s);
 const $$ = (s) => [...element.querySelectorAll(s)];
 const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const palettes = Object.fromEntries(Object.entries(props.palettes).map(([n, t]) => [n, bytesOf(t)]));
-const percent = (p) => p > 0.9999 && p < 1 ? 'above 99.99\u00a0%' : p >= 0.995 && p < 1 ? `${(100 * p).toFixed(2)}\u00a0%` : p >= 0.01 ? `${Math.round(100 * p)}\u00a0%` : p >= 0.0001 ? `${(100 * p).toFixed(2)}\u00a0%` : p > 0 ? 'below 0.01\u00a0%' : '0\u00a0%';
+const percent = (p) => p > 0.9999 && p < 1 ? 'above 99.99\u00a0%' : p >= 0.995 && p < 1 ? `${(100 * p).toFixed(2)}\u00a0%` : p >= 0.0995 ? `${Math.round(100 * p)}\u00a0%` : p >= 0.01 ? `${(100 * p).toFixed(1)}\u00a0%` : p >= 0.0001 ? `${(100 * p).toFixed(2)}\u00a0%` : p > 0 ? 'below 0.01\u00a0%' : '0\u00a0%';
 function number(x, digits = 3) {
   const size = Math.abs(x), plain = Number.isInteger(size) && size < 1e6;
-  const text = plain ? String(size) : size >= 1000 ? size.toExponential(digits - 1) : size < 0.001 ? String(Number(size.toPrecision(digits))) : size.toPrecision(digits);
+  const text = plain ? String(size) : size >= 1000 ? size.toExponential(digits - 1) : size < 1e-6 ? size.toExponential(digits - 1) : size < 0.001 ? size.toFixed(digits - 1 - Math.floor(Math.log10(size))) : size.toPrecision(digits);
   return (x < 0 ? '−' : '') + text;
 }
 const clear = (node) => { while (node.firstChild) node.firstChild.remove(); return node; };

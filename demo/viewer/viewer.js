@@ -143,28 +143,30 @@ function tell() {
   const g = grid(), method = methodNow(), sign = signNow(), sentence = words(g);
   if ($('.gv-say').textContent !== sentence) $('.gv-say').textContent = sentence;
   $('.gv-over .gv-frame').setAttribute('aria-label', sentence);
-  $('.gv-caption').textContent = `${state.method} · ${g.row.name}`;
+  const what = method.classless ? '' : state.band === 'ab' ? ` for ${classOf(answer.target).label} rather than ${classOf(answer.other).label}` : ` for ${chosenClass().label}`;
+  $('.gv-caption').textContent = `${state.method}${what} · ${g.row.name}`;
   $$('[name=gv-sign]').forEach((n) => { n.disabled = Boolean(method.against) && n.value !== 'for'; n.checked = n.value === sign; });
   const line = clear($('.gv-method'));
   const about = [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
   line.append(about, ' ', Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
-  const notes = [], empty = emptiness(g), weak = weakness(g);
-  if (empty) notes.push(empty);
-  if (weak) notes.push(weak);
-  if (g.row.poor) notes.push(`This is not a good layer to explain with: ${g.row.poor}.`);
-  if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: the gradient is the same at every place, as where only an average over all places follows.');
+  const notes = [], empty = emptiness(g);
+  const warnings = [empty, weakness(g)];
+  if (g.row.poor) warnings.push(`This is not a good layer to explain with: ${g.row.poor}.`);
+  if (answer.other >= 0 && twoSigned.includes(state.method)) warnings.push('All three questions share one scale.');
+  if (answer.detail) warnings.push(`The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
+  if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: the score’s gradient is the same at every place, as it is where the network only averages over the places after this layer.');
   if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
-  if (answer.detail) notes.push(`The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
-  const note = clear($('.gv-note'));
-  note.hidden = !notes.length;
-  note.append(notes.join(' '));
+  for (const [node, sentences] of [[$('.gv-warn'), warnings.filter(Boolean)], [$('.gv-note'), notes]]) {
+    clear(node).append(sentences.join(' '));
+    node.hidden = !sentences.length;
+  }
   if (empty) {
     const nothing = g.top === 0 && g.bottom === 0;
     const [text, go] = nothing && g.row.name !== answer.best ? [`Go to ${answer.best}`, () => choose(answer.best)]
       : method.against ? [`Show ${twoSigned[0]}`, () => set('method', twoSigned[0])] : ['Show both signs', () => set('sign', 'both')];
     const button = make('button', text, { type: 'button' });
     button.onclick = go;
-    note.append(' ', button);
+    $('.gv-warn').append(' ', button);
   }
   const top = reach(g);
   const ticks = clear($('.gv-ticks'));
@@ -176,11 +178,16 @@ function tell() {
   $$('.gv-strip button').forEach((n) => {
     const on = n.dataset.layer === state.layer;
     n.setAttribute('aria-checked', String(on)); n.tabIndex = on ? 0 : -1;
-    if (on) { const s = $('.gv-strip'); s.scrollLeft = n.offsetLeft - s.offsetLeft - s.clientWidth / 2 + n.clientWidth / 2; }
   });
+  centre();
   for (const name of ['layer', 'method']) $(`[name=${name}]`).value = state[name];
   showCell();
   announce();
+}
+// The layer that is shown in the middle of the filmstrip.
+function centre() {
+  const s = $('.gv-strip'), n = s.querySelector('[aria-checked=true]');
+  if (n) s.scrollLeft = n.offsetLeft - s.offsetLeft - s.clientWidth / 2 + n.clientWidth / 2;
 }
 function listNumbers() {
   const g = grid(), [H, W] = answer.picture, { head, input, title } = answer.model;
@@ -196,7 +203,7 @@ function listNumbers() {
     ...(state.band === 'ab' ? [...about('Class', a), ...about('Rather than', b), ['Difference of the two, the score explained', number(a.y - b.y)]] : about('Class', chosenClass())),
     ['Smallest and largest value before the ReLU', `${number(g.min)} … ${number(g.max)}`],
     ...(signNow() === 'both' ? [] : [['Places cut by the ReLU', percent(g.cut[signNow()])]]),
-    ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + `, of ${W}×${H} pixels`]] : []),
+    ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + `, in a picture ${W} pixels wide and ${H} high`]] : []),
     ['Grid, channels', `${g.row.shape[0]}×${g.row.shape[1]}, ${g.row.shape[2]}`],
     ['What the network was given', `the picture squashed to ${input.join('×')}`],
     ['Network', title],
@@ -275,14 +282,19 @@ function announce() {
     layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
     method: state.method, other: classOf(answer.other)?.label ?? '',
     request: { path: current.base.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
-    base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head,
+    base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head, count: answer.count,
   };
   document.dispatchEvent(new Event('gradcam'));
 }
 
 // ---- what a visitor does ---------------------------------------------------------------------
 
+// Whoever goes on with an answer that stands has read what was said.
+function goOn() {
+  if (!$('.gv').classList.contains('gv-stale')) complain('');
+}
 function set(key, value) {
+  goOn();
   state[key] = value;
   if (key === 'layer') asked = null; // one that is still on its way is no longer wanted
   const control = { view: 'gv-view', sign: 'gv-sign', band: 'gv-band' }[key];
@@ -350,13 +362,12 @@ async function saveFigure(button) {
   button.disabled = false;
   button.textContent = text;
 }
-function complain(sentence) {
-  const away = sentence === props.no_picture; // taking the picture away is no mistake
-  for (const [node, text] of [[$('.gv-error'), away ? '' : sentence], [$('.gv-hint'), away ? sentence : '']]) {
+function complain(sentence, mild = false) {
+  for (const [node, text] of [[$('.gv-error'), mild ? '' : sentence], [$('.gv-hint'), mild ? sentence : '']]) {
     node.textContent = text;
     node.hidden = !text;
   }
-  if (sentence && !away) $('.gv-error').scrollIntoView({ block: 'nearest' });
+  if (sentence && !mild) $('.gv-error').scrollIntoView({ block: 'nearest' });
 }
 
 element.addEventListener('change', (e) => {
@@ -394,6 +405,7 @@ element.addEventListener('click', (e) => {
   else if (button.matches('.gv-save-figure')) saveFigure(button);
 });
 $('.gv-doctor').addEventListener('toggle', examine);
+new ResizeObserver(centre).observe($('.gv-strip'));
 element.addEventListener('keydown', (e) => {
   const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0], Home: [0, -Infinity], End: [0, Infinity] }[e.key];
   if (!by || !answer) return;
@@ -421,6 +433,7 @@ $('.gv-over .gv-frame').addEventListener('pointerleave', (e) => {
   state.cell = null;
   if (answer) showCell();
 });
+document.addEventListener('gradcam-on', goOn);
 document.addEventListener('gradcam-layer', (e) => { if (answer) choose(e.detail); });
 
 // ---- what the server sends -------------------------------------------------------------------
@@ -464,9 +477,10 @@ function overtaken({ base: picture, answer: next }) {
 function receive() {
   const value = props.value;
   if (!value || overtaken(value)) return;
-  complain(value.error || '');
-  $('.gv').classList.toggle('gv-stale', Boolean(value.error));
-  $('.gv-before').hidden = !value.error || !answer;
+  const old = Boolean(value.error) && (!value.stands || $('.gv').classList.contains('gv-stale'));
+  complain(value.error || value.note, !value.error || value.error === props.no_picture); // which is no mistake
+  $('.gv').classList.toggle('gv-stale', old);
+  $('.gv-before').hidden = !old || !answer;
   if (!value.answer) return;
   const before = answer;
   [current, answer] = [value, value.answer];

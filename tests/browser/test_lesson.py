@@ -369,9 +369,43 @@ def test_a_file_that_is_too_large_is_told_here_too(lesson, lab, tmp_path) -> Non
     with (tmp_path / "big.jpg").open("wb") as file:
         file.truncate(pictures.MAX_BYTES + 1)
     lab.upload(tmp_path / "big.jpg")
-    lesson.get_by_text(pictures.HEAVY).wait_for()
+    said = lesson.get_by_text(pictures.HEAVY)
+    said.wait_for()
     expect(lesson.get_by_text("answer before")).to_have_count(0)
     expect(lesson.locator(".gl-stale")).to_have_count(0)
+    step(lesson, "Scaling up")
+    expect(said).to_be_hidden()
+
+
+def test_an_empty_map_is_said_to_be_one(lesson, lab) -> None:
+    """By a class with which no place of the last layer is for: found among the unlikeliest."""
+    best, image = "top_activation", pictures.read_rgb(EXAMPLES_DIR / "cheetah.jpg")
+    unlikely = map(int, pipeline.survey(image).logits.argsort()[:20])
+    index = next(
+        c for c in unlikely if pipeline.survey(image, target=c).maps[best, "Grad-CAM"].max() <= 0
+    )
+    go_to(lab, best)
+    lab.drawn_after(lambda: lab.example(2))
+    lab.choose("class", f"· {index}")
+    lab.page.wait_for_function(
+        "c => document.querySelector('[data-lesson]').dataset.lesson.includes(`\"target\":${c}`)",
+        arg=index,
+    )
+    for title in ("Scaling up", "The overlay"):
+        assert "map is empty" in step(lesson, title).inner_text()
+        assert "found evidence" not in lesson.locator(".gl-numbers").inner_text()
+    step(lesson, "Guided Grad-CAM")
+    lesson.get_by_role("button", name=re.compile("^Run guided")).click()
+    lesson.get_by_text("which is empty here").wait_for()
+
+
+def test_all_of_the_picture_is_on_the_page(lesson, lab) -> None:
+    lab.page.set_viewport_size({"width": 1200, "height": 800})
+    for title in ("Feature maps", "Scaling up", "The overlay"):
+        step(lesson, title)
+        for area in lesson.locator(".gl-area").all():
+            box = area.bounding_box()
+            assert box["x"] + box["width"] <= 1200, title
 
 
 def test_the_relu_cuts_what_the_api_says(lesson, survey) -> None:
