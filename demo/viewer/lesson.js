@@ -95,7 +95,7 @@ function photo(node, text, side = 300, high = 55) {
   const [H, W] = view().picture, f = figure(node, text, 0);
   f.style.flexBasis = node.style.width = `min(${side}px, ${high * W / H}vh)`;
   node.style.maxWidth = '100%';
-  f.style.minWidth = '9em';
+  f.style.minWidth = '7em';
   return f;
 }
 const row = (...nodes) => { const r = make('div', null, { class: 'gl-row' }); r.append(...nodes); return r; };

@@ -400,12 +400,12 @@ def test_an_empty_map_is_said_to_be_one(lesson, lab) -> None:
 
 
 def test_all_of_the_picture_is_on_the_page(lesson, lab) -> None:
-    lab.page.set_viewport_size({"width": 1200, "height": 800})
+    lab.page.set_viewport_size({"width": 1024, "height": 768})
     for title in ("Feature maps", "Scaling up", "The overlay"):
         step(lesson, title)
         for area in lesson.locator(".gl-area").all():
             box = area.bounding_box()
-            assert box["x"] + box["width"] <= 1200, title
+            assert box["x"] + box["width"] <= 1024, title
 
 
 def test_the_relu_cuts_what_the_api_says(lesson, survey) -> None:
