@@ -354,7 +354,7 @@ async function saveFigure(button) {
     const made = await server.figure({
       path: window.gradcam.request.path, model: answer.model.key, target: chosenClass().index, layer: state.layer,
       other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: signNow(), colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
-      top: answer.other < 0 ? 0 : reach(grid(), signNow(), (o) => [o.max, -o.min]), box,
+      top: answer.other < 0 || !twoSigned.includes(state.method) ? 0 : reach(grid(), signNow(), (o) => [o.max, -o.min]), box,
     });
     if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
     else complain(made.error);

@@ -537,20 +537,24 @@ def test_the_numbers_of_one_class_rather_than_another(lab: Lab) -> None:
     assert "lion" in lab.find(".gv-classes [aria-pressed=true]").inner_text()
 
 
+def third_example_but(lab: Lab, pattern: str, instead: str) -> None:
+    """The answer for the lion, in which some words are changed on its way."""
+
+    def change(route: Route) -> None:
+        said = route.fetch()
+        route.fulfill(response=said, body=re.sub(pattern, instead, said.text()))
+
+    lab.page.route("**/queue/data*", change)
+    lab.drawn_after(lambda: lab.example(3))
+    lab.page.unroute("**/queue/data*")
+
+
 @pytest.mark.parametrize(
     ("head", "score"), [("sigmoid", "Score before sigmoid"), ("linear", "Output")]
 )
 def test_other_heads_have_other_words(lab: Lab, head: str, score: str) -> None:
     """Only the word for the head is changed on its way, the numbers are those of the picture."""
-
-    def rename(route: Route) -> None:
-        said = route.fetch()
-        text = re.sub(r'"head": ?"softmax"', f'"head":"{head}"', said.text())
-        route.fulfill(response=said, body=text)
-
-    lab.page.route("**/queue/data*", rename)
-    lab.drawn_after(lambda: lab.example(3))
-    lab.page.unroute("**/queue/data*")
+    third_example_but(lab, r'"head": ?"softmax"', f'"head":"{head}"')
     seen = survey(EXAMPLES_DIR / "lion.jpg")
     words = numbers(lab)
     assert float(words[score]) == pytest.approx(seen.logits[LION], rel=0.01)
@@ -570,15 +574,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     lab: Lab, p: float, words: str
 ) -> None:
     """Only the probability of lion is changed on its way."""
-
-    def change(route: Route) -> None:
-        said = route.fetch()
-        text = re.sub(r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},", said.text())
-        route.fulfill(response=said, body=text)
-
-    lab.page.route("**/queue/data*", change)
-    lab.drawn_after(lambda: lab.example(3))
-    lab.page.unroute("**/queue/data*")
+    third_example_but(lab, r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},")
     assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
     assert numbers(lab)["Probability"] == words
     assert handlers.percent(p) == words
@@ -1009,19 +1005,19 @@ def test_the_scale_of_a_figure_that_compares_is_that_of_all_cells(lab: Lab) -> N
     assert "averages" in lab.text(".gv-note")
     three = [first(LION), first(CHEETAH), first(LION, CHEETAH)]
     maps = [seen.maps[layer, "Grad-CAM"] for seen in three]
-    ends = {
-        "for": max(m.max() for m in maps),
-        "against": -min(m.min() for m in maps),
-    }
-    for sign, end in ends.items():
-        lab.radio("gv-sign", sign)
-        with (
-            lab.page.expect_request(re.compile("/component_server")) as asked,
-            lab.page.expect_download(),
-        ):
+
+    def asked_for() -> float:
+        figures = re.compile("/component_server")
+        with lab.page.expect_request(figures) as asked, lab.page.expect_download():
             lab.find(".gv-save-figure").click()
-        found = re.findall(r'"top":([^,]+),', asked.value.post_data or "")
-        assert [float(n) for n in found] == [pytest.approx(float(end), rel=1e-5)]
+        (end,) = re.findall(r'"top":([^,]+),', asked.value.post_data or "")
+        return float(end)
+
+    assert asked_for() == pytest.approx(float(max(m.max() for m in maps)), rel=1e-5)
+    lab.radio("gv-sign", "against")
+    assert asked_for() == pytest.approx(-float(min(m.min() for m in maps)), rel=1e-5)
+    lab.find("[name=method]").select_option("LayerCAM")
+    assert asked_for() == 0, "it knows no evidence against, so its map has a scale of its own"
 
 
 def pictures_in(figure: U8) -> list[np.ndarray]:
