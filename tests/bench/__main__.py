@@ -13,6 +13,7 @@ os.environ |= SETTINGS | os.environ
 import itertools
 import platform
 import resource
+import shutil
 import statistics
 import tempfile
 import time
@@ -114,6 +115,43 @@ def endpoint_costs(image: np.ndarray) -> None:
         app.close()
 
 
+def switch_costs() -> None:
+    """The work of a click on a layer in the filmstrip, up to where the browser may paint it."""
+    from playwright.sync_api import sync_playwright
+
+    from demo import ui
+
+    chromium = shutil.which("chromium")
+    if not chromium:
+        print("\nno Chromium on this machine: the layer switch was NOT measured")
+        return
+    with ui.build() as page:
+        pass
+    url = page.launch(prevent_thread_lock=True, quiet=True)[1]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1366, "height": 900})
+        tab.goto(url)
+        tab.wait_for_selector("[data-drawn]", timeout=60_000)
+        times = tab.evaluate(
+            """async () => {
+              const buttons = document.querySelectorAll('.gv-strip button'), times = [];
+              for (let i = 0; i < 60; i++) {
+                await new Promise(done => setTimeout(done, 30));
+                const start = performance.now();
+                buttons[i % buttons.length].click();
+                times.push(performance.now() - start);
+              }
+              return times;
+            }"""
+        )
+        browser.close()
+    page.close()
+    median = statistics.median(times)
+    print("\n| another layer in the browser, to one frame of a 60 Hz screen |", end="")
+    print(f" {median * 60 / 1000:.2f} ({median:.0f} ms) |")
+
+
 def memory_costs() -> None:
     """What the process grows by over requests that all differ, after the caches are full."""
     from demo import handlers
@@ -146,6 +184,7 @@ def main() -> None:
     random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
     network_costs("VGG19 (random weights)", random, image, 9)
     endpoint_costs(image)
+    switch_costs()
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from lab import Lab, Server, serve
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from lab import PATIENCE, Lab, Server, serve
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+
+expect.set_options(timeout=1000 * PATIENCE / 2)
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
