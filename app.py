@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from gradcam_core import SETTINGS
+from gradcam_core import BACKEND, SETTINGS
 
-os.environ |= SETTINGS | os.environ
+os.environ |= SETTINGS | os.environ | BACKEND
 
 from gradcam_core import models, sandbox
 from gradcam_core.types import Head, UserError
@@ -27,11 +27,21 @@ def parse() -> argparse.Namespace:
         help="let visitors upload models, each run in a process with limits; never on Spaces",
     )  # fmt: skip
     options = parser.parse_args()
+    if not options.model and (options.labels or options.preprocess or options.head):
+        parser.error("--labels, --preprocess and --head say something about --model; give it too")
     if options.allow_model_upload and not sandbox.available():
         parser.error(
             "this system cannot limit a process, so models cannot be uploaded; use --model"
         )
     return options
+
+
+def port() -> int | None:
+    """The port that the host asked for: that one and no other. None: the first that is free."""
+    asked = os.environ.get("GRADIO_SERVER_PORT", "")
+    if asked and not (asked.isdecimal() and 0 < int(asked) < 65536):
+        raise UserError("GRADIO_SERVER_PORT must be a number from 1 to 65535.")
+    return int(asked) if asked else None
 
 
 def main() -> int:
@@ -43,13 +53,23 @@ def main() -> int:
             labels = models.read_labels(options.labels) if options.labels else None
             own = models.load_file(options.model, labels, options.preprocess, options.head)
             models.put_first("own", own)
+        where = port()
+        from demo.ui import launch
+
+        at_home = "SPACE_ID" not in os.environ
+        uploads, browser = options.allow_model_upload and at_home, sys.stdout.isatty() and at_home
+        launch(uploads, inbrowser=browser, server_port=where)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    from demo.ui import launch
-
-    at_home = "SPACE_ID" not in os.environ
-    launch(options.allow_model_upload and at_home, inbrowser=sys.stdout.isatty() and at_home)
+    except OSError:
+        print(
+            "The page cannot be served: see that GRADIO_SERVER_PORT is free, that "
+            "GRADIO_SERVER_NAME is an address of this machine, and that GRADIO_TEMP_DIR can be "
+            "written to.",
+            file=sys.stderr,
+        )
+        return 2
     return 0
 
 

@@ -393,20 +393,25 @@ def choices(path: str, model: str, detail: bool) -> list[tuple[str, int]]:
 def figure(request: dict[str, Any]) -> dict[str, str]:
     """The article's figure of what the viewer shows, as a PNG in base64, or a sentence."""
     try:
+        if not isinstance(request, dict):
+            raise UserError("Ask for a figure by the names of its parts.")
         file, spec = own_file(request.get("path")), models.find(request.get("model"))  # type: ignore[arg-type]
         layer, method, sign = (request.get(key) for key in ("layer", "method", "sign"))
         colours = heatmap.DIVERGING if sign == "both" else request.get("colours")
-        if method not in METHODS or colours not in (*heatmap.COLOURS, heatmap.DIVERGING):
+        every = *heatmap.COLOURS, heatmap.DIVERGING
+        if method not in tuple(METHODS) or colours not in every:
             raise UserError("There is no such method or colour map; choose one from the list.")
         if sign not in heatmap.SIGNS:
             raise UserError("Show the evidence for, against, or both.")
         chosen = class_of(request.get("target"), spec, PREDICTED)
         other = class_of(request.get("other"), spec, NOBODY)
         target = Target(chosen, None if other == NOBODY else other) if chosen != PREDICTED else None
-        opacity = float(np.clip(request.get("opacity", 0.5), 0, 1))
+        opacity = request.get("opacity", 0.5)
+        if type(opacity) not in (int, float) or not 0 <= opacity <= 1:
+            raise UserError("The opacity must be a number from 0 to 1.")
         detail = bool(request.get("detail")) and spec.scalable
         top = request.get("top", 0)
-        if not isinstance(top, int | float) or not 0 <= top < np.inf:
+        if type(top) not in (int, float) or not 0 <= top < 1e38:
             raise UserError("The end of the scale must be a number that is not negative.")
         box = box_of(request.get("box"))
         head = pipeline.network(spec, detail).head  # fetched, if it must be, before `busy`

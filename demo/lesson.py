@@ -56,7 +56,7 @@ def answered(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     def safe(request: Any) -> Any:
         try:
-            first, *rest = request if isinstance(request, list) else [request]
+            first, *rest = request if isinstance(request, list) and request else [request]
             view = in_view(first)
             with handlers.busy:
                 return fn(view, *rest)

@@ -14,6 +14,7 @@ SETTINGS = {  # of a program's environment, to be made before NumPy and TensorFl
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "1",  # off by TensorFlow's own choice on some processors, and slower
 }
+BACKEND = {"KERAS_BACKEND": "tensorflow"}  # whatever the machine's own settings say
 _ROOMS = {
     "explain": "pipeline", "survey": "pipeline", "METHODS": "methods", "MODELS": "models",
     "UserError": "types", "Target": "types",

@@ -8,10 +8,10 @@ import tempfile
 import webbrowser
 from pathlib import Path
 
-from gradcam_core import SETTINGS
+from gradcam_core import BACKEND, SETTINGS
 
 # With oneDNN TensorFlow greets on standard error; one picture gains nothing by it.
-os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ
+os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 
 from gradcam_core import heatmap, models, pipeline
 from gradcam_core import image as pictures
@@ -92,9 +92,12 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # where it cannot show a ×
     try:
         run(parse(arguments))
+        sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read along has seen enough; Python would flush once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

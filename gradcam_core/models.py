@@ -218,7 +218,10 @@ def find(key: str) -> ModelSpec:
     """The row of that name, or a sentence that says which names there are."""
     spec = UPLOADS.get(key) or MODELS.get(key) if isinstance(key, str) else None
     if spec is None:
-        raise UserError(f"There is no such model here; choose one of: {', '.join(MODELS)}.")
+        raise UserError(
+            f"There is no such model here; choose one of: {', '.join(MODELS)}; your own "
+            "comes in by from_keras or --model."
+        )
     return spec
 
 
@@ -231,6 +234,13 @@ def with_file(spec: ModelSpec, file: Path) -> ModelSpec:
 
 def load(spec: ModelSpec, progress: Callable[[float], None] | None = None) -> "keras.Model":
     """The network with its weights: out of its package, the weights folder, or fetched there."""
+    import keras
+
+    if keras.config.image_data_format() != "channels_last":
+        raise UserError(
+            "Keras is set to put the channels before the rows and columns; set its "
+            "image_data_format to channels_last."
+        )
     file = weights.fetch(spec.weights, spec.title, progress) if spec.weights else None
     return spec.build(file)
 
@@ -249,7 +259,7 @@ PREPROCESS: dict[str, Callable[[F32], F32]] = {  # (.., N, N, 3) in [0, 255] -> 
 }
 IN_COLOUR = ("caffe", "torch")
 SCALES = {  # what people put first to prepare pictures: layers, and operations on tensors
-    "Rescaling", "Normalization", "Divide", "TrueDivide", "Multiply", "Subtract", "GetItem",
+    "Rescaling", "Normalization", "Divide", "TrueDivide", "Multiply", "Subtract", "Add",
 }  # fmt: skip
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -264,19 +274,29 @@ def from_keras(
 ) -> ModelSpec:
     """A row for a Keras model of your own, in memory; the model is not changed.
 
-    labels: C names in the order of the outputs; for one sigmoid two names (no, yes) or one (yes),
-    and one plain number with two names is taken for the logit of a sigmoid.
+    labels: a list of C names in the order of the outputs; for one sigmoid two names (no, yes) or
+    one (yes), and one plain number with two names is taken for the logit of a sigmoid.
     preprocess: a name of PREPROCESS, or a function (h, w, 3) in [0, 255] -> what the model takes,
     h and w as its input has them; None: guessed, and `notes` say how. size: its side where the
-    model leaves that open. Grey inputs are made from RGB. head: what the outputs mean where the
-    model does not show it: "linear" for the numbers of a regression, else several plain outputs are
-    taken for the logits of a softmax. Raises UserError with what is needed instead.
+    model leaves that open; such a model can also be run in detail, at twice its side. Grey inputs
+    are made from RGB. head: what the outputs mean where the model does not show it: "linear" for
+    the numbers of a regression, else several plain outputs are taken for the logits of a softmax.
+    Raises UserError with what is needed instead.
     """
     import keras
     from keras.src.backend import compute_output_spec
 
     from gradcam_core.network import Network
 
+    if not isinstance(model, keras.Model):
+        raise UserError("Give a Keras model that is in memory; load_file reads a .keras file.")
+    if not isinstance(size, int) or size < 1:
+        raise UserError("The size is the side of the model's input: a whole number of pixels.")
+    if labels is not None and (
+        not isinstance(labels, list | tuple | np.ndarray)
+        or not all(isinstance(name, str) for name in labels)
+    ):
+        raise UserError("Give the labels as a list of names, in the order of the outputs.")
     shape = input_shape(model, size)
     if head not in (None, *get_args(Head)):
         raise UserError(f"There is no such head; choose one of: {', '.join(get_args(Head))}.")
@@ -289,12 +309,15 @@ def from_keras(
         head = "sigmoid"
         net = Network(model, shape, head=head)
     prepare, notes = preparation(model, shape, preprocess)
+    noise = np.random.default_rng(0).uniform(0, 255, (*shape[:2], 3)).astype(np.float32)
+    net.try_out(prepare(noise))
     return ModelSpec(
         title=title or f"{model.name} (yours)",
         build=lambda _file: model,
         preprocess=prepare,
         size=max(shape[:2]),
         labels=named(labels, net.classes, single),
+        scalable=open_sides(model),
         shape=shape,
         notes=notes,
         head=head,
@@ -302,7 +325,7 @@ def from_keras(
 
 
 def load_file(
-    path: Path,
+    path: str | Path,
     labels: Sequence[str] | None = None,
     preprocess: str | None = None,
     head: Head | None = None,
@@ -310,6 +333,7 @@ def load_file(
     """A row for a model in a .keras file, loaded in safe mode: code inside the file is refused."""
     from keras.src.saving import saving_lib
 
+    path = Path(path)
     if path.suffix.lower() != ".keras":
         raise UserError("Give a model as a .keras file: model.save('my.keras') makes one.")
     if not path.is_file():
@@ -346,15 +370,24 @@ def input_shape(model: "keras.Model", size: int) -> tuple[int, int, int]:
     """(H, W, channels) of a model's only input, with `size` where it leaves a side open."""
     if len(getattr(model, "inputs", None) or [0]) != 1:
         raise UserError("This model has several inputs; Grad-CAM needs one that takes one picture.")
-    found = getattr(model, "input_shape", None) or (None, None, None, 3)
-    if isinstance(found, list):  # keras.Model([image], ..)
-        (found,) = found
+    found = declared(model) or (None, None, None, 3)
     if len(found) != 4 or found[-1] not in (1, 3, None):
         raise UserError(
             "This model does not take pictures; it needs an input of shape (height, width, 3), "
             "or (height, width, 1) for grey ones."
         )
     return found[1] or size, found[2] or size, found[3] or 3
+
+
+def declared(model: "keras.Model") -> tuple[int | None, ...] | None:
+    """The shape of the only input as the model names it; None where it does not, as subclasses."""
+    found = getattr(model, "input_shape", None)
+    return found[0] if isinstance(found, list) else found  # keras.Model([image], ..)
+
+
+def open_sides(model: "keras.Model") -> bool:
+    """Whether it takes pictures of any size."""
+    return (declared(model) or (0, 0, 0))[1:3] == (None, None)
 
 
 def preparation(
@@ -376,6 +409,8 @@ def preparation(
     if isinstance(preprocess, str) and preprocess not in PREPROCESS:
         raise UserError(f"There is no such preprocessing; choose one of: {', '.join(PREPROCESS)}.")
     scale = PREPROCESS[preprocess] if isinstance(preprocess, str) else preprocess
+    if not callable(scale):
+        raise UserError("Give the preprocessing as a name or as a function of one picture.")
     channels = shape[2]
     if channels == 1 and preprocess in IN_COLOUR:
         raise UserError(

@@ -22,6 +22,10 @@ from gradcam_core.types import F32, Head, Layer, Target, Trace, UserError
 Seen = tuple[str, Any, list[int], Any]  # name, layer, ids of its inputs, output
 _TRACING = threading.RLock()
 COMPILED = 8  # compiled functions kept for each network, the least used leaves first
+NOT_FINITE = (
+    "The network's answer is not a finite number; its weights or its preprocessing are damaged, so "
+    "there is nothing to explain."
+)
 SUGGESTED = 20  # layers suggested at most where they are found by rule
 
 PASSES_ON = {  # classes of Keras itself
@@ -292,6 +296,11 @@ class Network:
         suggested: Sequence[str] = (),
         head: Head | None = None,
     ):
+        if keras.config.backend() != "tensorflow":
+            raise UserError(
+                "The gradients here are TensorFlow's: set KERAS_BACKEND=tensorflow before Keras is "
+                "imported."
+            )
         self.model, self.shape = model, shape
         self._answers = partial(answers, model, head=head)
         self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
@@ -364,6 +373,26 @@ class Network:
     def places(self) -> dict[str, Layer]:
         """The layers that have a place (h w > 1), in the order in which they run."""
         return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
+
+    def _check(self, x: F32) -> None:
+        if x.shape != self.shape:
+            raise UserError(
+                f"The preprocessing makes an array of shape {x.shape} of the picture, but the "
+                f"model takes {self.shape}; let it keep the rows and columns as they are."
+            )
+        if not finite(x):
+            raise UserError(NOT_FINITE)
+
+    def try_out(self, x: F32) -> None:
+        """Run the model once as Python does, x (N, N, 3) preprocessed.
+
+        Compiled, its ReLUs may make zeros of what is no number, and nobody would see the damage.
+        """
+        self._check(x)
+        with tapped(self.model, lambda *seen: seen[-1]):
+            y = np.asarray(tf.nest.flatten(self.model(x[None], training=False))[0])
+        if not np.isfinite(y).all():
+            raise UserError(NOT_FINITE)
 
     def _run(self, key: Any, make: Callable[[], Callable[..., Any]], *inputs: Any) -> Any:
         """The compiled function of that key, made where it is new, on these arrays."""
@@ -450,6 +479,7 @@ class Network:
 
         x (N, N, 3) preprocessed. target None: the likeliest class. layers (): the suggested ones.
         """
+        self._check(x)
         layers = tuple(layers or self.suggested)
         weights = self._weights(target) if target else np.zeros(self.classes, np.float32)
         as_p = bool(target and target.probability)
@@ -459,12 +489,8 @@ class Network:
         activations = {name: _shared(t) for name, t in zip(layers, a, strict=True)}
         gradients = {name: _shared(t) for name, t in zip(layers, g, strict=True)}
         numbers = [logits, *activations.values(), *gradients.values()]
-        # A sum of squares is quickly asked; where it overflows, the numbers may still be finite.
-        if not all(np.isfinite(np.vdot(n, n)) or np.isfinite(n).all() for n in numbers):
-            raise UserError(
-                "The network's answer is not a finite number; its weights or its preprocessing are "
-                "damaged, so there is nothing to explain."
-            )
+        if not all(map(finite, numbers)):
+            raise UserError(NOT_FINITE)
         target = target or Target(int(logits.argmax()))
         scale = self._weights(target)
 
@@ -499,6 +525,11 @@ class Network:
         weights = self._weights(target)
         make = self._compile_guided
         return self._run("guided", make, x[None], weights, target.probability).numpy()
+
+
+def finite(numbers: F32) -> bool:
+    """Whether all are. A sum of squares is quickly asked; where it overflows, they may still be."""
+    return bool(np.isfinite(np.vdot(numbers, numbers)) or np.isfinite(numbers).all())
 
 
 def _guided(op: Any, gradient: tf.Tensor) -> tf.Tensor:

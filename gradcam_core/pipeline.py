@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +96,8 @@ def network(
     spec = spec_of(model)
     if detail and not spec.scalable:
         raise UserError(
-            f"{spec.title} cannot be run at twice its side, because its dense layers fix the size "
-            "of its input; switch detail off or choose another network."
+            f"{spec.title} cannot be run at twice its side, because the size of its input is "
+            "fixed; switch detail off or choose another network."
         )
 
     if spec.network:
@@ -105,11 +106,13 @@ def network(
     def make() -> "Network":
         from gradcam_core.network import Network
 
+        rows, columns, channels = spec.shape or (spec.size, spec.size, 3)
         if detail:
-            side, model = 2 * spec.size, network(spec, progress=progress).model
+            model = network(spec, progress=progress).model
+            rows, columns = 2 * rows, 2 * columns
         else:
-            side, model = spec.size, models.load(spec, progress)
-        return Network(model, spec.shape or (side, side, 3), spec.suggested, spec.head)
+            model = models.load(spec, progress)
+        return Network(model, (rows, columns, channels), spec.suggested, spec.head)
 
     return _networks.get((spec, detail), make)
 
@@ -151,7 +154,11 @@ def target_of(
             raise UserError(f"There is no such class: they are numbered from 0 to {classes - 1}.")
     if target.index == target.rather_than:
         raise UserError(SAME)
-    return target
+    return replace(target, index=int(target.index), rather_than=next(map(int, rival), None))
+
+
+def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def maps_of(trace: Trace, methods: Sequence[str]) -> dict[tuple[str, str], F32]:
@@ -174,9 +181,10 @@ def survey(
     """One forward and one backward pass, and every map that they answer.
 
     image (H, W, 3) uint8 RGB. target: class number or name, a `Target`, or None for the likeliest.
-    layers (): every suggested layer. detail: the network at twice its side, where it allows that.
+    layers (): every suggested layer; one name stands for a list of it, as with methods. detail: the
+    network at twice its side, where it allows that.
     """
-    methods = tuple(methods)
+    layers, methods = listed(layers), listed(methods)
     if not methods or any(m not in tuple(METHODS) for m in methods):
         raise UserError(f"There is no such method; choose from: {', '.join(METHODS)}.")
     image = pictures.from_array(image)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import SETTINGS, models, upload
+from gradcam_core import BACKEND, SETTINGS, models, upload
 from gradcam_core.types import F32, Head, Layer, ModelSpec, Target, Trace, UserError
 
 OPENING = 60.0  # seconds, until the model is there
@@ -39,9 +39,10 @@ AT_ONCE = 8  # pictures, or activations, in one question
 _living: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # last used, last
 _counting = threading.Lock()
 HOME = Path(__file__).resolve().parent.parent
-ENVIRONMENT = SETTINGS | {  # nothing of ours: a secret in it would be the model's
+ENVIRONMENT = {  # nothing of ours: a secret in it would be the model's
+    **SETTINGS,
+    **BACKEND,
     "CUDA_VISIBLE_DEVICES": "-1",
-    "KERAS_BACKEND": "tensorflow",
     "KERAS_HOME": os.devnull,
     "PATH": os.defpath,
     "PYTHONPATH": str(HOME),

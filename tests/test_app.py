@@ -1,5 +1,8 @@
 """How the page is started."""
 
+import os
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,8 @@ import pytest
 import app
 from demo import ui
 from gradcam_core import models, sandbox
+
+HOME = Path(__file__).parent.parent
 
 
 @pytest.fixture
@@ -45,6 +50,35 @@ def test_not_where_a_process_cannot_be_limited(
     assert end.value.code == 2
     assert "use --model" in capsys.readouterr().err
     assert start() == (0, [False])
+
+
+def test_what_is_said_of_a_model_that_is_not_given(
+    start: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        start("--head", "linear")
+    assert end.value.code == 2
+    assert "--model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "7860.5"])
+def test_a_port_that_is_none(
+    start: Any, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+    assert start() == (2, [])
+    assert "from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_not_exchanged_for_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        asked = os.environ | {"GRADIO_SERVER_PORT": str(other.getsockname()[1])}
+        done = subprocess.run(
+            [sys.executable, "app.py"], cwd=HOME, env=asked, capture_output=True, text=True
+        )
+    assert done.returncode == 2
+    assert "GRADIO_SERVER_PORT is free" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 def test_a_model_of_your_own_comes_first(

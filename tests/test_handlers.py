@@ -579,17 +579,21 @@ def test_the_figure_has_the_box_that_is_on_the_screen(monkeypatch: pytest.Monkey
     + [FIGURE | {k: v} for k in ("method", "colours", "sign") for v in ("nope", [], {}, 7)]
     + [FIGURE | {k: MEGABYTE} for k in ("method", "colours", "sign")]
     + [FIGURE | {"layer": v} for v in ("nope", ["top_conv"], 7, MEGABYTE)]
-    + [FIGURE | {"top": v} for v in (-1, float("nan"), float("inf"), "1", [], MEGABYTE)]
+    + [FIGURE | {"top": v} for v in (-1, float("nan"), float("inf"), 10**400, "1", [], MEGABYTE)]
     + [FIGURE | {"box": v} for v in (0.5, "1", [], [0, 0, 1], [0, 0, 1, 2], [0, 0, 0, 1], MEGABYTE)]
     + [FIGURE | {"box": [v, 0, 1, 1]} for v in (-1, float("nan"), "0", True, [])]
     + [FIGURE | {"opacity": v} for v in (None, "half", [], [1, 2], {}, float("nan"))],
     ids=lambda r: str(next((f"{k}-{v!r:.20}" for k, v in r.items() if FIGURE.get(k) is not v), r))
     if isinstance(r, dict) else str(r),
 )  # fmt: skip
-def test_a_bad_question_for_a_figure_gets_a_sentence(request_: Any) -> None:
+def test_a_bad_question_for_a_figure_gets_a_sentence(
+    request_: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     made = handlers.figure(request_)
     assert set(made) == {"error"}
     assert is_a_sentence(made["error"]), made
+    assert made["error"] != handlers.FAILED
+    assert not caplog.records, "it is no fault of the server's"
 
 
 def test_two_questions_to_the_api_have_two_overlay_files(

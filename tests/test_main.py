@@ -1,6 +1,7 @@
 """The command line: the article's options, files that appear, and one sentence with status 2."""
 
 import io
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,7 @@ def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
     out = tmp_path / "lion.svg"
     for name in SETTINGS:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")  # which is not installed
     run = [sys.executable, "-m", "gradcam_core"]
     done = subprocess.run(
         [*run, "-i", lion, "-o", str(out)], cwd=HOME, capture_output=True, text=True
@@ -179,3 +181,9 @@ def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
     done = subprocess.run([*run, "-i", "no.jpg"], cwd=HOME, capture_output=True, text=True)
     assert done.returncode == 2
     assert "could not be opened" in sentence(done.stderr)
+    piped = f"{shlex.join(run)} --list-layers | head -1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {piped}"], cwd=HOME, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1

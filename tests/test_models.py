@@ -287,6 +287,83 @@ def test_a_model_in_memory_is_explained(make):
     assert seen.heatmaps["Grad-CAM"].shape == (20, 30)
 
 
+def test_one_that_takes_any_size_can_be_run_in_detail(sentence):
+    spec = models.from_keras(functional((None, None, 3)), size=16)
+    assert spec.shape == (16, 16, 3)
+    fine = pipeline.survey(picture(), spec, detail=True)
+    assert fine.trace.inputs.shape == (32, 32, 3)
+    assert fine.maps["conv", "Grad-CAM"].shape == (30, 30)
+    for fixed in (functional(), functional((None, 16, 3)), Subclassed()):
+        spec = models.from_keras(fixed, size=16, title="Mine")
+        with pytest.raises(UserError, match="fixed") as error:
+            pipeline.survey(picture(), spec, detail=True)
+        sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"model": m} for m in ("my.keras", None, 5, keras.Model)]
+    + [{"labels": v} for v in ("abc", {0: "a", 1: "b", 2: "c"}, {"a": 1}.keys(), [1, 2, 3], 5)]
+    + [{"size": v} for v in (0, -1, "16", 16.0, None)]
+    + [{"preprocess": v} for v in (5, ["scale01"])],
+    ids=repr,
+)
+def test_what_is_no_model_no_list_of_names_no_size(arguments, sentence):
+    with pytest.raises(UserError) as error:
+        models.from_keras(**{"model": functional(), **arguments})
+    sentence(error.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda rgb: rgb[..., 0], lambda rgb: rgb[:10], lambda rgb: rgb[None], lambda rgb: None,
+        lambda rgb: np.moveaxis(rgb, -1, 0),
+    ],
+)  # fmt: skip
+def test_a_preprocessing_that_does_not_keep_the_shape(wrong, sentence):
+    with pytest.raises(UserError, match=r"takes \(16, 16, 3\)") as error:
+        models.from_keras(functional(), preprocess=wrong)
+    sentence(error.value)
+
+
+def test_a_preprocessing_of_one_picture_that_makes_no_numbers(sentence):
+    """Stretched to 0..1 by what is in the picture: of a picture of one colour 0 / 0."""
+
+    def stretch(rgb):
+        with np.errstate(invalid="ignore"):
+            return (rgb - rgb.min()) / np.ptp(rgb)
+
+    spec = models.from_keras(functional(), preprocess=stretch)
+    assert pipeline.explain(picture(), spec)
+    with pytest.raises(UserError, match="not a finite") as error:
+        pipeline.explain(np.full_like(picture(), 7), spec)
+    sentence(error.value)
+
+
+def test_a_model_whose_damage_the_compiled_run_hides(sentence):
+    """Of a negative variance there is no root; the ReLU after it makes zeros of that."""
+    norm = L.BatchNormalization()
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), L.Conv2D(4, 3), norm, L.ReLU(), L.GlobalAveragePooling2D(),
+         L.Dense(3)]
+    )  # fmt: skip
+    models.from_keras(model)
+    *others, variance = norm.get_weights()
+    norm.set_weights([*others, -1 - variance])
+    assert np.isnan(model(np.ones((1, 16, 16, 3)))).all()
+    with pytest.raises(UserError, match="not a finite") as error:
+        models.from_keras(model)
+    sentence(error.value)
+
+
+def test_keras_set_to_put_the_channels_first(monkeypatch, sentence):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    with pytest.raises(UserError, match="channels_last") as error:
+        models.load(models.MODELS[models.DEFAULT])
+    sentence(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("scale01", (1, 128 / 255, 0)), ("scale11", TF), ("caffe", CAFFE), ("torch", TORCH),
@@ -306,6 +383,18 @@ def divided():
     return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
 
 
+def moved():
+    x = image = keras.Input((16, 16, 3))
+    x = L.Conv2D(4, 3, activation="relu")(x + (-127.5))
+    return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
+def cut_out():
+    x = image = keras.Input((16, 16, 3))
+    x = L.Conv2D(4, 3, activation="relu")(x[:, 2:14, 2:14])
+    return keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x)))
+
+
 def nested(first):
     image = keras.Input((16, 16, 3))
     return keras.Model(image, functional(first=first)(L.RandomFlip()(image)))
@@ -316,6 +405,8 @@ def nested(first):
     [
         (functional, 255),
         (divided, 1),
+        (moved, 1),
+        (cut_out, 255),
         (lambda: functional(first=L.Rescaling(1 / 255)), 1),
         (lambda: functional(first=L.Normalization(mean=[1.0, 2, 3], variance=[1.0, 1, 1])), 1),
         (lambda: nested(L.Rescaling(1 / 255)), 1),

@@ -170,8 +170,9 @@ def test_a_bad_class_is_refused_in_a_sentence(target, tiny, noise, sentence):
         {"layer": "nonsense"}, {"layer": "pool"}, {"layer": 0}, {"layer": ["conv"]},
         {"layer": True}, {"layer": "x" * 1_000_000}, {"methods": ("nonsense",)},
         {"methods": ()}, {"methods": ([],)},
-        {"methods": (None,)}, {"methods": "Grad-CAM"}, {"model": "nonsense"}, {"model": None},
-        {"model": 1}, {"model": ["vgg19"]}, {"model": "vgg19", "detail": True},
+        {"methods": (None,)}, {"methods": None}, {"methods": "nonsense"},
+        {"model": "nonsense"}, {"model": None}, {"model": 1}, {"model": ["vgg19"]},
+        {"model": "vgg19", "detail": True},
         {"image": None}, {"image": "a.jpg"}, {"image": np.zeros((20, 20), np.uint8)},
         {"image": np.zeros((20, 20, 3))}, {"image": np.zeros((2, 2, 3), np.uint8)},
     ],
@@ -181,6 +182,19 @@ def test_everything_else_that_is_refused(arguments, tiny, noise, sentence):
     with pytest.raises(UserError) as error:
         explain(**{"image": noise, "model": tiny, **arguments})
     sentence(error.value)
+
+
+def test_one_name_stands_for_a_list_of_it(tiny, noise):
+    assert list(survey(noise, tiny, layers="conv", methods="LayerCAM").maps) == [
+        ("conv", "LayerCAM")
+    ]
+
+
+def test_a_class_is_an_int_whatever_integer_it_was_given_by(tiny, noise):
+    assert type(explain(noise, tiny, target=np.int64(1)).target) is int
+    seen = survey(noise, tiny, target=Target(np.int32(1), rather_than=np.uint8(0)))
+    assert seen.target == Target(1, 0)
+    assert type(seen.target.rather_than) is int
 
 
 def test_a_survey_refuses_a_layer_of_another_network(tiny, noise, sentence):
