@@ -30,6 +30,7 @@ LIKELIEST = 5
 WIRE = 225_000  # bytes of maps sent at most, one a cell
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 NO_PICTURE = "Drop in a picture, or choose one of the examples."
+MOVES = "This picture moves; the network gets its first frame, and that is shown."
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
 MODEL_GONE = "The model is no longer here; please upload it again."
 UPLOADS = 30  # models of visitors that are known at once; the oldest leaves
@@ -360,12 +361,23 @@ def look(
         if extra:
             pipeline.layer_of(net, extra)
         made = answer(file, model, chosen, rival, wide, extra)
-        return View(base=FileData(path=file), answer=made)
+        shown, note = still(file)
+        return View(base=FileData(path=shown), answer=made, note=note)
     except UserError as error:
         return View(error=str(error))
     except Exception:
         log.exception("an explanation failed")
         return View(error=FAILED)
+
+
+def still(file: str) -> tuple[str, str]:
+    """The picture as it is shown, and a word on it: of one that moves, the frame that was read."""
+    if not pictures.moves(file):
+        return file, ""
+    frame = Path(file).with_name("still.png")
+    if not frame.exists():
+        pictures.save_png(pictures.read_rgb(file), frame)
+    return str(frame), MOVES
 
 
 def alone(made: View, model: str) -> View:

@@ -32,6 +32,7 @@ THEME = gr.themes.Default(
     body_text_color_subdued_dark="*neutral_300",
     block_label_text_color="*neutral_700",
     block_info_text_color="*neutral_600",
+    checkbox_border_color_dark="*neutral_400",
 )
 FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
@@ -245,11 +246,11 @@ def build(uploads: bool = False) -> gr.Blocks:
         def pick(event: gr.SelectData) -> str:
             return str(EXAMPLES_DIR / list(EXAMPLES)[event.index])
 
-        def pick_class(event: gr.EventData) -> int:
-            return int(event.index)
+        def pick_class(event: gr.EventData) -> tuple[Any, Any]:
+            return (gr.skip(), event.index) if event.rival else (event.index, gr.skip())
 
         examples.select(pick, None, picture, **quick())
-        view.choose(pick_class, None, target, **quick())
+        view.choose(pick_class, None, [target, other], **quick())
         gr.on(
             choices_made, look, [*inputs, last, own], [view, model, last, target, other],
             **model_event,

@@ -85,6 +85,12 @@ def read_rgb(path: str | Path) -> U8:
         raise UserError(DAMAGED) from error
 
 
+def moves(path: str | Path) -> bool:
+    """Whether a browser plays this file, of which `read_rgb` takes the first frame."""
+    with Image.open(path) as image:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+
+
 def from_array(image: Any) -> U8:
     """RGB (H, W, 3) u8 of any size that is allowed -> a copy of it. Raises UserError."""
     if not isinstance(image, np.ndarray):

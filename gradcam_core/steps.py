@@ -158,9 +158,10 @@ def guided_grad_cam(guided: F32, heat: F32) -> F32:
 
     guided: `Network.guided_backprop`. heat: the Grad-CAM map in [0, 1], scaled up to N x N.
     It shows fine lines at the places of the map. It does not explain more than the map does:
-    guided backpropagation hardly depends on the class (on the default network, cheetah against
-    another: correlation 0.9996), and it stays much as it was when the weights of the upper layers
-    are replaced by random ones (Adebayo et al. 2018, arXiv 1810.03292).
+    guided backpropagation hardly depends on the class (on the default network and the example
+    pictures the likeliest class against the next four: correlations from 0.976 to 0.9999), and it
+    stays much as it was when the weights of the upper layers are replaced by random ones (Adebayo
+    et al. 2018, arXiv 1810.03292).
     """
     return guided * heat[:, :, None]
 

@@ -472,6 +472,17 @@ def test_the_first_frame_only(read, kind):
     assert np.abs(read(data) - np.array(RED)).max() <= 2
 
 
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "MPO"])
+def test_what_a_browser_would_play(tmp_path, kind):
+    """Of the two pictures in an MPO browsers show the first, as of every JPEG."""
+    file, one = tmp_path / "file", Image.new("RGB", (16, 16), RED)
+    file.write_bytes(encode(one, kind))
+    assert not door.moves(file)
+    other = [Image.new("RGB", (16, 16), GREEN)]
+    file.write_bytes(encode(one, kind, save_all=True, append_images=other))
+    assert door.moves(file) == (kind != "MPO")
+
+
 @pytest.mark.parametrize(
     ("size", "shape"),
     [

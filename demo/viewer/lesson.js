@@ -44,9 +44,8 @@ function digits({ data, top, unit, name }, w, step) {
   const holder = make('div', null, { class: 'gl-digits' }), places = Math.max(1 - Math.floor(Math.log10(top / step)), 0), p = palettes[name];
   holder.style.cssText = `--w: ${w}; grid-template-columns: repeat(${w}, 1fr)`;
   data.forEach((v, n) => {
-    const text = (v / step).toFixed(places), at = 3 * Math.round(Math.min(Math.max(unit[n], 0), 1) * 255);
-    const cell = make('span', Number(text) ? text.replace('-', '−') : '0');
-    if (!Number(text) && v < 0) cell.textContent = '−0'; // below zero all the same
+    const at = 3 * Math.round(Math.min(Math.max(unit[n], 0), 1) * 255);
+    const text = (v / step).toFixed(places), cell = make('span', !v ? '0' : v < 0 && !Number(text) ? '<0' : text.replace('-', '−'));
     cell.style.color = 0.299 * p[at] + 0.587 * p[at + 1] + 0.114 * p[at + 2] > 117 ? '#000' : '#fff';
     holder.append(cell);
   });
@@ -61,7 +60,7 @@ function scale({ top, diverging, name }) {
   holder.append(bar, ticks);
   return holder;
 }
-// A grid with its scale; in few cells their numbers.
+// A grid with its scale; in few cells their numbers. `again` makes another, to be shown by itself.
 function sheet(about, options) {
   const drawn = colours(about, options), holder = make('div', null, { class: 'gl-sheet' }), field = area(cells(about, drawn));
   holder.append(field, scale(drawn));
@@ -70,7 +69,15 @@ function sheet(about, options) {
     field.append(digits(drawn, about.sent[1], step));
     if (step !== 1) holder.append(make('div', `In the cells: units of ${step}.`, { class: 'gl-unit' }));
   }
+  holder.again = () => sheet(about, options);
   return holder;
+}
+// As large as the screen, for the last row of a classroom. Esc, the button or a click beside it close.
+function enlarge(node, text) {
+  const large = $('.gl-large');
+  $('.gl-large h3').textContent = text;
+  $('.gl-large div').replaceChildren(node);
+  large.showModal();
 }
 // A grid of the layer over the picture, cell by cell or smoothly.
 function over(about, smooth, opacity = 0.6, options = {}) {
@@ -86,8 +93,14 @@ function over(about, smooth, opacity = 0.6, options = {}) {
 }
 function figure(node, text, side = 240) {
   const f = make('figure', null);
+  const caption = make('figcaption', text);
   f.style.flex = `0 1 ${side}px`;
-  f.append(node, make('figcaption', text));
+  f.append(node, caption);
+  if (node.again) {
+    const b = make('button', 'Enlarge', { type: 'button', class: 'gl-link' });
+    b.onclick = () => enlarge(node.again(), text);
+    caption.append(' ', b);
+  }
   return f;
 }
 // The whole of it stays on the screen, a portrait too.
@@ -137,18 +150,21 @@ function plot(x, curves, label, at = null) {
 
 // ---- what can be moved -----------------------------------------------------------------------
 
-// A cell of the grid can be chosen in this area, by pointer or arrow keys.
-function choosable(field, chosen) {
-  const [h, w] = now.shape, mark = make('div', null, { class: 'gl-mark' });
+// A cell of the grid can be chosen in this area, by pointer or arrow keys; others mark it, too.
+function choosable(field, chosen, ...others) {
+  const [h, w] = now.shape, marks = [field, ...others].map((area) => {
+    const mark = make('div', null, { class: 'gl-mark' });
+    area.append(mark);
+    return mark;
+  });
   const put = () => {
     const [i, j] = cellNow();
-    Object.assign(mark.style, { left: `${100 * j / w}%`, top: `${100 * i / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
+    for (const mark of marks) Object.assign(mark.style, { left: `${100 * j / w}%`, top: `${100 * i / h}%`, width: `${100 / w}%`, height: `${100 / h}%` });
     field.setAttribute('aria-label', `Grid of ${h} rows and ${w} columns; arrow keys choose a cell. Chosen: ${cellName()}`);
   };
   const go = (i, j) => { state.cell = [Math.min(Math.max(i, 0), h - 1), Math.min(Math.max(j, 0), w - 1)]; put(); chosen(); };
   field.tabIndex = 0;
   field.setAttribute('role', 'application');
-  field.append(mark);
   field.onclick = (e) => {
     const r = field.getBoundingClientRect();
     go(Math.floor((e.clientY - r.top) / r.height * h), Math.floor((e.clientX - r.left) / r.width * w));
@@ -214,16 +230,20 @@ function tellScore() {
   else if (!state.score) report.textContent = 'Running the network without them …';
   else {
     const { before, after } = state.score;
-    report.textContent = `Score of “${view().label}” with all channels: ${number(before)}. With ${off.length} switched off: ${number(after)} (${after > before ? '+' : ''}${number(after - before)}).`;
+    const sum = now.switches.filter((t) => state.off.has(t.k)).reduce((all, t) => all + t.total, 0), change = after - before;
+    const exact = Math.abs(change + sum) <= Math.max(0.01 * Math.abs(sum), rounding());
+    report.textContent = `Score of “${view().label}” with all channels: ${number(before)}; with ${off.map((k) => `#${k}`).join(', ')} switched off: ${number(after)}.\nPromised by ${off.length > 1 ? 'their sums' : 'its sum'}: ${signed(-sum)}. True change: ${signed(change)}. ` +
+      (exact ? `The same${now.tiles.every((t) => t.even) ? ': after this layer the network only averages and adds' : ''}.` : 'Not the same: a weight is a mean of gradients, and a gradient speaks of small changes; without the channel the layers that follow do something else.');
   }
 }
 function tellGuided() {
   const button = $('.gl-run');
   if (!button) return;
+  button.hidden = Boolean(lines);
   button.textContent = running ? 'Running …' : 'Run guided backpropagation (one more pass)';
   button.setAttribute('aria-disabled', String(running));
   const image = (src, alt) => { const n = make('img', null, { alt }); n.src = src; return n; };
-  if (lines) clear($('.gl-lines')).append(figure(image(lines.guided, 'Guided backpropagation'), 'Guided backpropagation: fine lines, hardly different from class to class.', 280), figure(image(lines.both, 'Guided Grad-CAM'), now.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is bright.' : 'Times the Grad-CAM map, which is empty here: nothing is left.', 280));
+  if (lines) clear($('.gl-lines')).append(figure(image(lines.guided, 'Guided backpropagation'), 'Guided backpropagation, on the squashed picture: fine lines, hardly different from class to class.', 280), figure(image(lines.both, 'Guided Grad-CAM'), now.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is bright.' : 'Times the Grad-CAM map, which is empty here: nothing is left.', 280));
 }
 
 const show = {
@@ -250,7 +270,7 @@ const show = {
       table.append(line);
     }
     play.append(table);
-    say(`The question here: y = ${number(now.score)}, the score of “${v.label}”. What in the picture ${v.classes.some((c) => c.y > now.score) ? 'speaks for it, and what against' : 'makes it so large'}?`);
+    say(`The question here: y = ${number(now.score)}, the score of “${v.label}”. What in the picture ${v.unsure || v.classes.some((c) => c.y > now.score) ? 'speaks for it, and what against' : 'makes it so large'}?`);
   },
   maps(play) {
     const stage = row(), all = tiles(now.tiles, (_, n) => { state.tile = n; nudged = null; draw(); }, (t) => cells(t.a, colours(t.a, mapColours(t.a))), (t) => `Feature map ${t.k}, weight ${number(t.alpha)}`);
@@ -258,18 +278,18 @@ const show = {
       const t = tile(), options = mapColours(t.a);
       [...all.children].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
       clear(stage).append(figure(sheet(t.a, options), `Feature map #${t.k}. ${t.a.bottom > 0 ? 'Red: above zero, blue: below; this layer has both.' : 'Bright: the filter reacted strongly.'}`, 230), photo(over(t.a, false, 0.55, options), 'The same, cell by cell over your picture.', 260, 32));
-      say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${grids(now.shape)} cells. ${now.tiles.length < now.shape[2] ? `Shown are the ${now.tiles.length} that matter most for “${view().label}”.` : `All are shown, those first that matter most for “${view().label}”.`}\nYou follow #${t.k}: its mean is ${number(t.strength)}. Click another one to follow it through the next steps.`);
+      say(`Layer ${now.layer} has K = ${now.shape[2]} feature maps of ${grids(now.shape)} cells. ${now.tiles.length < now.shape[2] ? `Shown are the ${now.tiles.length} that matter most for “${view().label}”.` : `All are shown, those first that matter most for “${view().label}”.`}\nYou follow #${t.k}: its mean is ${number(t.strength)}. Click another one to follow it through the next three steps.`);
     };
     play.append(stage, all);
     draw();
   },
   gradient(play) {
-    const grid = sheet(tile().g, { diverging: true }), lab = make('div', null), curves = make('div', null);
+    const grid = sheet(tile().g, { diverging: true }), itself = sheet(tile().a, mapColours(tile().a)), lab = make('div', null), curves = make('div', null);
     const nudge = slider('', { min: 0, max: 1, value: 0 }, (v) => { state.size = v; tell(); }), input = nudge.querySelector('input');
     lab.hidden = true;
     lab.append(nudge, curves);
-    choosable(grid.querySelector('.gl-area'), () => run());
-    play.append(row(figure(grid, `The gradient of #${tile().k}: red raises the score, blue lowers it. Click a cell.`, 220), figure(sheet(tile().a, mapColours(tile().a)), `The feature map #${tile().k} itself.`, 200)), tryEarlier(), lab);
+    choosable(grid.querySelector('.gl-area'), () => run(), itself.querySelector('.gl-area'));
+    play.append(row(figure(grid, `The gradient of #${tile().k}: red raises the score, blue lowers it. Click a cell.`, 220), figure(itself, `The feature map #${tile().k} itself.`, 220)), tryEarlier(), lab);
     const tell = () => {
       if (!nudged) return;
       const n = nudged, s = state.size ??= telling(n), [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
@@ -302,13 +322,13 @@ const show = {
   sum(play) {
     const stage = row(), left = row(), channels = now.shape[2], reach = Math.max(now.map.top, now.map.bottom);
     const most = Math.max(...now.switches.flatMap((t) => [t.map.top, t.map.bottom]));
-    const first = (b) => b.count === 1 ? `the first of ${channels} terms` : `the first ${b.count} of ${channels} terms`;
+    const first = (b) => b.count === 1 ? `the first of ${channels} terms, #${now.tiles[0].k}` : `the first ${b.count} of ${channels} terms`;
     const build = slider('Add up more and more terms, the heaviest first', { min: 0, max: now.build.length - 1, value: state.count }, (v) => { state.count = v; tell(); });
     const tell = () => {
       const b = now.build[state.count], text = first(b);
       build.querySelector('input').setAttribute('aria-valuetext', text);
       clear(stage).append(figure(sheet(b.map, { diverging: true, reach }), `${text[0].toUpperCase()}${text.slice(1)}`), figure(sheet(now.map, { diverging: true, reach }), 'All terms: the whole sum'));
-      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up, plus and minus counted alike. The map is like the whole one by r = ${b.correlation.toFixed(3).replace('-', '−')} (1: the same pattern; 0: nothing in common; −1: the opposite).\nTerm of #${tile().k}: α · A = ${number(tile().alpha)} × its feature map.`);
+      say(`With ${b.count} of ${channels} feature maps: ${percent(b.share)} of all that is added up, plus and minus counted alike. The map is like the whole one by r = ${b.correlation.toFixed(3).replace('-', '−')} (1: the same pattern; 0: nothing in common; −1: the opposite).\nThe term of #${tile().k}, which you follow, is number ${state.tile + 1} of them: α · A = ${number(tile().alpha)} × its feature map.`);
     };
     const board = tiles(now.switches, async (t) => {
       state.off.has(t.k) ? state.off.delete(t.k) : state.off.add(t.k);
@@ -320,7 +340,7 @@ const show = {
       else if ($('.gl-score')) $('.gl-score').textContent = 'The network could not be run; switch once more.';
     }, (t) => cells(t.map, colours(t.map, { diverging: true, reach: most })), (t) => `Term of channel ${t.k}, sum ${number(t.total)}`);
     board.classList.add('gl-board');
-    [...board.children].forEach((b, n) => b.append(make('span', number(now.switches[n].total))));
+    [...board.children].forEach((b, n) => b.append(make('span', signed(now.switches[n].total))));
     const drawLeft = () => {
       const data = values(now.map), off = now.switches.filter((t) => state.off.has(t.k));
       for (const t of off) values(t.map).forEach((v, n) => { data[n] -= v; });
@@ -331,7 +351,8 @@ const show = {
       clear(left).append(figure(sheet(now.map, { diverging: true, reach, data }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'));
       tellScore();
     };
-    play.append(build, stage, make('h3', 'Switchboard: strongest terms for and against'), make('p', '', { class: 'gl-score', role: 'status' }), board, left);
+    left.style.flex = '0 0 200px';
+    play.append(build, stage, make('h3', 'Switchboard: strongest terms for and against'), make('p', 'Below each term: the sum of its cells, which is what it promises to add to the score.'), row(left, make('p', '', { class: 'gl-score', role: 'status' })), board);
     drawLeft();
     tell();
   },
@@ -350,10 +371,10 @@ const show = {
     draw();
   },
   scaling(play) {
-    const [H, W] = view().picture, top = now.whole.max;
+    const [H, W] = view().picture, top = now.whole.max, against = -now.whole.min;
     play.append(row(photo(over(now.map, false), `Nearest: the ${grids(now.map.sent)} cells as they are, each over the part of the picture it stands for.`), photo(over(now.map, true), 'Bilinear: the same numbers, smooth between the middles of the cells.')));
     say(`${grids(now.shape)} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ${few(W / now.shape[1])} by ${few(H / now.shape[0])} of them.\n` +
-      (top > 0 ? `Every number is divided by the largest, ${number(top)}; so 1 is the strongest evidence, 0 none.` : 'No number is above zero, so the map is empty.'));
+      (top > 0 ? `Every number is divided by the largest, ${number(top)}; so 1 is the strongest evidence, 0 none.${top < 0.1 * against ? ` It is weak: ${percent(top / against)} of the strongest evidence against.` : ''}` : 'No number is above zero, so the map is empty.'));
   },
   overlay(play) {
     const report = make('div', null), field = over(now.map, true, state.opacity / 100), canvas = field.querySelector('canvas');
@@ -422,10 +443,11 @@ function where() {
   else wait.textContent = `Working on the new ${behind ? parts[Object.keys(parts).find((k) => wanted.request[k] !== topic.request[k])] : 'choice'} …`;
   if (!now) return;
 
-  $('.gl-about').textContent = `Step ${state.step + 1} of ${steps.length} · Grad-CAM for ${topic.label} · ${now.layer} · ${topic.model}`;
-  const others = [];
+  $('.gl-about').textContent = `Step ${state.step + 1} of ${steps.length} · Grad-CAM for ${topic.label} (${topic.chance}) · ${now.layer} · ${topic.model}`;
+  const others = [...wanted.cautions, ...(wanted.unsure ? ['The network is not sure.'] : [])];
   if (wanted.method && wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
   if (wanted.other) others.push(`What speaks for it rather than for ${wanted.other} is not taken apart here.`);
+  if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 6.');
   $('.gl-other').textContent = others.join(' ');
   $('.gl-other').hidden = !others.length;
   const select = $('.gl-layer select'), layers = layersHere(), name = wanted.request.layer;
@@ -446,7 +468,7 @@ function refresh() {
   $('.gl-formula').setAttribute('aria-label', step.aloud);
   $('.gl-text').textContent = step.words;
   $('.gl-source code').textContent = step.code;
-  $('.gl-note').textContent = `Drawn from ${grids(now.map.sent)} averages of the ${grids(now.shape)} cells; the numbers are those of all cells.`;
+  $('.gl-note').textContent = `Drawn from ${grids(now.map.sent)} averages of the ${grids(now.shape)} cells, and so are the ends of the colour scales; the numbers in the text are those of all cells.`;
   $('.gl-note').hidden = !small || ['question', 'guided'].includes(step.key);
   $$('.gl-back').forEach((b) => { b.disabled = state.step === 0; });
   $$('.gl-next').forEach((b) => { b.disabled = state.step === steps.length - 1; });
@@ -485,6 +507,7 @@ steps.forEach((s, n) => {
 });
 $$('.gl-back').forEach((b) => { b.onclick = () => go(state.step - 1); });
 $$('.gl-next').forEach((b) => { b.onclick = () => go(state.step + 1); });
+$('.gl-large').onclick = (e) => { if (!e.target.closest('.gl-sheet')) e.currentTarget.close(); };
 $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);

@@ -9,6 +9,7 @@ function number(x, digits = 3) {
   const text = plain ? String(size) : size >= 1000 ? size.toExponential(digits - 1) : size < 1e-6 ? size.toExponential(digits - 1) : size < 0.001 ? size.toFixed(digits - 1 - Math.floor(Math.log10(size))) : size.toPrecision(digits);
   return (x < 0 ? '−' : '') + text;
 }
+const signed = (x) => (x > 0 ? '+' : '') + number(x);
 const clear = (node) => { while (node.firstChild) node.firstChild.remove(); return node; };
 const make = (tag, text, attributes = {}) => {
   const node = document.createElement(tag);

@@ -2,11 +2,11 @@
 // a layer that was not sent, or the figure. Everything a visitor can change is in `state`.
 const state = {
   layer: null, method: props.methods[0].name, colours: props.colours[0], opacity: 50, view: 'side',
-  sign: 'for', band: 'a', box: false, threshold: 15, cell: null,
+  sign: 'for', band: 'a', box: false, threshold: 15, place: null, // of the cell that is read: [down, right] in 0..1
 };
 const twoSigned = props.methods.filter((m) => !m.against).map((m) => m.name);
 const hint = $('.gv-pointer').textContent;
-let answer = null, maps = null, base = null, current = null, playing = null, asked = null, askedOf = null, box = null;
+let answer = null, maps = null, base = null, current = null, playing = null, asked = null, askedOf = null, box = null, picked = false;
 
 const classOf = (index) => answer.classes.find((c) => c.index === index);
 const chosenClass = () => classOf(state.band === 'b' ? answer.other : answer.target);
@@ -103,6 +103,7 @@ function place(node, box) {
 
 function words(g) {
   const a = classOf(answer.target), b = classOf(answer.other), c = chosenClass(), sign = signNow();
+  if (state.view === 'original') return 'Your picture as it is, without a map.';
   const layer = `layer ${g.row.name} (${g.row.shape[0]}×${g.row.shape[1]} cells)`;
   const hot = ['turbo', 'jet'].includes(state.colours) ? 'Red' : 'Bright';
   if (methodNow().classless) return `${hot}: the strongest pattern in ${layer}, the same for every class.`;
@@ -138,6 +139,20 @@ function same(g) {
   });
 }
 
+// What to be careful with, whatever method and sign are shown.
+function cautions(g) {
+  return [
+    g.row.poor && `This is not a good layer to explain with: ${g.row.poor}.`,
+    answer.detail && `The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`,
+  ].filter(Boolean);
+}
+const unsure = () => answer.model.head === 'softmax' && Math.max(...answer.classes.map((c) => c.p)) < 0.2;
+// The likeliest of the other classes, if it is likely at all.
+function rival() {
+  const [best] = answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p);
+  return answer.other < 0 && answer.model.head === 'softmax' && best?.p >= 0.1 ? best : null;
+}
+
 function tell() {
   if (!ready()) return;
   const g = grid(), method = methodNow(), sign = signNow(), sentence = words(g);
@@ -150,10 +165,8 @@ function tell() {
   const about = [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
   line.append(about, ' ', Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
   const notes = [], empty = emptiness(g);
-  const warnings = [empty, weakness(g)];
-  if (g.row.poor) warnings.push(`This is not a good layer to explain with: ${g.row.poor}.`);
+  const warnings = [empty, weakness(g), ...cautions(g)];
   if (answer.other >= 0 && twoSigned.includes(state.method)) warnings.push('All three questions share one scale.');
-  if (answer.detail) warnings.push(`The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`);
   if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: the score’s gradient is the same at every place, as it is where the network only averages over the places after this layer.');
   if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
   for (const [node, sentences] of [[$('.gv-warn'), warnings.filter(Boolean)], [$('.gv-note'), notes]]) {
@@ -168,6 +181,9 @@ function tell() {
     button.onclick = go;
     $('.gv-warn').append(' ', button);
   }
+  const why = $('.gv-why'), other = rival();
+  why.hidden = !other || Boolean(method.classless);
+  if (other) { why.textContent = `Why ${classOf(answer.target).label} rather than ${other.label}?`; why.dataset.rival = other.index; }
   const top = reach(g);
   const ticks = clear($('.gv-ticks'));
   $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
@@ -230,10 +246,12 @@ function examine() {
     body.append(row);
   }
 }
+// The cell at the place that was chosen, in this layer's grid.
+const cellAt = (g) => state.place && [g.h, g.w].map((n, axis) => Math.min(Math.floor(state.place[axis] * n), n - 1));
 function showCell() {
-  const cell = $('.gv-cell'), g = grid();
-  if (!state.cell || state.cell[0] >= g.h || state.cell[1] >= g.w) { state.cell = null; cell.hidden = true; $('.gv-pointer').textContent = hint; return; }
-  const [i, j] = state.cell, v = valueAt(g, i * g.w + j);
+  const cell = $('.gv-cell'), g = grid(), at = cellAt(g);
+  if (!at) { cell.hidden = true; $('.gv-pointer').textContent = hint; return; }
+  const [i, j] = at, v = valueAt(g, i * g.w + j);
   let total = 0;
   for (let n = 0; n < g.q.length; n++) { const x = valueAt(g, n); if (v >= 0 ? x > 0 : x < 0) total += x; }
   place(cell, [j / g.w, i / g.h, (j + 1) / g.w, (i + 1) / g.h]);
@@ -277,12 +295,13 @@ function strip() {
 
 // Tells the rest of the page what is in view.
 function announce() {
-  const c = classOf(answer.target);
+  const c = chosenClass();
   window.gradcam = {
     layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
-    method: state.method, other: classOf(answer.other)?.label ?? '',
-    request: { path: current.base.path, model: answer.model.key, target: answer.target, detail: answer.detail, layer: state.layer },
-    base: base.src, picture: answer.picture, classes: answer.classes, target: answer.target, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head, count: answer.count,
+    method: state.method, sign: signNow(), other: state.band === 'ab' ? classOf(answer.other).label : '',
+    cautions: cautions(grid()), unsure: unsure(), chance: chance(c),
+    request: { path: current.base.path, model: answer.model.key, target: c.index, detail: answer.detail, layer: state.layer },
+    base: base.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head, count: answer.count,
   };
   document.dispatchEvent(new Event('gradcam'));
 }
@@ -309,6 +328,10 @@ function choose(name) {
 function fetchLayer(name) {
   [asked, askedOf] = [name, answer];
   trigger('layer', { name });
+}
+function pick(index, rival = false) {
+  picked = true; // here, not in a list
+  trigger('choose', { index, rival });
 }
 function step(by, wrap = false) {
   const n = answer.layers.findIndex((l) => l.name === state.layer), size = answer.layers.length;
@@ -397,7 +420,8 @@ element.addEventListener('click', (e) => {
   const index = Number(button.dataset.index ?? -1);
   if (index >= 0 && answer.other >= 0 && index === answer.other) set('band', 'b');
   else if (index >= 0 && answer.other >= 0 && index === answer.target) set('band', 'a');
-  else if (index >= 0) trigger('choose', { index });
+  else if (index >= 0) pick(index);
+  else if (button.matches('.gv-why')) pick(Number(button.dataset.rival), true);
   else if (button.dataset.layer) { play(false); set('layer', button.dataset.layer); }
   else if (button.dataset.go) { play(false); choose(button.dataset.go); }
   else if (button.matches('.gv-play')) play(!playing);
@@ -414,23 +438,23 @@ element.addEventListener('keydown', (e) => {
     $('.gv-strip [aria-checked=true]').focus();
   } else if (e.target.closest('.gv-over .gv-frame')) {
     e.preventDefault();
-    const g = grid(), [i, j] = state.cell || [g.h >> 1, g.w >> 1];
-    state.cell = [Math.min(Math.max(i + by[0], 0), g.h - 1), Math.min(Math.max(j + by[1], 0), g.w - 1)];
+    const g = grid(), size = [g.h, g.w], at = cellAt(g) || size.map((n) => n >> 1);
+    state.place = size.map((n, axis) => (Math.min(Math.max(at[axis] + by[axis], 0), n - 1) + 0.5) / n);
     showCell();
   }
 });
 function pointAt(e) {
   if (!answer) return;
-  const r = e.currentTarget.getBoundingClientRect(), g = grid();
-  const cell = [Math.floor((e.clientY - r.top) / r.height * g.h), Math.floor((e.clientX - r.left) / r.width * g.w)];
-  if (cell[0] < 0 || cell[1] < 0 || (state.cell && cell.join() === state.cell.join())) return;
-  state.cell = cell;
-  showCell();
+  const r = e.currentTarget.getBoundingClientRect(), g = grid(), before = String(cellAt(g));
+  const place = [(e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width];
+  if (place.some((x) => x < 0)) return;
+  state.place = place;
+  if (String(cellAt(g)) !== before) showCell();
 }
 for (const name of ['pointermove', 'pointerdown']) $('.gv-over .gv-frame').addEventListener(name, pointAt);
 $('.gv-over .gv-frame').addEventListener('pointerleave', (e) => {
   if (e.pointerType === 'touch') return; // the finger is lifted, what it chose stays
-  state.cell = null;
+  state.place = null;
   if (answer) showCell();
 });
 document.addEventListener('gradcam-on', goOn);
@@ -453,7 +477,7 @@ function fillChoices() {
     b.style.setProperty('--p', answer.model.head === 'linear' ? '0%' : `${100 * c.p}%`);
     list.append(b);
   }
-  $('.gv-unsure').hidden = answer.model.head !== 'softmax' || Math.max(...answer.classes.map((c) => c.p)) >= 0.2;
+  $('.gv-unsure').hidden = !unsure();
   const bands = $('.gv-bands');
   bands.hidden = answer.other < 0;
   while (bands.children.length > 1) bands.lastChild.remove();
@@ -492,9 +516,10 @@ function receive() {
   if (!have(state.layer)) state.layer = answer.best;
   const newQuestion = !before || before.target !== answer.target || before.other !== answer.other;
   if (newQuestion) state.band = answer.other < 0 ? 'a' : 'ab';
-  state.cell = null;
   fillChoices();
   const url = value.base.url;
+  if (base?.dataset.url !== url) state.place = null;
+  if (before && (newQuestion || before.model.key !== answer.model.key)) comeBack();
   element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.other}`;
   examine();
   if (base && base.dataset.url === url) { draw(); strip(); tell(); }
@@ -514,6 +539,13 @@ function receive() {
     image.src = url;
   }
   if (here && !have(wanted)) fetchLayer(wanted);
+}
+// Whoever chose in the lists, which are below where all is in one column, sees what that did.
+function comeBack() {
+  const shown = element.checkVisibility() ? $('.gv-words') : document.querySelector('#lesson .gl-about');
+  const { top } = shown.getBoundingClientRect();
+  if (!picked && matchMedia('(max-width: 900px)').matches && (top < 0 || top > innerHeight)) shown.scrollIntoView();
+  picked = false;
 }
 // On a phone what a cell says stands below the overlay, which stays in sight.
 const phone = matchMedia('(max-width: 600px)');

@@ -225,18 +225,40 @@ def test_the_layer_is_chosen_here_too(lesson, lab) -> None:
 def test_what_is_taken_apart_is_said(lesson, lab) -> None:
     step(lesson, "The question")
     about = lesson.locator(".gl-about")
-    expect(about).to_have_text(f"Step 1 of 9 · Grad-CAM for lion · {LAYER} · EfficientNet-Lite0")
+    expect(about).to_have_text(
+        f"Step 1 of 9 · Grad-CAM for lion (46 %) · {LAYER} · EfficientNet-Lite0"
+    )
     other = lesson.locator(".gl-other")
     expect(other).to_be_hidden()
     tell = """part => {
       Object.assign(window.gradcam, part);
       document.dispatchEvent(new Event('gradcam'));
     }"""
-    lab.page.evaluate(tell, {"method": "LayerCAM", "other": "cheetah"})
+    lab.page.evaluate(tell, {"method": "LayerCAM", "other": "cheetah", "sign": "both"})
     expect(other).to_contain_text("LayerCAM")
     expect(other).to_contain_text("cheetah")
-    lab.page.evaluate(tell, {"method": "Grad-CAM", "other": ""})
+    expect(other).to_contain_text("step 6")
+    lab.page.evaluate(tell, {"method": "Grad-CAM", "other": "", "sign": "for"})
     expect(other).to_be_hidden()
+
+
+def test_what_to_be_careful_with_is_said_here_too(lesson, lab) -> None:
+    warned = lab.page.locator("#viewer .gv-warn")
+    lab.page.locator("#viewer [name=layer]").evaluate(
+        "n => { n.value = 'stem_conv'; n.dispatchEvent(new Event('change', {bubbles: true})); }"
+    )
+    expect(lesson.locator(".gl-about")).to_contain_text("stem_conv")
+    expect(lesson.locator(".gl-other")).to_have_text(warned.text_content())
+    assert "not a good layer" in warned.text_content()
+
+
+def test_of_a_comparison_the_class_that_is_shown_is_taken_apart(lesson, lab) -> None:
+    lab.page.get_by_role("tab", name="Look").click()
+    lab.drawn_after(lab.find(".gv-why").click)
+    lab.radio("gv-band", "b")
+    lab.page.get_by_role("tab", name="How it is made").click()
+    expect(lesson.locator(".gl-about")).to_contain_text("Grad-CAM for cheetah (")
+    expect(lesson.locator(".gl-other")).to_be_hidden()
 
 
 def test_what_is_old_says_so_until_the_new_comes(lesson, lab) -> None:
@@ -290,7 +312,7 @@ def test_the_keyboard_stays_where_it_is(lesson) -> None:
     box.press("Space")
     step(lesson, "The weighted sum")
     slider = lesson.get_by_role("slider")
-    expect(slider).to_have_attribute("aria-valuetext", "the first of 112 terms")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(r"the first of 112 terms, #\d+"))
     slider.press("ArrowRight")
     expect(slider).to_have_attribute("aria-valuetext", "the first 2 of 112 terms")
 
@@ -319,11 +341,59 @@ def test_channels_switched_off(lesson, survey) -> None:
     signed = survey.maps[LAYER, "Grad-CAM"]
     unit = ((signed - first.grid) / np.abs(signed).max() + 1) / 2
     assert np.abs(pixels(left) - heatmap.paint(unit, heatmap.DIVERGING)).mean() < 2
-    before, _, after, _ = numbers(report.inner_text())
+    before, channel, after, promised, change = numbers(report.inner_text().replace("#", " "))
+    assert channel == first.channel
+    assert promised == near(-first.total)
+    assert change == pytest.approx(after - before, abs=0.011)
+    assert "Not the same" in report.inner_text()
     without = survey.trace.activations[LAYER].copy()
     without[:, :, first.channel] = 0
     assert before == near(float(survey.logits[survey.target.index]))
     assert after == near(float(survey.trace.score_activations(LAYER, without[None])[0]))
+
+
+def test_at_the_last_layer_the_switchboard_keeps_its_promise(lesson, lab) -> None:
+    go_to(lab, "top_activation")
+    step(lesson, "The weighted sum")
+    for n in range(2):
+        lesson.locator(".gl-board button").nth(n).click()
+    report = lesson.get_by_text("Promised by their sums")
+    report.wait_for()
+    *_, promised, change = numbers(report.inner_text())
+    assert promised == near(change)
+    assert "The same: after this layer" in report.inner_text()
+
+
+def test_a_grid_can_be_read_from_the_last_row(lesson, lab) -> None:
+    lab.page.set_viewport_size({"width": 1024, "height": 768})
+    go_to(lab, "top_activation")
+    step(lesson, "ReLU")
+    lesson.get_by_role("button", name="Enlarge").first.click()
+    large = lesson.get_by_role("dialog")
+    size = "n => parseFloat(getComputedStyle(n).fontSize)"
+    assert large.locator(".gl-digits span").first.evaluate(size) >= 20
+    shown = large.locator(".gl-digits span").all_inner_texts()
+    assert shown == lesson.locator(".gl-play .gl-digits").first.locator("span").all_inner_texts()
+    box = large.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 768
+    lab.page.keyboard.press("Escape")
+    expect(large).to_be_hidden()
+    lesson.get_by_role("button", name="Enlarge").nth(1).click()
+    large.get_by_role("button", name="Close").click()
+    expect(large).to_be_hidden()
+
+
+def test_the_nudged_cell_is_marked_in_both_grids(lesson) -> None:
+    step(lesson, "The gradient")
+    grid = lesson.get_by_role("application")
+    grid.press("ArrowLeft")
+    marks = lesson.locator(".gl-mark").evaluate_all("all => all.map(n => n.style.cssText)")
+    assert len(marks) == 2
+    assert marks[0] == marks[1]
+    left = float(re.findall(r"left: ([\d.]+)%", marks[0])[0])
+    assert left == pytest.approx(100 * 6 / 14, abs=0.01)
+    grid.press("ArrowRight")
 
 
 def test_a_cell_is_the_sum_of_its_terms(lesson, survey) -> None:

@@ -239,6 +239,25 @@ def test_one_class_rather_than_another(lab: Lab) -> None:
     assert "rather than" not in lab.say
 
 
+def test_the_question_that_the_picture_asks_is_one_click_away(lab: Lab) -> None:
+    why = lab.find(".gv-why")
+    assert why.inner_text() == "Why lion rather than cheetah?"
+    lab.drawn_after(why.click)
+    assert "lion rather than cheetah" in lab.say
+    assert "cheetah" in lab.page.locator("#other input").input_value()
+    assert lab.page.locator("#class input").input_value() == "predicted class"
+    assert why.is_hidden()
+    lab.drawn_after(lambda: lab.choose("other", "no other class"))
+    lab.drawn_after(lambda: lab.row("cheetah"))
+    assert why.inner_text() == "Why cheetah rather than lion?"
+
+
+def test_nobody_asks_about_a_class_that_is_not_likely(lab: Lab) -> None:
+    assert np.sort(survey(EXAMPLES_DIR / "cheetah.jpg").probabilities)[-2] < 0.1
+    lab.drawn_after(lambda: lab.example(2))
+    assert lab.find(".gv-why").is_hidden()
+
+
 def test_a_class_against_itself_gets_a_sentence(lab: Lab) -> None:
     before = lab.canvas()
     assert "two different classes" in lab.complained(lambda: lab.choose("other", "lion"))
@@ -468,6 +487,38 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
     lab.page.keyboard.press("ArrowUp")
     assert read()[:2] == (i - 1, j)
     assert lab.find(".gv-cell").is_visible()
+
+
+def test_the_cell_that_is_read_keeps_its_place_from_layer_to_layer(lab: Lab) -> None:
+    frame = lab.find(".gv-over .gv-frame")
+    frame.focus()
+    for _ in range(2):
+        lab.page.keyboard.press("ArrowRight")  # from the middle, row 4 and column 4 of 7
+
+    def middle() -> tuple[float, float]:
+        mark, whole = lab.find(".gv-cell").bounding_box(), frame.bounding_box()
+        return (
+            (mark["x"] + mark["width"] / 2 - whole["x"]) / whole["width"],
+            (mark["y"] + mark["height"] / 2 - whole["y"]) / whole["height"],
+        )
+
+    assert middle() == pytest.approx((5.5 / 7, 3.5 / 7), abs=0.01)
+    for layer, cells in (("block5c_add", 14), ("block2b_add", 56)):
+        lab.find("[name=layer]").select_option(layer)
+        assert middle() == pytest.approx((5.5 / 7, 3.5 / 7), abs=0.6 / cells)
+    signed = first().maps["block2b_add", "Grad-CAM"]
+    row, column, value = re.match(
+        r"Row (\d+), column (\d+): about (-?[\d.e+-]+)", lab.text(".gv-pointer")
+    ).groups()
+    here = signed[int(row) - 1, int(column) - 1]
+    assert float(value) == pytest.approx(here, abs=0.02 * float(np.abs(signed).max()))
+
+
+def test_the_picture_alone_is_not_spoken_of_as_a_map(lab: Lab) -> None:
+    lab.radio("gv-view", "original")
+    assert lab.say == "Your picture as it is, without a map."
+    lab.radio("gv-view", "side")
+    assert "evidence for lion" in lab.say
 
 
 def numbers(lab: Lab) -> dict[str, str]:
@@ -912,6 +963,26 @@ def test_a_photo_that_a_phone_stored_lying_is_shown_upright(lab: Lab, tmp_path: 
     assert apart(over, heatmap.overlay(upright, heat)) < 5
 
 
+def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
+    lab: Lab, tmp_path: Path
+) -> None:
+    frames = [Image.open(EXAMPLES_DIR / f"{n}.jpg").resize((300, 200)) for n in ("cheetah", "lion")]
+    frames[0].save(
+        tmp_path / "both.gif", save_all=True, append_images=frames[1:], duration=100, loop=0
+    )
+    lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
+    assert lab.text(".gv-hint") == handlers.MOVES
+    assert "evidence for cheetah" in lab.say
+    seen = shot(lab, ".gv-original .gv-frame")
+    assert apart(seen[3:-3, 3:-3], small(pictures.read_rgb(tmp_path / "both.gif"))[3:-3, 3:-3]) < 8
+    lab.page.wait_for_timeout(150)
+    assert apart(shot(lab, ".gv-original .gv-frame"), seen) == 0
+    with lab.page.expect_download():
+        lab.find(".gv-save-figure").click()
+    lab.drawn_after(lambda: lab.example(3))
+    assert lab.find(".gv-hint").is_hidden()
+
+
 def test_the_picture_taken_away_leaves_a_sentence_and_the_result(lab: Lab) -> None:
     before = lab.canvas()
     lab.page.get_by_label("Remove Image").click()
@@ -1198,6 +1269,19 @@ def test_the_overlay_of_a_phone_is_large_comes_first_and_stays(tall: Callable[..
     over = lab.find(".gv-over .gv-frame").bounding_box()
     assert over["y"] >= 0
     assert over["y"] + over["height"] < lab.find("[name=opacity]").bounding_box()["y"]
+
+
+@pytest.mark.parametrize("tab", ["Look", "How it is made"])
+def test_whoever_chooses_a_class_below_sees_what_that_did(
+    tall: Callable[..., Lab], tab: str
+) -> None:
+    lab = tall(390, 844)
+    lab.page.get_by_role("tab", name=tab).click()
+    shown = lab.page.locator(".gv-say" if tab == "Look" else ".gl-about")
+    expect(shown).to_contain_text("lion")
+    lab.choose("class", "cheetah")
+    expect(shown).to_contain_text("cheetah")
+    expect(shown).to_be_in_viewport()
 
 
 def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) -> None:
