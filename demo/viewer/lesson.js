@@ -233,7 +233,7 @@ function tellScore() {
     const sum = now.switches.filter((t) => state.off.has(t.k)).reduce((all, t) => all + t.total, 0), change = after - before;
     const exact = Math.abs(change + sum) <= Math.max(0.01 * Math.abs(sum), rounding());
     report.textContent = `Score of “${view().label}” with all channels: ${number(before)}; with ${off.map((k) => `#${k}`).join(', ')} switched off: ${number(after)}.\nPromised by ${off.length > 1 ? 'their sums' : 'its sum'}: ${signed(-sum)}. True change: ${signed(change)}. ` +
-      (exact ? `The same${now.tiles.every((t) => t.even) ? ': after this layer the network only averages and adds' : ''}.` : 'Not the same: a weight is a mean of gradients, and a gradient speaks of small changes; without the channel the layers that follow do something else.');
+      (exact ? `The same${now.tiles.every((t) => t.even) ? ': after this layer the network only averages and adds' : ''}.` : 'Not the same: a weight is only the mean of the gradients, and a gradient speaks of small changes.');
   }
 }
 function tellGuided() {
@@ -351,8 +351,8 @@ const show = {
       clear(left).append(figure(sheet(now.map, { diverging: true, reach, data }), off.length ? `The sum without ${off.map((t) => `#${t.k}`).join(', ')}` : 'The sum with all terms on'));
       tellScore();
     };
-    left.style.flex = '0 0 200px';
     play.append(build, stage, make('h3', 'Switchboard: strongest terms for and against'), make('p', 'Below each term: the sum of its cells, which is what it promises to add to the score.'), row(left, make('p', '', { class: 'gl-score', role: 'status' })), board);
+    left.parentNode.classList.add('gl-report');
     drawLeft();
     tell();
   },
