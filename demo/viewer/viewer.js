@@ -6,7 +6,7 @@ const state = {
 };
 const twoSigned = props.methods.filter((m) => !m.against).map((m) => m.name);
 const hint = $('.gv-pointer').textContent;
-let answer = null, maps = null, base = null, current = null, playing = null, asked = null, askedOf = null, box = null, picked = false;
+let answer = null, maps = null, base = null, current = null, playing = null, asked = null, askedOf = null, box = null;
 
 const classOf = (index) => answer.classes.find((c) => c.index === index);
 const chosenClass = () => classOf(state.band === 'b' ? answer.other : answer.target);
@@ -329,10 +329,6 @@ function fetchLayer(name) {
   [asked, askedOf] = [name, answer];
   trigger('layer', { name });
 }
-function pick(index, rival = false) {
-  picked = true; // here, not in a list
-  trigger('choose', { index, rival });
-}
 function step(by, wrap = false) {
   const n = answer.layers.findIndex((l) => l.name === state.layer), size = answer.layers.length;
   set('layer', answer.layers[wrap ? (n + by + size) % size : Math.min(Math.max(n + by, 0), size - 1)].name);
@@ -420,8 +416,8 @@ element.addEventListener('click', (e) => {
   const index = Number(button.dataset.index ?? -1);
   if (index >= 0 && answer.other >= 0 && index === answer.other) set('band', 'b');
   else if (index >= 0 && answer.other >= 0 && index === answer.target) set('band', 'a');
-  else if (index >= 0) pick(index);
-  else if (button.matches('.gv-why')) pick(Number(button.dataset.rival), true);
+  else if (index >= 0) trigger('choose', { index, rival: false });
+  else if (button.matches('.gv-why')) trigger('choose', { index: Number(button.dataset.rival), rival: true });
   else if (button.dataset.layer) { play(false); set('layer', button.dataset.layer); }
   else if (button.dataset.go) { play(false); choose(button.dataset.go); }
   else if (button.matches('.gv-play')) play(!playing);
@@ -544,9 +540,10 @@ function receive() {
 function comeBack() {
   const shown = element.checkVisibility() ? $('.gv-words') : document.querySelector('#lesson .gl-about');
   const { top } = shown.getBoundingClientRect();
-  if (!picked && matchMedia('(max-width: 900px)').matches && (top < 0 || top > innerHeight)) shown.scrollIntoView();
-  picked = false;
+  if (inLists && matchMedia('(max-width: 900px)').matches && (top < 0 || top > innerHeight)) shown.scrollIntoView();
 }
+let inLists = false; // what was touched last
+for (const event of ['pointerdown', 'keydown']) document.addEventListener(event, (e) => { inLists = Boolean(e.target.closest('#asks')); }, true);
 // On a phone what a cell says stands below the overlay, which stays in sight.
 const phone = matchMedia('(max-width: 600px)');
 phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));

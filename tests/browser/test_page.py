@@ -1284,6 +1284,20 @@ def test_whoever_chooses_a_class_below_sees_what_that_did(
     expect(shown).to_be_in_viewport()
 
 
+def test_whoever_chooses_a_class_in_the_answer_stays_there(tall: Callable[..., Lab]) -> None:
+    lab = tall(390, 844)
+    lab.choose("class", "cheetah")
+    expect(lab.find(".gv-say")).to_contain_text("cheetah")
+    lab.settled()
+    hyena = lab.find(".gv-classes button").last
+    hyena.evaluate("n => n.scrollIntoView({block: 'center'})")
+    expect(lab.find(".gv-say")).not_to_be_in_viewport()
+    before = lab.page.evaluate("scrollY")
+    lab.drawn_after(hyena.click)
+    lab.page.wait_for_timeout(200)
+    assert lab.page.evaluate("scrollY") == pytest.approx(before, abs=60)
+
+
 def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) -> None:
     context = browser.new_context(
         locale="en-US", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
