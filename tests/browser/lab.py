@@ -133,6 +133,7 @@ def plain(text: str) -> str:
 
 TIDY = """([answer, picture, layer]) => {
   const page = document.querySelector('#viewer'), drawn = document.querySelector('[data-drawn]');
+  if (!drawn) return false;
   const find = name => page.querySelector(`[name=${name}]`);
   if (drawn.dataset.answer !== answer) return false;
   if (page.querySelector('.gv-over img').src !== picture) return false;
