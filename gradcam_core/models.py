@@ -271,6 +271,7 @@ def from_keras(
     size: int = 224,
     title: str = "",
     head: Head | None = None,
+    most: float = np.inf,
 ) -> ModelSpec:
     """A row for a Keras model of your own, in memory; the model is not changed.
 
@@ -281,6 +282,7 @@ def from_keras(
     model leaves that open; such a model can also be run in detail, at twice its side. Grey inputs
     are made from RGB. head: what the outputs mean where the model does not show it: "linear" for
     the numbers of a regression, else several plain outputs are taken for the logits of a softmax.
+    most: bytes that it may make of one picture; a model that makes more is refused before it runs.
     Raises UserError with what is needed instead.
     """
     import keras
@@ -303,6 +305,12 @@ def from_keras(
     if not all(np.isfinite(w).all() for w in model.get_weights()):
         raise UserError("This model's weights are not all finite numbers; train or save it again.")
     net = Network(model, shape, head=head)
+    if net.bytes > most:
+        raise UserError(
+            f"This model makes {net.bytes / 1e6:.0f} MB of feature maps from one picture, and "
+            f"{most / 1e6:.0f} MB are allowed; choose a smaller model, or run this program on your "
+            "own computer."
+        )
     answer = compute_output_spec(partial(model, training=False), keras.KerasTensor((1, *shape)))
     single = keras.tree.flatten(answer)[0].shape[-1] == 1
     if head is None and net.classes == 1 and labels is not None and len(labels) == 2:
@@ -329,8 +337,12 @@ def load_file(
     labels: Sequence[str] | None = None,
     preprocess: str | None = None,
     head: Head | None = None,
+    most: float = np.inf,
 ) -> ModelSpec:
-    """A row for a model in a .keras file, loaded in safe mode: code inside the file is refused."""
+    """A row for a model in a .keras file, loaded in safe mode: code inside the file is refused.
+
+    The rest as for `from_keras`.
+    """
     from keras.src.saving import saving_lib
 
     path = Path(path)
@@ -347,7 +359,7 @@ def load_file(
             "The model file could not be loaded: it is damaged, or holds code or layers of its "
             "own, which are not run; save a model of Keras's own layers as .keras."
         ) from error
-    return from_keras(model, labels, preprocess, title=f"{path.stem} (yours)", head=head)
+    return from_keras(model, labels, preprocess, title=f"{path.stem} (yours)", head=head, most=most)
 
 
 def read_labels(path: Path) -> list[str]:

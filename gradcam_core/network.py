@@ -285,8 +285,8 @@ class Network:
 
     head: what the output means, None: found. `layers` has every layer whose output has four axes,
     in the order in which they run, but for the insides of attention, which are no grids; `best` the
-    one to look at first; `suggested` those worth looking at, from early to late. Safe under
-    threads.
+    one to look at first; `suggested` those worth looking at, from early to late; `bytes` what the
+    model makes of one picture, all its tensors together. Safe under threads.
     """
 
     def __init__(
@@ -332,7 +332,7 @@ class Network:
             with _TRACING:
                 if not self.model.built:
                     self.model(np.zeros((1, *self.shape), np.float32), training=False)
-            traced(run, (1, *self.shape))
+            graph = traced(run, (1, *self.shape)).graph  # type: ignore[attr-defined]
         except UserError:
             raise
         except tf.errors.OperatorNotAllowedInGraphError as error:
@@ -350,6 +350,9 @@ class Network:
                 f"This model cannot be run on one picture of {'×'.join(map(str, self.shape))} "
                 "numbers; check how many inputs it takes, and their size."
             ) from error
+        makers = [op for op in graph.get_operations() if "Read" not in op.type]
+        made = [t.shape for op in makers for t in op.outputs if t.shape.rank is not None]
+        self.bytes = 4 * sum(shape.num_elements() or 0 for shape in made)
         self.classes = int(kept["y"].shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         layers = judge(seen, kept["x"], kept["y"])

@@ -314,21 +314,11 @@ def serve(pipe: Connection) -> None:
 
 def _opened(path: Path, labels: list[str] | None, preprocess: str | None) -> tuple[Any, Any, Any]:
     """The row, the Network, and what is said of them; refused before it is run if it is costly."""
-    from gradcam_core.network import Network, traced
+    from gradcam_core.network import Network
 
-    spec = models.load_file(path, labels, preprocess)
-    model, shape = spec.build(None), spec.shape
-    assert shape
-    graph = traced(partial(model, training=False), (1, *shape)).graph  # type: ignore[attr-defined]
-    made = [t.shape for op in graph.get_operations() for t in op.outputs if "Read" not in op.type]
-    numbers = sum(s.num_elements() or 0 for s in made if s.rank is not None)
-    if 4 * numbers > MAX_MAPS:
-        raise UserError(
-            f"The uploaded model makes {4 * numbers / 1e6:.0f} MB of feature maps from one "
-            f"picture, and {MAX_MAPS / 1e6:.0f} MB are allowed; choose a smaller model, or run "
-            "this program on your own computer."
-        )
-    net = Network(model, shape, head=spec.head)
+    spec = models.load_file(path, labels, preprocess, most=MAX_MAPS)
+    assert spec.shape
+    net = Network(spec.build(None), spec.shape, head=spec.head)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}

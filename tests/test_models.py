@@ -591,6 +591,20 @@ def test_a_file_of_your_own(tmp_path):
     np.testing.assert_allclose(spec.build(None)(x), model(x), rtol=1e-6)
 
 
+def test_a_model_that_makes_too_much_of_a_picture_is_refused_before_it_runs(
+    tmp_path, monkeypatch, sentence
+):
+    image = keras.Input((16, 16, 3))
+    x = L.UpSampling2D(50)(L.Conv2D(2, 3, padding="same")(image))  # 800 x 800 x 2 = 5.12 MB
+    model = keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+    path = save(model, tmp_path / "large.keras")
+    assert models.load_file(path, most=60e6).shape == (16, 16, 3)
+    monkeypatch.setattr(Network, "try_out", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(UserError, match="MB of feature maps .* 5 MB are allowed") as error:
+        models.load_file(path, most=5.1e6)
+    sentence(error.value)
+
+
 def test_a_suffix_in_capitals(tmp_path):
     path = save(functional(), tmp_path / "cats.keras").rename(tmp_path / "CATS.KERAS")
     assert models.load_file(path, head="linear").head == "linear"

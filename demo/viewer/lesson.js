@@ -512,4 +512,4 @@ $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);
 // The viewer is "pending", a class of Gradio's, while an answer is on its way to it; and it may complain.
-new MutationObserver(where).observe(document.querySelector('#viewer'), { subtree: true, attributes: true, attributeFilter: ['class', 'hidden'] });
+new MutationObserver((changes) => { if (changes.some((c) => !element.contains(c.target))) where(); }).observe(element.closest('#look'), { subtree: true, attributes: true, attributeFilter: ['class', 'hidden'] });

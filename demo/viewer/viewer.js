@@ -536,6 +536,8 @@ function receive() {
   }
   if (here && !have(wanted)) fetchLayer(wanted);
 }
+// The rest of the page may come later than this script: its events are caught at the document.
+const within = (e, where) => Boolean(e.target.closest?.(where));
 // Whoever chose in the lists, which are below where all is in one column, sees what that did.
 function comeBack() {
   const shown = element.checkVisibility() ? $('.gv-words') : document.querySelector('#lesson .gl-about');
@@ -543,16 +545,15 @@ function comeBack() {
   if (inLists && matchMedia('(max-width: 900px)').matches && (top < 0 || top > innerHeight)) shown.scrollIntoView();
 }
 let inLists = false; // what was touched last
-for (const event of ['pointerdown', 'keydown']) document.addEventListener(event, (e) => { inLists = Boolean(e.target.closest('#asks')); }, true);
+for (const event of ['pointerdown', 'keydown']) document.addEventListener(event, (e) => { inLists = within(e, '#asks'); }, true);
 // On a phone what a cell says stands below the overlay, which stays in sight.
 const phone = matchMedia('(max-width: 600px)');
 phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));
 phone.onchange();
 // Gradio says of a file that is too large only that it is, and takes the picture before away.
-const way = document.querySelector('#picture');
 for (const [event, given] of [['change', (e) => e.target.files], ['drop', (e) => e.dataTransfer?.files]]) {
-  way.addEventListener(event, (e) => {
-    if (![...given(e) ?? []].some((file) => file.size > props.heaviest)) return;
+  document.addEventListener(event, (e) => {
+    if (!within(e, '#picture') || ![...given(e) ?? []].some((file) => file.size > props.heaviest)) return;
     e.preventDefault();
     e.stopPropagation();
     if (event === 'change') e.target.value = '';
@@ -563,12 +564,12 @@ for (const [event, given] of [['change', (e) => e.target.files], ['drop', (e) =>
 // Gradio's lists are searched by typing: a click selects what stands there, once the browser has put
 // its mark. The key Tab would open the list that it leaves once more, and stop at its box, which
 // scrolls.
-const lists = document.querySelector('#asks');
-lists.addEventListener('click', (e) => { if (e.target.matches('[role=combobox]')) setTimeout(() => e.target.select()); });
-lists.addEventListener('keydown', (e) => {
-  if (e.key !== 'Tab' || !e.target.matches('[role=combobox]')) return;
+const LIST = '#asks [role=combobox]';
+document.addEventListener('click', (e) => { if (within(e, LIST)) setTimeout(() => e.target.select()); }, true);
+document.addEventListener('keydown', (e) => {
+  if (e.key !== 'Tab' || !within(e, LIST)) return;
   e.stopPropagation();
-  lists.querySelectorAll('[role=listbox]').forEach((n) => { n.tabIndex = -1; });
+  document.querySelectorAll('#asks [role=listbox]').forEach((n) => { n.tabIndex = -1; });
 }, true);
 for (const m of props.methods) $('[name=method]').append(make('option', m.name, { value: m.name }));
 for (const c of props.colours) $('[name=colours]').append(make('option', c, { value: c }));

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import Locator, Page, Request
+from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60  # seconds; a machine under load loads TensorFlow in 20
@@ -174,6 +174,11 @@ class Lab:
         page.on("requestfinished", lambda request: self.waiting.discard(request))
         page.on("requestfailed", lambda request: self.waiting.discard(request))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._says)
+
+    def _says(self, message: ConsoleMessage) -> None:
+        if "js_on_load" in message.text:  # Gradio catches what a part's script throws
+            self.errors.append(message.text)
 
     def _asks(self, request: Request) -> None:
         self.requests.append(request.url)

@@ -110,6 +110,23 @@ def test_an_example_is_explained_on_first_paint(lab: Lab) -> None:
     assert apart(original, over) > 20
 
 
+def test_the_picture_may_come_later_than_the_viewer(browser: Browser, server: Server) -> None:
+    """Gradio fetches a script for each kind of part; on a slow line any may be the last."""
+    page, held = browser.new_page(), []
+    lab = Lab(page, server)
+    page.route("**/assets/Image-*.js", lambda route: held.append(route))
+    page.goto(server.url)
+    page.wait_for_selector("#viewer .gv-say", state="attached")
+    page.wait_for_timeout(200)
+    assert held
+    assert page.locator("#picture").count() == 0
+    for route in held:
+        route.continue_()
+    page.wait_for_selector("[data-drawn]")
+    assert lab.errors == []
+    page.close()
+
+
 def test_another_example_from_the_gallery(lab: Lab) -> None:
     before = lab.canvas()
     lab.drawn_after(lambda: lab.example(2))
