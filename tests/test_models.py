@@ -600,7 +600,7 @@ def test_a_model_that_makes_too_much_of_a_picture_is_refused_before_it_runs(
     path = save(model, tmp_path / "large.keras")
     assert models.load_file(path, most=60e6).shape == (16, 16, 3)
     monkeypatch.setattr(Network, "try_out", lambda *_: pytest.fail("it ran"))
-    with pytest.raises(UserError, match="MB of feature maps .* 5 MB are allowed") as error:
+    with pytest.raises(UserError, match=r"MB of feature maps .* 5 MB are allowed") as error:
         models.load_file(path, most=5.1e6)
     sentence(error.value)
 
