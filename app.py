@@ -38,7 +38,7 @@ def parse() -> argparse.Namespace:
 
 def port() -> int | None:
     """The port that the host asked for: that one and no other. None: the first that is free."""
-    asked = os.environ.get("GRADIO_SERVER_PORT", "")
+    asked = os.environ.pop("GRADIO_SERVER_PORT", "").strip()
     if asked and not (asked.isdecimal() and 0 < int(asked) < 65536):
         raise UserError("GRADIO_SERVER_PORT must be a number from 1 to 65535.")
     return int(asked) if asked else None
@@ -62,9 +62,9 @@ def main() -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    except OSError:
+    except OSError as error:
         print(
-            "The page cannot be served: see that GRADIO_SERVER_PORT is free, that "
+            f"The page cannot be served ({error}): see that GRADIO_SERVER_PORT is free, that "
             "GRADIO_SERVER_NAME is an address of this machine, and that GRADIO_TEMP_DIR can be "
             "written to.",
             file=sys.stderr,

@@ -253,6 +253,8 @@ def answer(
                 more = survey(path, model, target, detail, (extra,))
                 seen[band] = replace(seen[band], maps={**seen[band].maps, **more.maps})
             order = [name for name in net.places if name in net.suggested or name == extra]
+        with busy:
+            moves = pictures.moves(path)
         p, y = predicted.probabilities, predicted.logits
         ranks = {int(i): n for n, i in enumerate(p.argsort()[::-1], 1)}
         shown = dict.fromkeys([i for i, _ in likeliest(p, spec.labels)] + [chosen])
@@ -271,6 +273,8 @@ def answer(
                 "input": net.shape[:2],
             },
             "picture": [h, w],
+            "path": path,
+            "moves": moves,
             "best": net.best,
             "doctor": [[x.name, x.shape, x.kind, x.poor] for x in net.layers.values()],
             "found": found(spec, net),
@@ -361,7 +365,7 @@ def look(
         if extra:
             pipeline.layer_of(net, extra)
         made = answer(file, model, chosen, rival, wide, extra)
-        shown, note = still(file)
+        shown, note = (still(file), MOVES) if made["moves"] else (file, "")
         return View(base=FileData(path=shown), answer=made, note=note)
     except UserError as error:
         return View(error=str(error))
@@ -370,14 +374,12 @@ def look(
         return View(error=FAILED)
 
 
-def still(file: str) -> tuple[str, str]:
-    """The picture as it is shown, and a word on it: of one that moves, the frame that was read."""
-    if not pictures.moves(file):
-        return file, ""
-    frame = Path(file).with_name("still.png")
+def still(file: str) -> str:
+    """A picture of the frame that was read, beside the file that moves."""
+    frame = Path(f"{file}.still.png")
     if not frame.exists():
         pictures.save_png(pictures.read_rgb(file), frame)
-    return str(frame), MOVES
+    return str(frame)
 
 
 def alone(made: View, model: str) -> View:
@@ -386,7 +388,7 @@ def alone(made: View, model: str) -> View:
     label = next(c["label"] for c in made.answer["classes"] if c["index"] == made.answer["target"])
     title = models.find(model).title
     note = f"{title} itself says {label}, so nothing is left to compare it with."
-    return made.model_copy(update={"note": note})
+    return made.model_copy(update={"note": f"{made.note} {note}".lstrip()})
 
 
 def other_classes(one: str, two: str) -> bool:

@@ -86,9 +86,13 @@ def read_rgb(path: str | Path) -> U8:
 
 
 def moves(path: str | Path) -> bool:
-    """Whether a browser plays this file, of which `read_rgb` takes the first frame."""
-    with Image.open(path) as image:
+    """Whether a browser plays this file, of which `read_rgb` takes the first frame.
+
+    A second frame that cannot be read is none.
+    """
+    with suppress(Exception), Image.open(_Upload(_read(path)), formats=FORMATS) as image:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    return False
 
 
 def from_array(image: Any) -> U8:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 from unittest.mock import patch
@@ -261,6 +262,7 @@ IN_COLOUR = ("caffe", "torch")
 SCALES = {  # what people put first to prepare pictures: layers, and operations on tensors
     "Rescaling", "Normalization", "Divide", "TrueDivide", "Multiply", "Subtract", "Add",
 }  # fmt: skip
+SIZES = {"Resizing", "Resize", "CenterCrop", "RandomCrop"}  # what they make has one size
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
@@ -292,14 +294,14 @@ def from_keras(
 
     if not isinstance(model, keras.Model):
         raise UserError("Give a Keras model that is in memory; load_file reads a .keras file.")
-    if not isinstance(size, int) or size < 1:
+    if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
         raise UserError("The size is the side of the model's input: a whole number of pixels.")
     if labels is not None and (
         not isinstance(labels, list | tuple | np.ndarray)
         or not all(isinstance(name, str) for name in labels)
     ):
         raise UserError("Give the labels as a list of names, in the order of the outputs.")
-    shape = input_shape(model, size)
+    shape = input_shape(model, int(size))
     if head not in (None, *get_args(Head)):
         raise UserError(f"There is no such head; choose one of: {', '.join(get_args(Head))}.")
     if not all(np.isfinite(w).all() for w in model.get_weights()):
@@ -325,7 +327,7 @@ def from_keras(
         preprocess=prepare,
         size=max(shape[:2]),
         labels=named(labels, net.classes, single),
-        scalable=open_sides(model),
+        scalable=grows(model),
         shape=shape,
         notes=notes,
         head=head,
@@ -397,9 +399,13 @@ def declared(model: "keras.Model") -> tuple[int | None, ...] | None:
     return found[0] if isinstance(found, list) else found  # keras.Model([image], ..)
 
 
-def open_sides(model: "keras.Model") -> bool:
-    """Whether it takes pictures of any size."""
-    return (declared(model) or (0, 0, 0))[1:3] == (None, None)
+def grows(model: "keras.Model") -> bool:
+    """Whether it takes pictures of any size, and looks at all of a larger one."""
+    from gradcam_core.network import operations
+
+    if (declared(model) or (0, 0, 0))[1:3] != (None, None):
+        return False
+    return not SIZES & {type(operation).__name__ for _, operation in operations(model)}
 
 
 def preparation(

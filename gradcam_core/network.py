@@ -40,6 +40,7 @@ ACTIVATIONS = (
     "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax",
     "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "Gelu", "HardSwish", "HardSilu",
 )  # fmt: skip
+SHARES = {"Identity", "IdentityN", "ReadVariableOp"}  # operations that make no new numbers
 LEARNED_OPS = {
     "Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3D", "MatMul", "Einsum",
 }  # fmt: skip
@@ -330,6 +331,8 @@ class Network:
 
         try:
             with _TRACING:
+                if isinstance(self.model, keras.Sequential) and not self.model.built:
+                    self.model.build((None, *self.shape))
                 if not self.model.built:
                     self.model(np.zeros((1, *self.shape), np.float32), training=False)
             graph = traced(run, (1, *self.shape)).graph  # type: ignore[attr-defined]
@@ -350,7 +353,7 @@ class Network:
                 f"This model cannot be run on one picture of {'×'.join(map(str, self.shape))} "
                 "numbers; check how many inputs it takes, and their size."
             ) from error
-        makers = [op for op in graph.get_operations() if "Read" not in op.type]
+        makers = [op for op in graph.get_operations() if op.type not in SHARES]
         made = [t.shape for op in makers for t in op.outputs if t.shape.rank is not None]
         self.bytes = 4 * sum(shape.num_elements() or 0 for shape in made)
         self.classes = int(kept["y"].shape[-1])
@@ -392,25 +395,20 @@ class Network:
         Compiled, its ReLUs may make zeros of what is no number, and nobody would see the damage.
         """
         self._check(x)
-        with tapped(self.model, lambda *seen: seen[-1]):
+        with sentence(), tapped(self.model, lambda *seen: seen[-1]):
             y = np.asarray(tf.nest.flatten(self.model(x[None], training=False))[0])
         if not np.isfinite(y).all():
             raise UserError(NOT_FINITE)
 
     def _run(self, key: Any, make: Callable[[], Callable[..., Any]], *inputs: Any) -> Any:
         """The compiled function of that key, made where it is new, on these arrays."""
-        try:
+        with sentence():
             with _TRACING:
                 function = self._compiled.pop(key, None) or make()
                 self._compiled[key] = function
                 while len(self._compiled) > COMPILED:
                     self._compiled.popitem(last=False)
             return function(*map(tf.constant, inputs))
-        except (tf.errors.OpError, LookupError) as error:  # no kernel, no memory, no gradient
-            raise UserError(
-                "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
-                "smaller model, or one of more common layers."
-            ) from error
 
     def _compile_trace(self, layers: tuple[str, ...]) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, guess: tf.Tensor, as_p: tf.Tensor) -> Any:
@@ -528,6 +526,18 @@ class Network:
         weights = self._weights(target)
         make = self._compile_guided
         return self._run("guided", make, x[None], weights, target.probability).numpy()
+
+
+@contextmanager
+def sentence() -> Iterator[None]:
+    """For what a model's operations raise when they run: no kernel, no memory, no gradient."""
+    try:
+        yield
+    except (tf.errors.OpError, LookupError) as error:
+        raise UserError(
+            "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
+            "smaller model, or one of more common layers."
+        ) from error
 
 
 def finite(numbers: F32) -> bool:

@@ -158,7 +158,7 @@ def target_of(
 
 
 def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names or ())
+    return (names,) if isinstance(names, str) else () if names is None else tuple(names)
 
 
 def maps_of(trace: Trace, methods: Sequence[str]) -> dict[tuple[str, str], F32]:

@@ -70,6 +70,15 @@ def test_a_port_that_is_none(
     assert "from 1 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["", " "])
+def test_a_port_that_is_empty_is_none_asked_for(
+    start: Any, port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_SERVER_PORT", port)
+    assert start() == (0, [False])
+    assert "GRADIO_SERVER_PORT" not in os.environ, "Gradio would make a number of it"
+
+
 def test_a_port_that_is_taken_is_not_exchanged_for_another() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         asked = os.environ | {"GRADIO_SERVER_PORT": str(other.getsockname()[1])}

@@ -596,14 +596,18 @@ def test_a_bad_question_for_a_figure_gets_a_sentence(
     assert not caplog.records, "it is no fault of the server's"
 
 
-def test_a_picture_that_moves_is_shown_still(uploads: Path) -> None:
+@pytest.mark.parametrize("name", ["moves.gif", "still.png"])
+def test_a_picture_that_moves_is_shown_still(uploads: Path, name: str) -> None:
     frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
-    path = str(uploads / "moves.gif")
+    path = str(uploads / name)
     frames[0].save(path, save_all=True, append_images=frames[1:])
     view = handlers.look(path, MODEL, PREDICTED, NOBODY, False)
     assert view.note == handlers.MOVES
     assert view.base
     assert Path(view.base.path).parent == Path(path).parent
+    assert not pictures.moves(view.base.path)
+    assert view.answer
+    assert view.answer["path"] == path, "what is asked next has its survey already"
     np.testing.assert_array_equal(pictures.read_rgb(view.base.path), pictures.read_rgb(path))
     again = handlers.look(view.base.path, MODEL, PREDICTED, NOBODY, False)
     assert (again.note, again.error) == ("", "")

@@ -483,6 +483,36 @@ def test_what_a_browser_would_play(tmp_path, kind):
     assert door.moves(file) == (kind != "MPO")
 
 
+@pytest.mark.parametrize("blocks", [b"\1a" * 2**20, b"\xff" + b"a" * 255 * 2**12])
+def test_what_comes_after_the_first_frame_is_read_with_the_same_limits(
+    tmp_path, monkeypatch, blocks
+):
+    reads = []
+
+    class Counted(door._Upload):
+        def read(self, size=-1, /):
+            reads.append(size)
+            return super().read(size)
+
+    monkeypatch.setattr(door, "_Upload", Counted)
+    file, one = tmp_path / "file.gif", encode(PLAIN, "GIF")
+    file.write_bytes(one[:-1] + b"!\xfe" + blocks + b"\0;")
+    assert not door.moves(file)
+    assert 0 < len(reads) <= door.MAX_READS + 1
+
+
+def test_a_second_frame_that_is_cut_is_none(tmp_path):
+    other = [Image.new("RGB", PLAIN.size, GREEN)]
+    data = encode(PLAIN, "GIF", save_all=True, append_images=other)
+    first = len(encode(PLAIN, "GIF")) - 1
+    found = set()
+    for end in range(first, len(data)):
+        (tmp_path / "cut.gif").write_bytes(data[:end])
+        found.add(door.moves(tmp_path / "cut.gif"))
+    assert found == {False, True}
+    assert door.read_rgb(tmp_path / "cut.gif").shape == (*PLAIN.size[::-1], 3)
+
+
 @pytest.mark.parametrize(
     ("size", "shape"),
     [

@@ -181,9 +181,6 @@ def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
     done = subprocess.run([*run, "-i", "no.jpg"], cwd=HOME, capture_output=True, text=True)
     assert done.returncode == 2
     assert "could not be opened" in sentence(done.stderr)
-    piped = f"{shlex.join(run)} --list-layers | head -1"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {piped}"], cwd=HOME, capture_output=True, text=True
-    )
+    piped = f"set -o pipefail; {shlex.join(run)} --list-layers | true"  # which reads nothing
+    done = subprocess.run(["bash", "-c", piped], cwd=HOME, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("\n") == 1

@@ -10,6 +10,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers as L
 from keras.applications import imagenet_utils
 from keras.src.utils import file_utils
@@ -18,7 +19,7 @@ from nets import save, save_as_keras_2
 from gradcam_core import image as pictures
 from gradcam_core import models, pipeline
 from gradcam_core.efficientnet_lite import VARIANTS
-from gradcam_core.network import Network
+from gradcam_core.network import Network, traced
 from gradcam_core.types import UserError
 
 SMALL = ("mobilenet", "mobilenet_v3_small", "efficientnet_b0")  # the rest takes minutes
@@ -293,7 +294,9 @@ def test_one_that_takes_any_size_can_be_run_in_detail(sentence):
     fine = pipeline.survey(picture(), spec, detail=True)
     assert fine.trace.inputs.shape == (32, 32, 3)
     assert fine.maps["conv", "Grad-CAM"].shape == (30, 30)
-    for fixed in (functional(), functional((None, 16, 3)), Subclassed()):
+    image = keras.Input((None, None, 3))
+    resized = keras.Model(image, functional()(L.Resizing(16, 16)(image)))
+    for fixed in (functional(), functional((None, 16, 3)), Subclassed(), resized):
         spec = models.from_keras(fixed, size=16, title="Mine")
         with pytest.raises(UserError, match="fixed") as error:
             pipeline.survey(picture(), spec, detail=True)
@@ -354,6 +357,18 @@ def test_a_model_whose_damage_the_compiled_run_hides(sentence):
     assert np.isnan(model(np.ones((1, 16, 16, 3)))).all()
     with pytest.raises(UserError, match="not a finite") as error:
         models.from_keras(model)
+    sentence(error.value)
+
+
+def test_a_model_that_cannot_be_run_once(sentence):
+    class Stops(L.Layer):
+        def call(self, x):
+            return tf.debugging.check_numerics(x / 0, "no number")
+
+    image = keras.Input((16, 16, 3))
+    x = Stops()(L.Conv2D(4, 3)(image))
+    with pytest.raises(UserError, match="cannot run this model") as error:
+        models.from_keras(keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(x))))
     sentence(error.value)
 
 
@@ -447,7 +462,7 @@ def test_a_model_that_is_not_square():
 def test_any_size():
     spec = models.from_keras(functional((None, None, 3)))
     assert (spec.size, spec.shape) == (224, (224, 224, 3))
-    spec = models.from_keras(functional((None, None, 3)), size=48)
+    spec = models.from_keras(functional((None, None, 3)), size=np.int64(48))
     assert pipeline.explain(picture(), spec).survey.trace.inputs.shape == (48, 48, 3)
 
 
@@ -603,6 +618,30 @@ def test_a_model_that_makes_too_much_of_a_picture_is_refused_before_it_runs(
     with pytest.raises(UserError, match=r"MB of feature maps .* 5 MB are allowed") as error:
         models.load_file(path, most=5.1e6)
     sentence(error.value)
+
+
+def test_that_holds_for_one_that_was_never_built():
+    class Seen(L.Layer):
+        def call(self, x):
+            assert not tf.executing_eagerly(), "it ran"
+            return x
+
+    layers = [L.Conv2D(2, 3), L.UpSampling2D(50), Seen(), L.GlobalAveragePooling2D(), L.Dense(2)]
+    with pytest.raises(UserError, match="MB of feature maps"):
+        models.from_keras(keras.Sequential(layers), size=16, most=5e6)
+
+
+def test_what_a_model_makes_of_a_picture_is_counted_without_what_only_looks_on():
+    """Each layer's output is made; what stands in for a layer shows its input and weights anew."""
+    image = keras.Input((32, 32, 3))
+    x = image
+    for _ in range(3):
+        x = L.ReLU()(L.BatchNormalization()(L.Conv2D(16, 1)(x)))
+    model = keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
+    made = 4 * (3 * 3) * (32 * 32 * 16)
+    graph = traced(lambda x: model(x, training=False), (1, 32, 32, 3)).graph
+    plain = [t.shape.num_elements() or 0 for op in graph.get_operations() for t in op.outputs]
+    assert made <= Network(model, (32, 32, 3)).bytes <= 1.1 * 4 * sum(plain)
 
 
 def test_a_suffix_in_capitals(tmp_path):

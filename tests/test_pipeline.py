@@ -185,6 +185,8 @@ def test_everything_else_that_is_refused(arguments, tiny, noise, sentence):
 
 
 def test_one_name_stands_for_a_list_of_it(tiny, noise):
+    every = np.array(["Grad-CAM", "LayerCAM"])
+    assert len(survey(noise, tiny, layers="conv", methods=every).maps) == 2
     assert list(survey(noise, tiny, layers="conv", methods="LayerCAM").maps) == [
         ("conv", "LayerCAM")
     ]

@@ -91,9 +91,9 @@ function over(about, smooth, opacity = 0.6, options = {}) {
   canvas.style.opacity = opacity;
   return area(image, canvas);
 }
-function figure(node, text, side = 240) {
+function figure(node, text, side = 240, more = '') {
   const f = make('figure', null);
-  const caption = make('figcaption', text);
+  const caption = make('figcaption', text + more);
   f.style.flex = `0 1 ${side}px`;
   f.append(node, caption);
   if (node.again) {
@@ -231,9 +231,9 @@ function tellScore() {
   else {
     const { before, after } = state.score;
     const sum = now.switches.filter((t) => state.off.has(t.k)).reduce((all, t) => all + t.total, 0), change = after - before;
-    const exact = Math.abs(change + sum) <= Math.max(0.01 * Math.abs(sum), rounding());
+    const missed = Math.abs(change + sum);
     report.textContent = `Score of “${view().label}” with all channels: ${number(before)}; with ${off.map((k) => `#${k}`).join(', ')} switched off: ${number(after)}.\nPromised by ${off.length > 1 ? 'their sums' : 'its sum'}: ${signed(-sum)}. True change: ${signed(change)}. ` +
-      (exact ? `The same${now.tiles.every((t) => t.even) ? ': after this layer the network only averages and adds' : ''}.` : 'Not the same: a weight is only the mean of the gradients, and a gradient speaks of small changes.');
+      (missed <= 0.01 * Math.abs(sum) ? 'As promised, within 1 %.' : missed <= rounding() ? 'As promised, within the rounding of the score.' : 'Not as promised: a weight is only the mean of the gradients, and a gradient speaks of small changes.');
   }
 }
 function tellGuided() {
@@ -289,7 +289,7 @@ const show = {
     lab.hidden = true;
     lab.append(nudge, curves);
     choosable(grid.querySelector('.gl-area'), () => run(), itself.querySelector('.gl-area'));
-    play.append(row(figure(grid, `The gradient of #${tile().k}: red raises the score, blue lowers it. Click a cell.`, 220), figure(itself, `The feature map #${tile().k} itself.`, 220)), tryEarlier(), lab);
+    play.append(row(figure(grid, `The gradient of #${tile().k}: red raises the score, blue lowers it.`, 220, ' Click a cell.'), figure(itself, `The feature map #${tile().k} itself.`, 220)), tryEarlier(), lab);
     const tell = () => {
       if (!nudged) return;
       const n = nudged, s = state.size ??= telling(n), [size, predicted, found] = [n.steps[s], n.predicted[s], n.true[s]];
@@ -447,7 +447,7 @@ function where() {
   const others = [...wanted.cautions, ...(wanted.unsure ? ['The network is not sure.'] : [])];
   if (wanted.method && wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
   if (wanted.other) others.push(`What speaks for it rather than for ${wanted.other} is not taken apart here.`);
-  if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 6.');
+  if (wanted.sign !== 'for' && steps[state.step].key !== 'relu') others.push('Evidence against the class comes in step 6.');
   $('.gl-other').textContent = others.join(' ');
   $('.gl-other').hidden = !others.length;
   const select = $('.gl-layer select'), layers = layersHere(), name = wanted.request.layer;

@@ -143,14 +143,14 @@ function same(g) {
 function cautions(g) {
   return [
     g.row.poor && `This is not a good layer to explain with: ${g.row.poor}.`,
-    answer.detail && `The network runs at ${answer.model.input.join('×')}, twice the side it was trained for: a finer map, but less trustworthy probabilities.`,
+    answer.detail && `The network runs at ${answer.model.input.join('×')}, twice its usual side: a finer map, but less trustworthy probabilities.`,
   ].filter(Boolean);
 }
 const unsure = () => answer.model.head === 'softmax' && Math.max(...answer.classes.map((c) => c.p)) < 0.2;
-// The likeliest of the other classes, if it is likely at all.
+// The likeliest of the other classes, if both are likely at all.
 function rival() {
   const [best] = answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p);
-  return answer.other < 0 && answer.model.head === 'softmax' && best?.p >= 0.1 ? best : null;
+  return answer.other < 0 && answer.model.head === 'softmax' && Math.min(classOf(answer.target).p, best?.p ?? 0) >= 0.1 ? best : null;
 }
 
 function tell() {
@@ -300,7 +300,7 @@ function announce() {
     layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
     method: state.method, sign: signNow(), other: state.band === 'ab' ? classOf(answer.other).label : '',
     cautions: cautions(grid()), unsure: unsure(), chance: chance(c),
-    request: { path: current.base.path, model: answer.model.key, target: c.index, detail: answer.detail, layer: state.layer },
+    request: { path: answer.path, model: answer.model.key, target: c.index, detail: answer.detail, layer: state.layer },
     base: base.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head, count: answer.count,
   };
   document.dispatchEvent(new Event('gradcam'));
@@ -371,7 +371,7 @@ async function saveFigure(button) {
   button.textContent = 'Drawing the figure …';
   try {
     const made = await server.figure({
-      path: window.gradcam.request.path, model: answer.model.key, target: chosenClass().index, layer: state.layer,
+      path: answer.path, model: answer.model.key, target: chosenClass().index, layer: state.layer,
       other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: signNow(), colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
       top: answer.other < 0 || !twoSigned.includes(state.method) ? 0 : reach(grid(), signNow(), (o) => [o.max, -o.min]), box,
     });
@@ -541,7 +541,7 @@ const within = (e, where) => Boolean(e.target.closest?.(where));
 // Whoever chose in the lists, which are below where all is in one column, sees what that did.
 function comeBack() {
   const shown = element.checkVisibility() ? $('.gv-words') : document.querySelector('#lesson .gl-about');
-  const { top } = shown.getBoundingClientRect();
+  const top = shown?.getBoundingClientRect().top;
   if (inLists && matchMedia('(max-width: 900px)').matches && (top < 0 || top > innerHeight)) shown.scrollIntoView();
 }
 let inLists = false; // what was touched last

@@ -345,7 +345,7 @@ def test_channels_switched_off(lesson, survey) -> None:
     assert channel == first.channel
     assert promised == near(-first.total)
     assert change == pytest.approx(after - before, abs=0.011)
-    assert "Not the same" in report.inner_text()
+    assert "Not as promised" in report.inner_text()
     without = survey.trace.activations[LAYER].copy()
     without[:, :, first.channel] = 0
     assert before == near(float(survey.logits[survey.target.index]))
@@ -361,7 +361,7 @@ def test_at_the_last_layer_the_switchboard_keeps_its_promise(lesson, lab) -> Non
     report.wait_for()
     *_, promised, change = numbers(report.inner_text())
     assert promised == near(change)
-    assert "The same: after this layer" in report.inner_text()
+    assert "As promised" in report.inner_text()
 
 
 def test_a_grid_can_be_read_from_the_last_row(lesson, lab) -> None:
