@@ -233,7 +233,7 @@ function tellScore() {
     const sum = now.switches.filter((t) => state.off.has(t.k)).reduce((all, t) => all + t.total, 0), change = after - before;
     const missed = Math.abs(change + sum);
     report.textContent = `Score of “${view().label}” with all channels: ${number(before)}; with ${off.map((k) => `#${k}`).join(', ')} switched off: ${number(after)}.\nPromised by ${off.length > 1 ? 'their sums' : 'its sum'}: ${signed(-sum)}. True change: ${signed(change)}. ` +
-      (missed <= 0.01 * Math.abs(sum) ? 'As promised, within 1 %.' : missed <= rounding() ? 'As promised, within the rounding of the score.' : 'Not as promised: a weight is only the mean of the gradients, and a gradient speaks of small changes.');
+      (missed <= 0.01 * Math.abs(sum) ? 'As promised, within 1\u00a0%.' : missed <= rounding() ? 'As promised, within the rounding of the score.' : 'Not as promised: a weight is only the mean of the gradients, and a gradient speaks of small changes.');
   }
 }
 function tellGuided() {

@@ -169,7 +169,7 @@ class Lab:
         self.errors: list[str] = []
         self.first: list[str | None] = []  # what the page began with: answer, picture, layer
         page.set_default_timeout(1000 * PATIENCE / 2)
-        self.waiting: set[Request] = set()  # for answers: Gradio's stream, closed by the last one
+        self.waiting: set[Request] = set()  # questions, and Gradio's stream of answers
         page.on("request", self._asks)
         page.on("requestfinished", lambda request: self.waiting.discard(request))
         page.on("requestfailed", lambda request: self.waiting.discard(request))
@@ -182,7 +182,7 @@ class Lab:
 
     def _asks(self, request: Request) -> None:
         self.requests.append(request.url)
-        if "queue/data" in request.url:
+        if "queue/" in request.url:
             self.waiting.add(request)
 
     def open(self, query: str = "") -> "Lab":
@@ -281,11 +281,14 @@ class Lab:
             milliseconds,
         )
 
+    def _state(self) -> tuple[str, int, int]:
+        return self.data("drawn"), len(self.requests), self.find(".pending").count()
+
     def settled(self) -> None:
         """Wait until no question is on its way, none has an answer to come, and all is drawn."""
         self.until("!window.held")
         before, end = None, time.monotonic() + PATIENCE
-        while before != (now := (self.data("drawn"), len(self.requests))) or self.waiting:
+        while before != (now := self._state()) or self.waiting or now[-1]:
             assert time.monotonic() < end, "the page does not come to rest"
             before = now
             self.page.wait_for_timeout(500)
