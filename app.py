@@ -37,7 +37,10 @@ def parse() -> argparse.Namespace:
 
 
 def port() -> int | None:
-    """The port that the host asked for: that one and no other. None: the first that is free."""
+    """The port that the host asked for: that one and no other. None: the first that is free.
+
+    It leaves the environment, where Gradio would make a number of an empty one.
+    """
     asked = os.environ.pop("GRADIO_SERVER_PORT", "").strip()
     if asked and not (asked.isdecimal() and 0 < int(asked) < 65536):
         raise UserError("GRADIO_SERVER_PORT must be a number from 1 to 65535.")

@@ -611,6 +611,8 @@ def test_a_picture_that_moves_is_shown_still(uploads: Path, name: str) -> None:
     np.testing.assert_array_equal(pictures.read_rgb(view.base.path), pictures.read_rgb(path))
     again = handlers.look(view.base.path, MODEL, PREDICTED, NOBODY, False)
     assert (again.note, again.error) == ("", "")
+    assert handlers.alone(view, MODEL).note.startswith(f"{handlers.MOVES} ")
+    assert handlers.alone(again, MODEL).note[0] != " "
 
 
 def test_two_questions_to_the_api_have_two_overlay_files(

@@ -513,6 +513,7 @@ function receive() {
   const newQuestion = !before || before.target !== answer.target || before.other !== answer.other;
   if (newQuestion) state.band = answer.other < 0 ? 'a' : 'ab';
   fillChoices();
+  if (document.activeElement === $('.gv-why') && answer.other >= 0) $('[name=gv-band]:checked').focus({ preventScroll: true }); // the link goes
   const url = value.base.url;
   if (base?.dataset.url !== url) state.place = null;
   if (before && (newQuestion || before.model.key !== answer.model.key)) comeBack();

@@ -21,7 +21,7 @@ from gradcam_core.types import F32, U8, Survey, Target
 
 pytestmark = pytest.mark.browser
 
-CHEETAH, LION = 293, 291  # ImageNet
+HYENA, LION, CHEETAH = 276, 291, 293  # ImageNet
 FIRST = "cheetah_and_lion.jpg"
 BEST = "top_activation"
 LEAK = re.compile(r"Traceback|Exception|\w+Error\b|\.py\b|/tmp/|gradcam_core|site-packages")
@@ -264,12 +264,16 @@ def test_the_question_that_the_picture_asks_is_one_click_away(lab: Lab) -> None:
     assert "cheetah" in lab.page.locator("#other input").input_value()
     assert lab.page.locator("#class input").input_value() == "predicted class"
     assert why.is_hidden()
+    expect(lab.find("[name=gv-band][value=ab]")).to_be_focused()
     lab.drawn_after(lambda: lab.choose("other", "no other class"))
     lab.drawn_after(lambda: lab.row("cheetah"))
     assert why.inner_text() == "Why cheetah rather than lion?"
 
 
 def test_nobody_asks_about_a_class_that_is_not_likely(lab: Lab) -> None:
+    assert first().probabilities[HYENA] < 0.1
+    lab.drawn_after(lambda: lab.row("hyena"))
+    assert lab.find(".gv-why").is_hidden(), "nor why it is hyena rather than lion"
     assert np.sort(survey(EXAMPLES_DIR / "cheetah.jpg").probabilities)[-2] < 0.1
     lab.drawn_after(lambda: lab.example(2))
     assert lab.find(".gv-why").is_hidden()
