@@ -17,8 +17,9 @@ import numpy as np
 from gradio.data_classes import FileData, GradioModel
 from gradio.utils import get_upload_folder, is_in_or_equal
 
-from gradcam_core import heatmap, models, pipeline, sandbox
+from gradcam_core import heatmap, lookup, models, pipeline, sandbox
 from gradcam_core import image as pictures
+from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, U8, Explanation, Head, ModelSpec, Survey, Target, UserError
 
@@ -35,7 +36,7 @@ NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
 MODEL_GONE = "The model is no longer here; please upload it again."
 UPLOADS = 30  # models of visitors that are known at once; the oldest leaves
 HEAVY = {"heavy": pictures.HEAVY, "heaviest": pictures.MAX_BYTES}  # refused before it is sent
-SAME = pipeline.SAME
+SAME = lookup.SAME
 NOT_UPLOADED = "The picture is no longer here; please upload it again."
 
 EXAMPLES_DIR = Path(__file__).parent / "examples"
@@ -58,8 +59,8 @@ class View(GradioModel):
     note: str = ""  # what became of the question on the way
 
 
-_surveys = pipeline.Keep(300e6, lambda s: _weight(s))
-_answers = pipeline.Keep(64)
+_surveys: Cache[Any, Survey] = Cache(300e6, lambda s: _weight(s))
+_answers: Cache[Any, dict[str, Any]] = Cache(64)
 busy = threading.BoundedSemaphore(os.cpu_count() or 2)
 
 
@@ -72,7 +73,7 @@ def left(key: tuple[Any, ...]) -> bool:
     """Whether the network of a kept survey is no longer in memory. The survey would hold it."""
     _, model, _, detail, _ = key
     try:
-        return not pipeline.loaded(models.find(model), detail)
+        return not lookup.loaded(models.find(model), detail)
     except UserError:
         return True
 
@@ -106,7 +107,7 @@ def take_in(path: Any, names: Any, preprocess: Any) -> str:
     key = hashlib.sha256(repr((file, content, labels, preprocess)).encode()).hexdigest()
     try:
         if key not in models.UPLOADS:
-            spec = sandbox.Child(file, labels, str(preprocess or "") or None).spec
+            spec = sandbox.ModelProcess(file, labels, str(preprocess or "") or None).spec
             log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
             models.UPLOADS[key] = spec
             while len(models.UPLOADS) > UPLOADS:
@@ -199,8 +200,8 @@ def pack(surveys: dict[str, Survey], order: list[str]) -> dict[str, Any]:
                     "min": float(signed.min()),
                     "max": float(signed.max()),
                     "cut": {
-                        "for": heatmap.cut_share(signed),
-                        "against": heatmap.cut_share(-signed),
+                        "for": heatmap.relu_zeroed_fraction(signed),
+                        "against": heatmap.relu_zeroed_fraction(-signed),
                     },
                 }
         rows.append({"name": layer, "maps": grids})
@@ -240,7 +241,7 @@ def answer(
 
     def make() -> dict[str, Any]:
         spec = models.find(model)
-        net = pipeline.network(spec, detail)
+        net = lookup.network(spec, detail)
         predicted = survey(path, model, None, detail)
         chosen = predicted.target.index if index == PREDICTED else index
         targets = {"a": None if chosen == predicted.target.index else Target(chosen)}
@@ -252,7 +253,7 @@ def answer(
             for band, target in targets.items():
                 more = survey(path, model, target, detail, (extra,))
                 seen[band] = replace(seen[band], maps={**seen[band].maps, **more.maps})
-            order = [name for name in net.places if name in net.suggested or name == extra]
+            order = [name for name in net.spatial_layers if name in net.suggested or name == extra]
         with busy:
             moves = pictures.moves(path)
         p, y = predicted.probabilities, predicted.logits
@@ -294,7 +295,7 @@ def answer(
             "predicted": index == PREDICTED,
             "detail": detail,
             "extra": extra,
-            "scalable": spec.scalable,
+            "scalable": spec.fully_convolutional,
         }
 
     return _answers.get((path, model, index, other, detail, extra), make)
@@ -354,16 +355,16 @@ def look(
         file = own_file(path)
         spec = models.find(model)
         chosen, rival = class_of(index, spec, PREDICTED), class_of(other, spec, NOBODY)
-        wide = bool(detail) and spec.scalable
+        wide = bool(detail) and spec.fully_convolutional
 
         def fetching(part: float) -> None:
             if progress is not None:  # Gradio's has a length, of nothing
                 progress(part, desc=f"Fetching {spec.title}")
 
-        net = pipeline.network(spec, wide, fetching)
+        net = lookup.network(spec, wide, fetching)
         _surveys.drop(left)
         if extra:
-            pipeline.layer_of(net, extra)
+            lookup.layer_of(net, extra)
         made = answer(file, model, chosen, rival, wide, extra)
         shown, note = (still(file), MOVES) if made["moves"] else (file, "")
         return View(base=FileData(path=shown), answer=made, note=note)
@@ -399,9 +400,9 @@ def other_classes(one: str, two: str) -> bool:
 def choices(path: str, model: str, detail: bool) -> list[tuple[str, int]]:
     """The class lists for a picture that has been looked at: its likeliest classes first."""
     spec = models.find(model)
-    wide = detail and spec.scalable
+    wide = detail and spec.fully_convolutional
     seen = survey(own_file(path), model, None, wide)
-    return class_choices(spec, seen.probabilities, pipeline.network(spec, wide).head)
+    return class_choices(spec, seen.probabilities, lookup.network(spec, wide).head)
 
 
 def figure(request: dict[str, Any]) -> dict[str, str]:
@@ -423,12 +424,12 @@ def figure(request: dict[str, Any]) -> dict[str, str]:
         opacity = request.get("opacity", 0.5)
         if type(opacity) not in (int, float) or not 0 <= opacity <= 1:
             raise UserError("The opacity must be a number from 0 to 1.")
-        detail = bool(request.get("detail")) and spec.scalable
+        detail = bool(request.get("detail")) and spec.fully_convolutional
         top = request.get("top", 0)
         if type(top) not in (int, float) or not 0 <= top < 1e38:
             raise UserError("The end of the scale must be a number that is not negative.")
         box = box_of(request.get("box"))
-        head = pipeline.network(spec, detail).head  # fetched, if it must be, before `busy`
+        head = lookup.network(spec, detail).head  # fetched, if it must be, before `busy`
         with busy:
             e = pipeline.explain(pictures.read_rgb(file), spec, layer, target, (method,), detail)
             unit = heatmap.signed_to_unit(e.maps[method], sign, top)
@@ -467,7 +468,7 @@ def frame_of(box: list[float] | None, image: U8) -> tuple[int, int, int, int] | 
 
 def figure_title(spec: ModelSpec, head: Head, e: Explanation, method: str, sign: str) -> str:
     name = f"{e.target}: {spec.labels[e.target]} ({told(float(e.probabilities[e.target]), head)})"
-    rival = e.survey.target.rather_than
+    rival = e.survey.target.rival
     rather = f" rather than {spec.labels[rival]}" if rival is not None else ""
     how = {"for": "", "against": ", evidence against", "both": ", evidence for and against"}[sign]
     return f"{name}{rather}\n{method}{how}\n{spec.title}, {e.layer}"
@@ -513,7 +514,7 @@ def explain(
         path = own_file(image.get("path") if isinstance(image, dict) else None)
         spec = models.find(model)
         chosen = class_of(target, spec, PREDICTED)
-        pipeline.network(spec)  # fetched, if it must be, before `busy`
+        lookup.network(spec)  # fetched, if it must be, before `busy`
         with busy:
             done = pipeline.explain(
                 pictures.read_rgb(path), spec, layer or None,

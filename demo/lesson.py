@@ -12,7 +12,7 @@ import numpy as np
 
 from demo import handlers
 from demo.handlers import PREDICTED, Wire
-from gradcam_core import heatmap, models, pipeline, steps
+from gradcam_core import heatmap, lookup, models, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam
 from gradcam_core.types import F32, Survey, Target, UserError
@@ -39,9 +39,9 @@ def in_view(request: Request) -> InView:
     """The survey out of the kept ones; made anew if it has left them."""
     path, spec = handlers.own_file(request["path"]), models.find(request["model"])
     chosen = handlers.class_of(request["target"], spec, PREDICTED)
-    detail = bool(request["detail"]) and spec.scalable
-    net = pipeline.network(spec, detail)
-    layer = pipeline.layer_of(net, request["layer"]).name
+    detail = bool(request["detail"]) and spec.fully_convolutional
+    net = lookup.network(spec, detail)
+    layer = lookup.layer_of(net, request["layer"]).name
     first = handlers.survey(path, request["model"], None, detail)
     target = None if chosen in (PREDICTED, first.target.index) else Target(chosen)
     extra = () if layer in net.suggested else (layer,)
@@ -147,7 +147,7 @@ def lesson(view: InView) -> dict[str, Any]:
 @answered
 def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
     """What changes of A^k_ij do to the score: predicted by the gradient, and truly."""
-    _, survey, layer = view
+    net, survey, layer = view
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
     if not (0 <= i < h and 0 <= j < w and 0 <= k < channels):
@@ -155,7 +155,7 @@ def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
     span = 8 * (float(np.abs(a[:, :, k]).max()) or 1.0)
     up = np.geomspace(span / 800, span, STEPS_EACH_WAY)  # from a hundredth of the largest A
     sizes = np.concatenate([-up[::-1], [0], up])
-    done = steps.nudge(survey.trace, layer, (i, j), k, sizes.tolist())
+    done = steps.nudge(net, survey.trace, layer, (i, j), k, sizes.tolist())
     return {
         "steps": rounded(sizes),
         "predicted": rounded(done.predicted),
@@ -168,11 +168,11 @@ def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
 @answered
 def without(view: InView, off: list[int]) -> dict[str, Any]:
     """The score of the network with these channels set to zero, and as it was."""
-    _, survey, layer = view
+    net, survey, layer = view
     channels = survey.trace.activations[layer].shape[-1]
     if not all(isinstance(k, int) and 0 <= k < channels for k in off):
         raise UserError(GONE)
-    before, after = steps.score_without(survey.trace, layer, [(), tuple(off)])
+    before, after = steps.score_without(net, survey.trace, layer, [(), tuple(off)])
     return {"before": float(before), "after": float(after)}
 
 

@@ -57,7 +57,7 @@ def viewer() -> Viewer:
     methods = [
         {
             "name": n, "line": m.line, "cost": m.cost, "paper": m.paper,
-            "against": m.against, "classless": m.classless,
+            "against": m.against, "classless": m.class_agnostic,
         }
         for n, m in METHODS.items()
     ]  # fmt: skip
@@ -271,7 +271,7 @@ def quick() -> dict[str, Any]:
 def warm() -> None:
     """Load the default network and explain the first example: the first visitor waits less."""
     handlers.look(FIRST_PICTURE, next(iter(models.MODELS)), PREDICTED, NOBODY, False)
-    models.knock()
+    models.probe_servers()
 
 
 def launch(uploads: bool = False, **options: Any) -> gr.Blocks:

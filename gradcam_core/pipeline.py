@@ -1,206 +1,127 @@
 """The whole path in the order it happens. Computes nothing itself."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
 
-from gradcam_core import heatmap, models
+from gradcam_core import blas, heatmap, lookup, models
 from gradcam_core import image as pictures
-from gradcam_core.methods import METHODS
+from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
     U8,
+    Asked,
     Explanation,
     Layer,
     ModelSpec,
+    Progress,
     Survey,
     Target,
     Trace,
     UserError,
 )
 
-if TYPE_CHECKING:
-    from gradcam_core.network import Network
-
-SAME = "A class cannot be compared with itself; choose two different classes."
-NETWORKS = 4  # kept in memory; the one unused for longest leaves
-
-
-class Keep:
-    """Values made once each, however many threads ask at the same moment; the oldest leave.
-
-    limit: how much is kept, in what `cost` of a value says.
-    """
-
-    def __init__(self, limit: float, cost: Callable[[Any], float] = lambda _value: 1):
-        self._limit, self._cost = limit, cost
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[Any, list[Any]] = OrderedDict()  # key -> [lock, value, cost]
-
-    def get(self, key: Any, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            entry = self._entries.setdefault(key, [threading.Lock(), None, 0.0])
-            self._entries.move_to_end(key)
-        with entry[0]:
-            if entry[1] is None:
-                try:
-                    entry[1] = make()
-                except BaseException:
-                    with self._lock:
-                        self._entries.pop(key, None)  # or what fails would pile up
-                    raise
-                entry[2] = self._cost(entry[1])
-                self._keep(key, entry)
-            return entry[1]
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self._entries
-
-    def drop(self, unwanted: Callable[[Any], bool]) -> None:
-        """Forget the values of these keys."""
-        with self._lock:
-            for key in [key for key in self._entries if unwanted(key)]:
-                del self._entries[key]
-
-    def _keep(self, newest: Any, entry: list[Any]) -> None:
-        with self._lock:
-            self._entries[newest] = entry  # it is not there where another thread's attempt failed
-            total = sum(cost for _, _, cost in self._entries.values())
-            for key, (_, value, cost) in list(self._entries.items()):
-                if total <= self._limit:
-                    return
-                if key != newest and value is not None:
-                    del self._entries[key]
-                    total -= cost
-
-
-_networks = Keep(NETWORKS)
-LARGE = 1 << 18  # numbers in a layer; below, two threads wait longer for each other than they gain
+PARALLEL = (
+    1 << 18
+)  # numbers in a layer; below, two threads wait longer for each other than they gain
 _beside = ThreadPoolExecutor(2)
 
 
-def spec_of(model: str | ModelSpec) -> ModelSpec:
-    return model if isinstance(model, ModelSpec) else models.find(model)
+def look(
+    image: U8,
+    spec: ModelSpec,
+    asked: Asked,
+    target: Target | None,
+    layers: Sequence[str],
+    methods: Sequence[str],
+) -> Survey:
+    """One forward and one backward pass, and every map that they answer. No name is looked up.
+
+    image (H, W, 3) uint8 RGB. target None: the likeliest class. methods: of one pass.
+    """
+    x = spec.preprocess(pictures.fit(image, asked.shape[:2]))
+    trace = asked.trace(x, target, _with_partners(asked.layers, layers, methods))
+    if any(a.size > PARALLEL for a in trace.activations.values()):
+        # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.
+        jobs = {
+            m: _beside.submit(maps_of, trace, asked.layers, layers, [m]) for m in reversed(methods)
+        }
+        maps = {key: signed for m in methods for key, signed in jobs[m].result().items()}
+    else:
+        maps = maps_of(trace, asked.layers, layers, methods)
+    return Survey(image, trace.target, trace.logits, trace.probabilities, maps, trace)
 
 
-def network(
-    model: str | ModelSpec = models.DEFAULT,
-    detail: bool = False,
-    progress: Callable[[float], None] | None = None,
-) -> "Network":
-    """The network of that row, loaded and looked through once. detail: at twice its side."""
-    spec = spec_of(model)
-    if detail and not spec.scalable:
-        raise UserError(
-            f"{spec.title} cannot be run at twice its side, because the size of its input is "
-            "fixed; switch detail off or choose another network."
-        )
-
-    if spec.network:
-        return spec.network()
-
-    def make() -> "Network":
-        from gradcam_core.network import Network
-
-        rows, columns, channels = spec.shape or (spec.size, spec.size, 3)
-        if detail:
-            model = network(spec, progress=progress).model
-            rows, columns = 2 * rows, 2 * columns
-        else:
-            model = models.load(spec, progress)
-        return Network(model, (rows, columns, channels), spec.suggested, spec.head)
-
-    return _networks.get((spec, detail), make)
+def _with_partners(
+    every: Mapping[str, Layer], layers: Sequence[str], methods: Sequence[str]
+) -> tuple[str, ...]:
+    """These layers, then the others that methods which fuse several read with them."""
+    fusions = [fusion for m in methods if (fusion := METHODS[m].fusion)]
+    partners = [name for f in fusions for layer in layers for name in f.layers(every, layer)]
+    return tuple(dict.fromkeys([*layers, *partners]))
 
 
-def loaded(spec: ModelSpec, detail: bool = False) -> bool:
-    """Whether this network is kept in memory; an upload keeps itself, in its process."""
-    return spec.network is not None or (spec, detail) in _networks
+def maps_of(
+    trace: Trace, every: Mapping[str, Layer], layers: Sequence[str], methods: Sequence[str]
+) -> dict[tuple[str, str], F32]:
+    """The signed map (h, w) of each of these layers and methods; what fuses, where it can."""
+    maps = {}
+    with blas.one_thread():
+        for name in methods:
+            method = METHODS[name]
+            for layer in layers:
+                if method.weights:
+                    a, g = trace.activations[layer], trace.gradients[layer]
+                    maps[layer, name] = heatmap.combine(method.weights(a, g), a)
+                elif method.fusion and (read := method.fusion.layers(every, layer)):
+                    pairs = [(trace.activations[n], trace.gradients[n]) for n in read]
+                    maps[layer, name] = method.fusion.map(pairs)
+    return maps
 
 
-def layer_of(net: "Network", name: str | None) -> Layer:
-    """The layer of that name, None the best one, or a sentence."""
-    layer = net.places.get(name or net.best) if isinstance(name, str | None) else None
-    if layer is None:
-        raise UserError(
-            f"This model has no layer of that name with places to look at; its best is {net.best}."
-        )
-    return layer
+def ask(
+    asked: Asked, trace: Trace, method: str, layer: str, progress: Progress | None = None
+) -> F32:
+    """The signed map (h, w) of a method that asks the network many times.
 
-
-def target_of(
-    target: int | str | Target | None, labels: Sequence[str], classes: int
-) -> Target | None:
-    """A class by number or by name; None stays None: the likeliest class."""
-    if isinstance(target, str):
-        known = {str(i): i for i in range(classes)}
-        known |= {label.casefold(): i for i, label in enumerate(labels)}
-        known |= {label: i for i, label in enumerate(labels)}  # "A" may be another class than "a"
-        name = target.strip()
-        target = known.get(name, known.get(name.casefold()))
-        if target is None:
-            raise UserError("There is no class of that name; give its number or its exact name.")
-    if target is None:
-        return None
-    if not isinstance(target, Target):
-        target = Target(target)
-    rival = () if target.rather_than is None else (target.rather_than,)
-    for i in (target.index, *rival):
-        if not isinstance(i, Integral) or isinstance(i, bool) or not 0 <= int(i) < classes:
-            raise UserError(f"There is no such class: they are numbered from 0 to {classes - 1}.")
-    if target.index == target.rather_than:
-        raise UserError(SAME)
-    return replace(target, index=int(target.index), rather_than=next(map(int, rival), None))
-
-
-def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else () if names is None else tuple(names)
-
-
-def maps_of(trace: Trace, methods: Sequence[str]) -> dict[tuple[str, str], F32]:
-    """The signed map (h, w) of every layer of the trace and each of these methods."""
-    return {
-        (layer, method): heatmap.combine(METHODS[method].weights(a, trace.gradients[layer]), a)
-        for method in methods
-        for layer, a in trace.activations.items()
-    }
+    progress: told the part that is done; what it raises ends the work.
+    """
+    row = METHODS[method]
+    assert row.ask
+    asking = row.ask(asked, trace, None if row.of_picture else layer)
+    try:
+        while True:
+            part = next(asking)
+            if progress:
+                progress(part)
+    except StopIteration as end:
+        return end.value
+    finally:
+        asking.close()
 
 
 def survey(
     image: U8,
     model: str | ModelSpec = models.DEFAULT,
     target: int | str | Target | None = None,
-    layers: Sequence[str] = (),
-    methods: Sequence[str] = tuple(METHODS),
+    layers: str | Sequence[str] = (),
+    methods: str | Sequence[str] = (),
     detail: bool = False,
 ) -> Survey:
     """One forward and one backward pass, and every map that they answer.
 
     image (H, W, 3) uint8 RGB. target: class number or name, a `Target`, or None for the likeliest.
-    layers (): every suggested layer; one name stands for a list of it, as with methods. detail: the
-    network at twice its side, where it allows that.
+    layers (): every suggested one; methods (): all that one pass answers; one name stands for a
+    list of it. detail: the network at twice its side, where it allows that.
     """
-    layers, methods = listed(layers), listed(methods)
-    if not methods or any(m not in tuple(METHODS) for m in methods):
-        raise UserError(f"There is no such method; choose from: {', '.join(METHODS)}.")
+    names = lookup.methods_of(lookup.listed(methods) or one_pass())
+    if slow := [name for name in names if METHODS[name].ask]:
+        raise UserError(f"{slow[0]} takes many passes, for one layer; ask for it with `explain`.")
     image = pictures.from_array(image)
-    spec = spec_of(model)
-    net = network(spec, detail)
-    asked = target_of(target, spec.labels, net.classes)
-    names = tuple(layer_of(net, name).name for name in layers)
-    x = spec.preprocess(pictures.fit(image, net.shape[:2]))
-    trace = net.trace(x, asked, names)
-    if any(a.size > LARGE for a in trace.activations.values()):
-        # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.
-        jobs = {m: _beside.submit(maps_of, trace, [m]) for m in reversed(methods)}
-        maps = {key: signed for m in methods for key, signed in jobs[m].result().items()}
-    else:
-        maps = maps_of(trace, methods)
-    return Survey(image, trace.target, trace.logits, trace.probabilities, maps, trace)
+    spec = lookup.spec_of(model)
+    asked = lookup.network(spec, detail)
+    wanted = lookup.target_of(target, spec.labels, asked.classes)
+    found = [lookup.layer_of(asked, name).name for name in lookup.listed(layers)]
+    return look(image, spec, asked, wanted, found or asked.suggested, names)
 
 
 def explain(
@@ -208,19 +129,29 @@ def explain(
     model: str | ModelSpec = models.DEFAULT,
     layer: str | None = None,
     target: int | str | Target | None = None,
-    methods: Sequence[str] = ("Grad-CAM",),
+    methods: str | Sequence[str] = ("Grad-CAM",),
     detail: bool = False,
+    progress: Progress | None = None,
 ) -> Explanation:
     """Where the network sees evidence for a class: one layer, some methods.
 
-    image (H, W, 3) uint8 RGB. layer None: the best one. target None: the likeliest class.
+    image (H, W, 3) uint8 RGB. layer None: the best one. target None: the likeliest class. progress:
+    of methods that ask the network many times.
     """
-    name = layer_of(network(model, detail), layer).name
-    seen = survey(image, model, target, (name,), methods, detail)
+    names = lookup.methods_of(methods)
+    image = pictures.from_array(image)
+    spec = lookup.spec_of(model)
+    asked = lookup.network(spec, detail)
+    wanted = lookup.target_of(target, spec.labels, asked.classes)
+    name = lookup.layer_of(asked, layer).name
+    seen = look(image, spec, asked, wanted, (name,), [m for m in names if not METHODS[m].ask])
     maps = {method: signed for (_, method), signed in seen.maps.items()}
-    size = (seen.image.shape[0], seen.image.shape[1])
+    maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
+    if missing := [m for m in names if m not in maps]:
+        raise UserError(f"{missing[0]} cannot be made at the layer {name}; choose another layer.")
+    size = (image.shape[0], image.shape[1])
     return Explanation(
-        image=seen.image,
+        image=image,
         target=seen.target.index,
         probabilities=seen.probabilities,
         layer=name,

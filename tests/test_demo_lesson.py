@@ -13,7 +13,8 @@ from PIL import Image
 
 from demo import handlers, lesson
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED
-from gradcam_core import models, pipeline
+from gradcam_core import models
+from gradcam_core.cache import Cache
 
 PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 BEST = "top_activation"
@@ -29,7 +30,7 @@ def test_a_survey_that_left_is_made_anew_where_one_may_be_at_work(
 ) -> None:
     """The survey and the step both want a place in `busy`: never two at once."""
     monkeypatch.setattr(handlers, "busy", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(handlers, "_surveys", pipeline.Keep(300e6))
+    monkeypatch.setattr(handlers, "_surveys", Cache(300e6))
     said: list[Any] = []
     asking = threading.Thread(target=lambda: said.append(lesson.lesson(request())), daemon=True)
     asking.start()

@@ -21,8 +21,9 @@ from PIL import Image
 
 from demo import handlers
 from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, own_file
-from gradcam_core import heatmap, models, pipeline, sandbox
+from gradcam_core import heatmap, lookup, models, pipeline, sandbox
 from gradcam_core import image as pictures
+from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, U8, Target, UserError
 
@@ -95,7 +96,7 @@ def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
     assert shown == pytest.approx(dict(zip(("cat", "dog", "lion"), p, strict=True)), abs=1e-5)
     assert [row["name"] for row in made["layers"]] == ["edges", "shapes"]
 
-    child = models.find(key).network()  # type: ignore[misc]
+    child = models.find(key).asked()  # type: ignore[misc]
     again = shutil.copy(small_model, uploads / "again.keras")
     other = handlers.take_in(str(again), "cat\ndog\nlion", "scale11")
     child._process.kill()
@@ -149,7 +150,7 @@ def test_only_an_uploaded_model(small_model: Path) -> None:
 @pytest.mark.usefixtures("no_uploads")
 def test_the_oldest_upload_leaves(monkeypatch: pytest.MonkeyPatch, uploads: Path) -> None:
     monkeypatch.setattr(handlers, "UPLOADS", 3)
-    monkeypatch.setattr(sandbox, "Child", lambda *_: SimpleNamespace(spec=SPEC))
+    monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: SimpleNamespace(spec=SPEC))
     keys = []
     for number in range(5):
         (uploads / "m.keras").write_bytes(bytes([number]))
@@ -326,11 +327,11 @@ def test_the_output_of_a_regression_is_no_percentage() -> None:
 def test_what_is_kept_does_not_hold_networks_that_left(
     put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "_surveys", pipeline.Keep(300e6))
+    monkeypatch.setattr(handlers, "_surveys", Cache(300e6))
     handlers.look(put(), MODEL, PREDICTED, NOBODY, False)
     kept = list(handlers._surveys._entries)
     assert [(model, detail) for _, model, _, detail, _ in kept] == [(MODEL, False)]
-    monkeypatch.setattr(pipeline, "_networks", pipeline.Keep(1))  # it has left
+    monkeypatch.setattr(lookup, "_networks", Cache(1))  # it has left
     handlers.look(put("lion.jpg", "other.jpg"), MODEL, PREDICTED, NOBODY, True)
     assert not any(key in handlers._surveys for key in kept)
 
@@ -341,13 +342,13 @@ def test_a_network_is_fetched_while_others_are_at_work(
     """A download takes minutes: nobody may wait for it but who asked for that network."""
     free = handlers.busy._value
     seen = []
-    real = pipeline.network
+    real = lookup.network
 
     def network(*args: Any, **options: Any) -> Any:
         seen.append(handlers.busy._value)
         return real(*args, **options)
 
-    monkeypatch.setattr(pipeline, "network", network)
+    monkeypatch.setattr(lookup, "network", network)
     handlers.explain({"path": put()})  # type: ignore[arg-type]
     handlers.figure(
         {"path": put(), "model": MODEL, "target": 1, "other": -1, "method": "Grad-CAM",

@@ -224,9 +224,9 @@ def test_box_of_nothing_and_of_everything():
 # Numbers about a map
 
 
-def test_cut_share_by_hand():
-    assert heatmap.cut_share(f32([[-1, 0], [2, -3]])) == 0.5  # zero itself is not cut
-    assert heatmap.cut_share(f32([[1, 2]])) == 0
+def test_relu_zeroed_fraction_by_hand():
+    assert heatmap.relu_zeroed_fraction(f32([[-1, 0], [2, -3]])) == 0.5  # zero itself is not cut
+    assert heatmap.relu_zeroed_fraction(f32([[1, 2]])) == 0
 
 
 # The article's figure

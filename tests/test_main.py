@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gradcam_core import SETTINGS, models, pipeline
+from gradcam_core import SETTINGS, lookup, models
 from gradcam_core import __main__ as command_line
 from gradcam_core.methods import METHODS
 
@@ -63,7 +63,7 @@ def test_quiet_saves_and_says_nothing(lion, tmp_path, capsys, shown):
     [([], "\rfetching the weights:  50%\rfetching the weights: 100%\n"), (["-q"], "")],
 )
 def test_a_download_is_told_unless_quiet(how, told, lion, tmp_path, capsys, monkeypatch):
-    net = pipeline.network()
+    net = lookup.network()
 
     def fetched(*_args, progress=None, **_options):
         for part in (0.5, 1.0):
@@ -71,7 +71,7 @@ def test_a_download_is_told_unless_quiet(how, told, lion, tmp_path, capsys, monk
                 progress(part)
         return net
 
-    monkeypatch.setattr(pipeline, "network", fetched)
+    monkeypatch.setattr(lookup, "network", fetched)
     assert command_line.main(["-i", lion, "-o", str(tmp_path / "lion.png"), *how]) == 0
     assert capsys.readouterr().err == told
 
@@ -108,7 +108,7 @@ def test_list_layers(capsys):
     assert marks["top_conv"] == []
     assert lines[0].startswith("stem_conv · 112×112×32")
     assert sum(mark == ["suggested"] for mark in marks.values()) == 16
-    assert list(marks) == list(pipeline.network().places)
+    assert list(marks) == list(lookup.network().spatial_layers)
 
 
 def test_a_terminal_that_knows_only_ascii(monkeypatch):

@@ -17,7 +17,7 @@ from keras.src.utils import file_utils
 from nets import save, save_as_keras_2
 
 from gradcam_core import image as pictures
-from gradcam_core import models, pipeline
+from gradcam_core import lookup, models, pipeline
 from gradcam_core.efficientnet_lite import VARIANTS
 from gradcam_core.network import Network, traced
 from gradcam_core.types import UserError
@@ -119,7 +119,7 @@ def test_a_row_that_says_so_runs_at_twice_its_side(key):
     spec = models.MODELS[key]
     model = spec.build(None)
     side = 2 * spec.size
-    if spec.scalable:
+    if spec.fully_convolutional:
         assert model.compute_output_shape((1, side, side, 3)) == (1, 1000)
     else:
         assert model.input_shape == (None, spec.size, spec.size, 3)
@@ -836,7 +836,7 @@ def test_every_shape_and_head(shape, head):
     expected = z if head == "regression" else sigmoid(z) if "sigmoid" in head else softmax(z)
     np.testing.assert_allclose(seen.probabilities, expected, rtol=1e-4, atol=1e-5)
     name = "backbone/conv2" if shape in (nested_functional, nested_sequential, frozen) else "conv2"
-    assert pipeline.network(spec).best == name
+    assert lookup.network(spec).best == name
     # Before global pooling Grad-CAM is CAM: the class's row of the kernel / (h w)
     kernel = np.asarray(dense.weights[0])
     row = kernel[:, seen.target.index] if kernel.shape[1] > 1 else kernel[:, 0]
@@ -1006,7 +1006,7 @@ def test_a_truncated_weights_file_is_refused(part, weights_file, tmp_path, sente
         file.truncate(int(part * path.stat().st_size))
     spec = models.with_file(models.find("mobilenet_v2"), path)
     with pytest.raises(UserError, match="does not fit") as error:
-        pipeline.network(spec)
+        lookup.network(spec)
     sentence(error.value)
 
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers as L
 
-from gradcam_core import network
+from gradcam_core import layers, network
 from gradcam_core.network import Network
 from gradcam_core.types import Target, UserError
 
@@ -152,11 +152,11 @@ def close(got, expected, rtol=1e-5, atol=1e-6):
     np.testing.assert_allclose(got, expected, rtol=rtol, atol=atol)
 
 
-def slope(trace, layer, rng, step=1e-2):
+def slope(net, trace, layer, rng, step=1e-2):
     """(finite difference, <G, d>) of the score at A along a random direction d."""
     a, g = trace.activations[layer], trace.gradients[layer]
     d = rng.normal(size=a.shape).astype(np.float32)
-    up, down = trace.score_activations(layer, np.stack([a + step * d, a - step * d]))
+    up, down = net.score_from(layer, np.stack([a + step * d, a - step * d]), trace)
     return (up - down) / (2 * step), float((g.astype(float) * d).sum())
 
 
@@ -179,13 +179,13 @@ def test_every_shape_of_model(shape, x, rng):
         assert trace.activations[name].dtype == trace.gradients[name].dtype == np.float32
         close(trace.activations[name], parts.activations(x)[part])
         close(trace.gradients[name], parts.gradients(x, 2)[part])
-        difference, product = slope(trace, name, rng)
+        difference, product = slope(net, trace, name, rng)
         assert difference == pytest.approx(product, rel=5e-3, abs=1e-4)
-        same = trace.score_activations(name, trace.activations[name][None])
+        same = net.score_from(name, trace.activations[name][None], trace)
         close(same, [trace.logits[2]])
 
     xs = np.stack([x, 2 * x, -x])
-    close(trace.score_inputs(xs), [parts.logits(one)[2] for one in xs])
+    close(net.score(xs, trace.target), [parts.logits(one)[2] for one in xs])
 
     assert not calls_left(model)
     np.testing.assert_array_equal(model(x[None]).numpy(), before)
@@ -317,8 +317,8 @@ def test_an_answer_made_of_probabilities_stands_for_itself(head, x, rng):
     close(trace.probabilities, model(x[None])[0])
     close(trace.logits, model(x[None])[0])
     xs = np.stack([x, 2 * x, -x])
-    close(trace.score_inputs(xs), model(xs)[:, 1])
-    difference, product = slope(trace, "conv2", rng, step=0.1)
+    close(net.score(xs, trace.target), model(xs)[:, 1])
+    difference, product = slope(net, trace, "conv2", rng, step=0.1)
     assert difference == pytest.approx(product, rel=5e-2, abs=1e-4)
 
 
@@ -352,7 +352,7 @@ def test_a_sigmoid_for_each_label(x):
     close(trace.logits, parts.logits(x))
     close(trace.probabilities, SIGMOID(parts.logits(x)))
     close(trace.gradients["conv2"], parts.gradients(x, 2)["conv2"])
-    close(trace.score_inputs(np.stack([x, -x])), [parts.logits(one)[2] for one in (x, -x)])
+    close(net.score(np.stack([x, -x]), trace.target), [parts.logits(one)[2] for one in (x, -x)])
 
 
 def attended(a):
@@ -562,8 +562,8 @@ def test_probability_is_the_softmax_jacobian(x):
         expected = p[1] * (g[1] - np.tensordot(p, g, 1))
         trace = net.trace(x, Target(1, probability=True), (name,))
         close(trace.gradients[name], expected)
-        close(trace.score_activations(name, trace.activations[name][None]), [p[1]])
-    close(trace.score_inputs(x[None]), [p[1]])
+        close(net.score_from(name, trace.activations[name][None], trace), [p[1]])
+    close(net.score(x[None], trace.target), [p[1]])
 
 
 def test_probability_of_a_sigmoid(x):
@@ -575,15 +575,16 @@ def test_probability_of_a_sigmoid(x):
 
 def test_a_rather_than_b(x, rng):
     parts = Parts()
-    trace = Network(functional(parts), SHAPE).trace(x, Target(2, rather_than=0), ("conv1", "conv2"))
+    net = Network(functional(parts), SHAPE)
+    trace = net.trace(x, Target(2, rival=0), ("conv1", "conv2"))
     for name in ("conv1", "conv2"):
         close(
             trace.gradients[name], parts.gradients(x, 2)[name] - parts.gradients(x, 0)[name]
         )  # fmt: skip
-        difference, product = slope(trace, name, rng)
+        difference, product = slope(net, trace, name, rng)
         assert difference == pytest.approx(product, rel=5e-3, abs=1e-4)
     y = parts.logits(x)
-    close(trace.score_inputs(x[None]), [y[2] - y[0]])
+    close(net.score(x[None], trace.target), [y[2] - y[0]])
 
 
 def test_one_pass_over_all_layers_is_the_same_as_one_for_each(x):
@@ -613,7 +614,7 @@ def test_a_sum_of_tensors_is_a_layer_too(x, rng):
     a1 = parts.activations(x)["conv1"]
     trace = net.trace(x, Target(1), (name,))
     close(trace.activations[name], a1 + side(a1[None]).numpy()[0])
-    difference, product = slope(trace, name, rng)
+    difference, product = slope(net, trace, name, rng)
     assert difference == pytest.approx(product, rel=5e-3, abs=1e-4)
     assert not net.layers[name].poor
 
@@ -624,7 +625,8 @@ def test_a_layer_called_twice_means_its_last_call(x, rng):
     mirrored = image[:, :, ::-1]
     total = L.Add()([parts.conv1(image), 3 * parts.conv1(mirrored)])
     model = keras.Model(image, parts.dense(parts.gap(parts.conv2(parts.pool(total)))))
-    trace = Network(model, SHAPE).trace(x, Target(1), ("conv1",))
+    net = Network(model, SHAPE)
+    trace = net.trace(x, Target(1), ("conv1",))
     last = parts.activations(x[:, ::-1])["conv1"]
     close(trace.activations["conv1"], last)
     fixed, varied = parts.activations(x)["conv1"], tf.constant(last)
@@ -633,8 +635,8 @@ def test_a_layer_called_twice_means_its_last_call(x, rng):
         a2 = parts.conv2(parts.pool((fixed + 3 * varied)[None]))
         score = parts.dense(parts.gap(a2))[0, 1]
     close(trace.gradients["conv1"], tape.gradient(score, varied).numpy())
-    close(trace.score_activations("conv1", last[None]), [float(score)])
-    difference, product = slope(trace, "conv1", rng)
+    close(net.score_from("conv1", last[None], trace), [float(score)])
+    difference, product = slope(net, trace, "conv1", rng)
     assert difference == pytest.approx(product, rel=5e-3, abs=1e-4)
 
 
@@ -653,7 +655,7 @@ def test_mixed_precision(x, rng):
     assert trace.logits.dtype == trace.gradients["conv2"].dtype == np.float32
     close(trace.logits, parts.logits(x), rtol=5e-3, atol=5e-3)
     close(trace.gradients["conv2"], parts.gradients(x, 1)["conv2"], rtol=5e-3, atol=1e-4)
-    difference, product = slope(trace, "conv2", rng, step=0.25)  # linear: a long step is exact
+    difference, product = slope(net, trace, "conv2", rng, step=0.25)  # linear: a long step is exact
     assert difference == pytest.approx(product, rel=0.03, abs=5e-3)
 
 
@@ -696,8 +698,8 @@ def test_nothing_is_left_on_the_model(x):
 
     net = Network(model, SHAPE)
     trace = net.trace(x)
-    trace.score_inputs(x[None])
-    trace.score_activations("conv2", trace.activations["conv2"][None])
+    net.score(x[None], trace.target)
+    net.score_from("conv2", trace.activations["conv2"][None], trace)
 
     assert parts.conv2.__dict__["call"] is mine
     del parts.conv2.__dict__["call"]
@@ -754,7 +756,7 @@ def test_threads_give_what_one_thread_gives(x):
     def work(job):
         start.wait(timeout=60)
         trace = net.trace(x, *job)
-        return trace, trace.score_activations(names[0], trace.activations[names[0]][None])
+        return trace, net.score_from(names[0], trace.activations[names[0]][None], trace)
 
     with ThreadPoolExecutor(8) as pool:
         got = list(pool.map(work, jobs))
@@ -790,8 +792,8 @@ def test_nothing_grows(x, monkeypatch):
     monkeypatch.setattr(network, "COMPILED", 3)
     net = Network(functional(Parts(classes=30)), SHAPE)
     for c in range(30):  # classes and pictures share one compiled function
-        trace = net.trace(x * c, Target(c, rather_than=(c + 1) % 30, probability=bool(c % 2)))
-        trace.score_inputs(np.stack([x] * (c + 1)))
+        trace = net.trace(x * c, Target(c, rival=(c + 1) % 30, probability=bool(c % 2)))
+        net.score(np.stack([x] * (c + 1)), trace.target)
     assert len(net._compiled) == 2
     wanted = list(permutations(net.layers, 2))
     assert len(wanted) == 6
@@ -1130,8 +1132,10 @@ def test_the_layer_doctor(build, best, verdicts):
     assert net.layers[best].suggested
     assert net.suggested == tuple(n for n in net.layers if n in net.suggested)  # in their order
     assert not any(net.layers[n].poor for n in net.suggested)
-    assert all(net.places[n].shape[:2] != (1, 1) for n in net.places)
-    assert set(net.layers) - set(net.places) == {n for n, w in verdicts.items() if w == PLACE}
+    assert all(net.spatial_layers[n].shape[:2] != (1, 1) for n in net.spatial_layers)
+    assert set(net.layers) - set(net.spatial_layers) == {
+        n for n, w in verdicts.items() if w == PLACE
+    }
 
 
 def test_suggested_are_the_ends_of_stages_and_the_merges():
@@ -1179,7 +1183,7 @@ def test_a_long_network_suggests_at_most_twenty():
     for i in range(30):
         x = L.Add(name=f"add{i:02}")([x, conv(f"side{i}")(x)])
     net = Network(keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x))), SHAPE)
-    assert len(net.suggested) == network.SUGGESTED == 20
+    assert len(net.suggested) == layers.SUGGESTED == 20
     assert {"add00", "add29"} <= set(net.suggested)
 
 

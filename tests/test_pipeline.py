@@ -1,8 +1,6 @@
 """The whole path on the real default network, and every value that should be refused."""
 
 import tempfile
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +12,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from gradcam_core import explain, models, pipeline, survey
+from gradcam_core import explain, lookup, models, survey
+from gradcam_core.cache import Cache
 from gradcam_core.efficientnet_lite import preprocess
 from gradcam_core.methods import METHODS
-from gradcam_core.pipeline import Keep
 from gradcam_core.types import ModelSpec, Target, UserError
 
 LITE = "efficientnet_lite0"
@@ -49,7 +47,7 @@ def test_photographs_are_what_they_show(file, index, photos):
 
 def cam(rgb, index, side):
     """CAM (Zhou et al. 2016) on the plain functional model: the last A @ the dense kernel."""
-    model = pipeline.network(LITE).model
+    model = lookup.network(LITE).model
     square = Image.fromarray(rgb).resize((side, side), Image.Resampling.BILINEAR)
     last = keras.Model(model.input, model.get_layer("top_activation").output)
     a = last(preprocess(np.asarray(square, np.float32))[None]).numpy()[0]
@@ -74,7 +72,7 @@ def test_detail_is_the_network_at_twice_its_side(cheetah):
     assert seen.maps["Grad-CAM"].shape == expected.shape == (14, 14)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(seen.maps["Grad-CAM"], expected, rtol=1e-5, atol=1e-5 * scale)
-    assert pipeline.network(LITE, detail=True).model is pipeline.network(LITE).model
+    assert lookup.network(LITE, detail=True).model is lookup.network(LITE).model
 
 
 def test_heatmap_is_relu_maximum_and_bilinear(cheetah):
@@ -91,14 +89,12 @@ def test_heatmap_is_relu_maximum_and_bilinear(cheetah):
 
 
 def test_a_survey_is_all_explanations_at_once(cheetah):
-    seen = survey(cheetah, target=Target(293, rather_than=291))
-    layers = pipeline.network().suggested
+    seen = survey(cheetah, target=Target(293, rival=291))
+    layers = lookup.network().suggested
     assert "top_activation" in layers
     assert seen.maps.keys() == {(layer, m) for layer in layers for m in METHODS}
     for layer in ("block4b_add", "top_activation"):
-        one = explain(
-            cheetah, layer=layer, target=Target(293, rather_than=291), methods=tuple(METHODS)
-        )
+        one = explain(cheetah, layer=layer, target=Target(293, rival=291), methods=tuple(METHODS))
         np.testing.assert_allclose(one.survey.logits, seen.logits, rtol=1e-5, atol=1e-5)
         for method, signed in one.maps.items():
             top = np.abs(signed).max()
@@ -122,7 +118,9 @@ def tiny_spec(labels=("Cat", "dog", "DOG", "a 7")):
             ]
         )
 
-    return ModelSpec("Tiny", build, lambda rgb: rgb / np.float32(255), 8, labels, scalable=True)
+    return ModelSpec(
+        "Tiny", build, lambda rgb: rgb / np.float32(255), 8, labels, fully_convolutional=True
+    )
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +137,7 @@ def noise(rng):
     ("target", "index"),
     [
         (0, 0), (np.int64(3), 3), ("2", 2), (" cat ", 0), ("CAT", 0), ("dog", 1), ("DOG", 2),
-        ("a 7", 3), (Target(1), 1), (Target(1, rather_than=0), 1), (Target(np.int32(2)), 2),
+        ("a 7", 3), (Target(1), 1), (Target(1, rival=0), 1), (Target(np.int32(2)), 2),
     ],
 )  # fmt: skip
 def test_a_class_by_number_or_name(target, index, tiny, noise):
@@ -152,9 +150,9 @@ def test_a_class_by_number_or_name(target, index, tiny, noise):
         True, False, np.bool_(True), float("nan"), float("inf"), 1.0, np.float32(1), -1, 4,
         10**9, -(10**30), [0], (0,), {}, b"cat", object, "", " ", "-1", "4", "1e0", "nan", "²",
         "9" * 10_000, "x" * 1_000_000, "cat\ndog", Target(True), Target(-1), Target(4),
-        Target(None), Target("cat"), Target(0.0), Target([1]), Target(0, rather_than=4),
-        Target(0, rather_than=-1), Target(0, rather_than=True), Target(0, rather_than="dog"),
-        Target(2, rather_than=2),
+        Target(None), Target("cat"), Target(0.0), Target([1]), Target(0, rival=4),
+        Target(0, rival=-1), Target(0, rival=True), Target(0, rival="dog"),
+        Target(2, rival=2),
     ],
     ids=lambda t: repr(t)[:30],
 )  # fmt: skip
@@ -194,9 +192,9 @@ def test_one_name_stands_for_a_list_of_it(tiny, noise):
 
 def test_a_class_is_an_int_whatever_integer_it_was_given_by(tiny, noise):
     assert type(explain(noise, tiny, target=np.int64(1)).target) is int
-    seen = survey(noise, tiny, target=Target(np.int32(1), rather_than=np.uint8(0)))
+    seen = survey(noise, tiny, target=Target(np.int32(1), rival=np.uint8(0)))
     assert seen.target == Target(1, 0)
-    assert type(seen.target.rather_than) is int
+    assert type(seen.target.rival) is int
 
 
 def test_a_survey_refuses_a_layer_of_another_network(tiny, noise, sentence):
@@ -219,112 +217,6 @@ def test_black_and_white_give_finite_maps(value, tiny):
         assert 0 <= heat.min() <= heat.max() <= 1
 
 
-# Keep
-
-
-def test_keep_makes_a_value_once_however_many_ask():
-    keep, made, start = Keep(3), [], threading.Barrier(8)
-    done = threading.Event()
-
-    def make():
-        made.append(1)
-        done.wait(0.2)  # the others arrive meanwhile
-        return "value"
-
-    def ask(_):
-        start.wait(timeout=60)
-        return keep.get("key", make)
-
-    with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(ask, range(8))) == ["value"] * 8
-    assert len(made) == 1
-
-
-def test_keep_lets_others_in_meanwhile():
-    keep, inside, go = Keep(3), threading.Event(), threading.Event()
-
-    def slow():
-        inside.set()
-        assert go.wait(timeout=60)
-        return "slow"
-
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(keep.get, "slow", slow)
-        assert inside.wait(timeout=60)
-        assert keep.get("quick", lambda: "quick") == "quick"
-        go.set()
-        assert first.result(timeout=60) == "slow"
-
-
-def test_keep_forgets_the_least_used():
-    keep, made = Keep(2), []
-
-    def get(key):
-        return keep.get(key, lambda: made.append(key) or key)
-
-    for key in "abacab":  # c puts b out; a was used since
-        get(key)
-    assert made == ["a", "b", "c", "b"]
-    for key in range(100):
-        get(key)
-    assert len(keep._entries) == 2
-
-
-def test_keep_counts_what_values_cost():
-    keep, made = Keep(10, cost=len), []
-
-    def get(key, size):
-        return keep.get(key, lambda: made.append(key) or "x" * size)
-
-    get("a", 4), get("b", 6)
-    assert set(keep._entries) == {"a", "b"}  # 10 is allowed
-    get("c", 1)
-    assert set(keep._entries) == {"b", "c"}
-    assert len(get("d", 99)) == 99  # too large for all: the newest stays, alone
-    assert set(keep._entries) == {"d"}
-
-
-def test_keep_forgets_failures():
-    keep = Keep(2)
-    for key in range(100):
-        with pytest.raises(ZeroDivisionError):
-            keep.get(key, lambda: 1 / 0)
-    assert not keep._entries
-    assert keep.get(1, lambda: "second try") == "second try"
-
-
-def test_keep_keeps_what_a_second_attempt_made():
-    """The first to ask fails while another waits: what that one makes is made once."""
-    keep, made, waiting = Keep(2), [], threading.Event()
-
-    def fail():
-        assert waiting.wait(timeout=60)
-        raise ZeroDivisionError
-
-    def ask():
-        return keep.get("key", lambda: made.append(1) or "value")
-
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(keep.get, "key", fail)
-        while "key" not in keep:
-            pass
-        second = pool.submit(ask)
-        waiting.set()
-        assert second.result(timeout=60) == "value"
-        with pytest.raises(ZeroDivisionError):
-            first.result(timeout=60)
-    assert ask() == "value"
-    assert len(made) == 1
-
-
-def test_keep_drops_what_is_unwanted():
-    keep = Keep(9)
-    for key in range(4):
-        keep.get(key, lambda: "value")
-    keep.drop(lambda key: key % 2 == 0)
-    assert [key in keep for key in range(4)] == [False, True, False, True]
-
-
 def test_a_large_array_gives_a_map_of_its_own_size(tiny):
     large = np.zeros((1500, 2000, 3), np.uint8)
     large[:, 1000:] = 255
@@ -334,7 +226,7 @@ def test_a_large_array_gives_a_map_of_its_own_size(tiny):
 
 
 def test_networks_in_memory_are_bounded(monkeypatch, noise):
-    monkeypatch.setattr(pipeline, "_networks", Keep(pipeline.NETWORKS))
+    monkeypatch.setattr(lookup, "_networks", Cache(lookup.NETWORKS))
     built = []
 
     def build(number, _file):
@@ -343,13 +235,13 @@ def test_networks_in_memory_are_bounded(monkeypatch, noise):
 
     specs = [
         replace(tiny_spec(), title=f"Tiny{n}", build=partial(build, n))
-        for n in range(pipeline.NETWORKS + 2)
+        for n in range(lookup.NETWORKS + 2)
     ]
     for spec in specs:
         explain(noise, spec)
         explain(noise, spec)
     assert built == list(range(len(specs)))
-    assert len(pipeline._networks._entries) == pipeline.NETWORKS
+    assert len(lookup._networks._entries) == lookup.NETWORKS
 
 
 def test_progress_is_passed_on(monkeypatch, tiny):
@@ -360,8 +252,8 @@ def test_progress_is_passed_on(monkeypatch, tiny):
         return spec.build(None)
 
     monkeypatch.setattr(models, "load", load)
-    monkeypatch.setattr(pipeline, "_networks", Keep(2))
-    pipeline.network(tiny, detail=True, progress=told.append)
+    monkeypatch.setattr(lookup, "_networks", Cache(2))
+    lookup.network(tiny, detail=True, progress=told.append)
     assert told == [0.5]
 
 
@@ -441,14 +333,16 @@ def vgg19_by_hand(weights, rgb, index):
 
 
 def test_vgg19_from_its_weights_file(rng, cheetah, monkeypatch):
-    monkeypatch.setattr(pipeline, "_networks", Keep(1))
+    monkeypatch.setattr(lookup, "_networks", Cache(1))
     weights = vgg19_weights(rng)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "vgg19.h5")
         write_legacy_h5(file, weights)
         spec = models.with_file(models.find("vgg19"), file)
-        net = pipeline.network(spec)
-    convolutions = {n: layer.shape for n, layer in net.places.items() if layer.kind == "Conv2D"}
+        net = lookup.network(spec)
+    convolutions = {
+        n: layer.shape for n, layer in net.spatial_layers.items() if layer.kind == "Conv2D"
+    }
     assert list(convolutions.items()) == list(GRIDS.items())
     assert len(convolutions) == 16
     assert net.suggested == tuple(GRIDS)

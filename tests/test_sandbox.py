@@ -1,4 +1,4 @@
-"""A Child answers as a Network does; whatever its model does to it, a visitor reads a sentence."""
+"""A process answers as a Network does; what its model does to it becomes a sentence."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from nets import SHAPE, save, small
 
 from gradcam_core import sandbox
 from gradcam_core.network import Network
-from gradcam_core.sandbox import Child
+from gradcam_core.sandbox import ModelProcess
 from gradcam_core.types import Target, UserError
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no limits on this system")
@@ -34,7 +34,7 @@ def good(tmp_path_factory):
 def child(good):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OUR_SECRET", "hunter2")
-        child = Child(good, ["a", "b", "c"])
+        child = ModelProcess(good, ["a", "b", "c"])
     yield child
     child.close()
 
@@ -44,14 +44,14 @@ def test_a_child_answers_as_a_network_does(child):
     net = Network(small(), SHAPE)
     assert child.spec.title == "good (yours)"
     assert child.spec.labels == ("a", "b", "c")
-    assert child.spec.network() is child
+    assert child.spec.asked() is child
     assert (child.shape, child.classes, child.head) == (SHAPE, 3, net.head)
     assert (child.layers, child.best) == (net.layers, net.best)
-    assert (child.suggested, child.places) == (net.suggested, net.places)
+    assert (child.suggested, child.spatial_layers) == (net.suggested, net.spatial_layers)
     rgb = np.random.default_rng(1).uniform(0, 255, SHAPE).astype(np.float32)
     x = child.spec.preprocess(rgb)
     np.testing.assert_allclose(x, rgb / 255, rtol=1e-6)
-    for target in (None, Target(2), Target(1, rather_than=0), Target(0, probability=True)):
+    for target in (None, Target(2), Target(1, rival=0), Target(0, probability=True)):
         ours, theirs = child.trace(x, target), net.trace(x, target)
         assert ours.target == theirs.target
         np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-6)
@@ -60,10 +60,15 @@ def test_a_child_answers_as_a_network_does(child):
             np.testing.assert_allclose(ours.activations[name], theirs.activations[name], atol=1e-6)
             np.testing.assert_allclose(ours.gradients[name], theirs.gradients[name], atol=1e-6)
     xs = np.stack([x * part for part in np.linspace(0, 1, 11)]).astype(np.float32)
-    np.testing.assert_allclose(ours.score_inputs(xs), theirs.score_inputs(xs), atol=1e-6)
+    goal = theirs.target
+    np.testing.assert_allclose(child.score(xs, goal), net.score(xs, goal), atol=1e-6)
+    slopes = child.picture_gradient(xs, goal)
+    np.testing.assert_allclose(slopes, net.picture_gradient(xs, goal), atol=1e-6)
     a = np.stack([theirs.activations["conv2"] * part for part in (0, 1, 2)]).astype(np.float32)
-    scores = ours.score_activations("conv2", a)
-    np.testing.assert_allclose(scores, theirs.score_activations("conv2", a), atol=1e-6)
+    scores = child.score_from("conv2", a, ours)
+    np.testing.assert_allclose(scores, net.score_from("conv2", a, theirs), atol=1e-6)
+    assert len(child.score(xs[:0], goal)) == len(child.score_from("conv2", a[:0], ours)) == 0
+    assert child.picture_gradient(xs[:0], goal).shape == (0, *SHAPE)
     guided = child.guided_backprop(x, Target(1))
     np.testing.assert_allclose(guided, net.guided_backprop(x, Target(1)), atol=1e-6)
 
@@ -121,7 +126,7 @@ def test_a_child_that_hangs_is_a_sentence_and_comes_back(child, monkeypatch, sen
 def test_a_child_whose_file_is_gone(good, tmp_path, sentence):
     path = tmp_path / "gone.keras"
     path.write_bytes(good.read_bytes())
-    child = Child(path)
+    child = ModelProcess(path)
     path.unlink()
     child.trace(np.ones(SHAPE, np.float32))  # it is still in memory
     process = child._process
@@ -135,7 +140,7 @@ def test_a_child_whose_file_is_gone(good, tmp_path, sentence):
 
 @pytest.mark.slow
 def test_no_orphan_is_left(good):
-    child = Child(good)
+    child = ModelProcess(good)
     process = child._process
     child._pipe.close()  # as when this process is killed
     assert process.wait(60) is not None
@@ -162,8 +167,8 @@ def test_many_threads_ask_one_child(child):
 # A process that is not ours any more
 
 
-class Sends(Child):
-    """A Child on the other side of whose pipe stands what the test puts there."""
+class Sends(ModelProcess):
+    """A ModelProcess on the other side of whose pipe stands what the test puts there."""
 
     def __init__(self, *blocks):
         self._lock, self._end = threading.Lock(), lambda: None
@@ -242,7 +247,7 @@ def test_what_the_process_lets_pass_makes_sense_here(tmp_path, monkeypatch):
     _, _, said = sandbox._opened(path, ["a", "a", "a (0)"], None)
     child = Sends()
     child._describe(json.loads(json.dumps(said)))
-    assert len(child.places) == 31
+    assert len(child.spatial_layers) == 31
     assert child.spec.labels == ("a (0) (0)", "a (1)", "a (0) (2)")
     monkeypatch.setattr(sandbox, "MAX_MAPS", 80_000)
     with pytest.raises(UserError, match="MB of feature maps"):
@@ -316,7 +321,7 @@ def wide():
 )  # fmt: skip
 def test_models_that_are_refused(make, words, good, tmp_path, sentence):
     with pytest.raises(UserError, match=words) as error:
-        Child(save(make(), tmp_path / "upload.keras"))
+        ModelProcess(save(make(), tmp_path / "upload.keras"))
     sentence(error.value)
 
 
@@ -337,7 +342,7 @@ def test_models_that_are_refused(make, words, good, tmp_path, sentence):
 def test_bombs(name, what, words, good, child, tmp_path, monkeypatch, sentence):
     monkeypatch.setattr(sandbox, "OPENING", 600.0)  # on a busy machine time must not be the reason
     with pytest.raises(UserError, match=words) as error:
-        Child(changed(tmp_path / "upload.keras", good, name, **what))
+        ModelProcess(changed(tmp_path / "upload.keras", good, name, **what))
     sentence(error.value)
     assert np.isfinite(child.trace(np.zeros(SHAPE, np.float32)).logits).all()
 
@@ -355,14 +360,14 @@ def test_a_truncated_file_and_options_that_do_not_fit(good, tmp_path, sentence):
         (good, "no such preprocessing", {"preprocess": "x"}),
     ):
         with pytest.raises(UserError, match=words) as error:
-            Child(file, **more)
+            ModelProcess(file, **more)
         sentence(error.value)
 
 
 @pytest.mark.slow
 def test_a_network_of_keras(tmp_path):
     model = keras.applications.MobileNetV2(weights=None)
-    child = Child(save(model, tmp_path / "upload.keras"))
+    child = ModelProcess(save(model, tmp_path / "upload.keras"))
     x = np.random.default_rng(0).uniform(-1, 1, (224, 224, 3)).astype(np.float32)
     np.testing.assert_allclose(
         child.trace(x).probabilities, model(x[None], training=False)[0], atol=1e-6

@@ -250,12 +250,12 @@ def test_a_server_that_is_not_there_has_none_of_its_files(server: Server) -> Non
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}/"
         away, other = (WeightsFile(NAME, address + n, "", 1) for n in "ab")
-        weights.knock([away, other, here])
+        weights.probe_servers([away, other, here])
         assert weights.out_of_reach(away) == weights.out_of_reach(other) == "there is no connection"
         weights._out_of_reach.clear()
         assert refused(away) == weights.out_of_reach(other) == "there is no connection"
     assert weights.out_of_reach(here) == ""
-    assert server.requests == 0, "to knock fetches nothing"
+    assert server.requests == 0, "to probe_servers fetches nothing"
 
 
 def test_a_server_that_is_back_is_no_longer_out_of_reach(server: Server) -> None:
@@ -263,7 +263,7 @@ def test_a_server_that_is_back_is_no_longer_out_of_reach(server: Server) -> None
     weights._out_of_reach[f"127.0.0.1:{server.server_port}"] = "there is no connection"
     assert weights.out_of_reach(file) == "there is no connection"
     server.status = 404  # an answer
-    weights.knock([file])
+    weights.probe_servers([file])
     assert weights.out_of_reach(file) == ""
 
 
@@ -286,7 +286,7 @@ def test_bad_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str) 
     monkeypatch.delenv("no_proxy")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("http_proxy", proxy)
-    weights.knock([row(server)])
+    weights.probe_servers([row(server)])
     assert weights.out_of_reach(row(server)) == ""
     assert refused(row(server)) == "its address or the proxy setting is wrong"
 

@@ -6,7 +6,7 @@ ratio is the median over rounds. `noise` is the forward pass against itself: wha
 
 import os
 
-from gradcam_core import SETTINGS
+from gradcam_core import SETTINGS, lookup
 
 os.environ |= SETTINGS | os.environ
 
@@ -49,7 +49,7 @@ def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> No
 
     from gradcam_core import pipeline
 
-    net = pipeline.network(spec)
+    net = lookup.network(spec)
     seen = pipeline.survey(image, spec)
     x = tf.constant(seen.trace.inputs[None])
     forward = tf.function(lambda x: net.model(x, training=False)).get_concrete_function(

@@ -9,7 +9,7 @@ from lab import plain
 from playwright.sync_api import expect
 
 from demo.handlers import EXAMPLES, EXAMPLES_DIR
-from gradcam_core import heatmap, pipeline, steps
+from gradcam_core import heatmap, lookup, pipeline, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam
 from gradcam_core.types import Survey
@@ -101,7 +101,7 @@ def test_a_nudge_runs_the_tail_again(lesson, survey) -> None:
     size = float(slider.get_attribute("aria-valuetext"))
     changed = a.copy()
     changed[i, j, k] += size
-    scores = survey.trace.score_activations(LAYER, np.stack([a, changed]))
+    scores = lookup.network().score_from(LAYER, np.stack([a, changed]), survey.trace)
     _, predicted = said.inner_text().split("Predicted change:")
     _, _, found, true, *_ = numbers(predicted)
     assert found == near(float(g[i, j, k]) * size)
@@ -350,7 +350,7 @@ def test_channels_switched_off(lesson, survey) -> None:
     without = survey.trace.activations[LAYER].copy()
     without[:, :, first.channel] = 0
     assert before == near(float(survey.logits[survey.target.index]))
-    assert after == near(float(survey.trace.score_activations(LAYER, without[None])[0]))
+    assert after == near(float(lookup.network().score_from(LAYER, without[None], survey.trace)[0]))
 
 
 def test_at_the_last_layer_the_switchboard_keeps_its_promise(lesson, lab) -> None:

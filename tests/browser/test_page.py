@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Route, expect
 
 from demo import handlers
 from demo.handlers import EXAMPLES_DIR, NO_PICTURE
-from gradcam_core import heatmap, pipeline
+from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, U8, Survey, Target
@@ -177,15 +177,15 @@ def test_filmstrip_arrow_keys_and_select_are_one_choice(lab: Lab) -> None:
 
 
 def test_every_layer_is_in_the_select_with_its_grid_and_the_best_one_marked(lab: Lab) -> None:
-    network = pipeline.network()
+    network = lookup.network()
     groups = lab.find("[name=layer] optgroup").evaluate_all(
         "groups => groups.map(g => [...g.children].map(o => [o.value, o.textContent]))"
     )
     assert [name for name, _ in groups[0]] == list(network.suggested)
-    assert {name for group in groups for name, _ in group} == set(network.places)
+    assert {name for group in groups for name, _ in group} == set(network.spatial_layers)
     for group in groups:
         for name, text in group:
-            assert text.startswith(network.places[name].title)
+            assert text.startswith(network.spatial_layers[name].title)
             assert ("★" in text) == (name == network.best)
 
 
@@ -364,7 +364,7 @@ def test_the_rest_of_the_page_is_told_what_is_in_view_and_may_choose_a_layer(lab
     lab.page.evaluate(
         "document.addEventListener('gradcam', () => { window.told = (window.told || 0) + 1; })"
     )
-    network = pipeline.network()
+    network = lookup.network()
     seen = lab.page.evaluate("window.gradcam")
     assert [(x["name"], tuple(x["shape"])) for x in seen["layers"]] == [
         (name, network.layers[name].shape) for name in network.suggested
@@ -416,7 +416,7 @@ def test_a_layer_is_painted_before_its_click_returns(lab: Lab) -> None:
 
 def test_the_heat_has_the_pixels_of_pythons_overlay(lab: Lab) -> None:
     maps = first().maps
-    network = pipeline.network()
+    network = lookup.network()
     for layer in (network.suggested[0], "block3b_add", "block5c_add", "block7a_project_bn", BEST):
         lab.find("[name=layer]").select_option(layer)
         for method in METHODS:
@@ -648,8 +648,8 @@ def test_methods_that_know_no_evidence_against_do_not_offer_it(lab: Lab, method:
         assert (radio.is_checked(), radio.is_enabled()) == (sign == "for", sign == "for")
     here = first().maps[BEST, method]
     assert apart(lab.canvas(), painted(here, lab.canvas())) < 2
-    assert ("evidence for lion" in lab.say) == (not METHODS[method].classless)
-    if METHODS[method].classless:
+    assert ("evidence for lion" in lab.say) == (not METHODS[method].class_agnostic)
+    if METHODS[method].class_agnostic:
         lab.find(".gv-over .gv-frame").focus()
         lab.page.keyboard.press("ArrowUp")
         assert "of the pattern" in lab.text(".gv-pointer")
@@ -662,7 +662,7 @@ def test_weights_that_are_never_negative_are_what_no_evidence_against_rests_on()
     dice = np.random.default_rng(4)
     a, g = dice.normal(size=(2, 5, 5, 8)).astype(np.float32)
     for method in METHODS.values():
-        if method.against and not method.classless:
+        if method.against and not method.class_agnostic:
             assert (method.weights(a, g) >= 0).all()
 
 
@@ -1342,7 +1342,7 @@ def test_the_doctors_names_are_not_broken_into_letters(tall: Callable[..., Lab])
     lines = lab.find(".gv-doctor .gv-name").evaluate_all(
         "names => names.map(n => [n.textContent, LINES])".replace("LINES", lines_of)
     )
-    assert len(lines) == len(pipeline.network().layers)
+    assert len(lines) == len(lookup.network().layers)
     assert [name for name, count in lines if count > 1] == []
     assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

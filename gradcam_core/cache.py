@@ -1,0 +1,67 @@
+"""Values made once each, however many ask at the same moment."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(eq=False)
+class _Entry(Generic[V]):
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    made: list[V] = field(default_factory=list)  # the value, once there is one
+    cost: float = 0.0
+
+
+class Cache(Generic[K, V]):
+    """Values by key, the one unused for longest leaves. Safe under threads.
+
+    limit: how much is kept, in what `cost` of a value says.
+    """
+
+    def __init__(self, limit: float, cost: Callable[[V], float] = lambda _value: 1):
+        self._limit, self._cost = limit, cost
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[K, _Entry[V]] = OrderedDict()
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """The value of this key, made where there is none. What `make` raises is raised here."""
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+            self._entries.move_to_end(key)
+        with entry.lock:
+            if not entry.made:
+                try:
+                    value = make()
+                except BaseException:
+                    with self._lock:
+                        self._entries.pop(key, None)  # or what fails would pile up
+                    raise
+                entry.cost = self._cost(value)
+                entry.made.append(value)
+                self._keep(key, entry)
+            return entry.made[0]
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
+    def drop(self, unwanted: Callable[[K], bool]) -> None:
+        """Forget the values of these keys."""
+        with self._lock:
+            for key in [key for key in self._entries if unwanted(key)]:
+                del self._entries[key]
+
+    def _keep(self, newest: K, entry: _Entry[V]) -> None:
+        with self._lock:
+            self._entries[newest] = entry  # it is not there where another thread's attempt failed
+            total = sum(entry.cost for entry in self._entries.values())
+            for key, old in list(self._entries.items()):
+                if total <= self._limit:
+                    return
+                if key != newest and old.made:
+                    del self._entries[key]
+                    total -= old.cost

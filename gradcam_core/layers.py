@@ -1,0 +1,162 @@
+"""May one look here? Every layer with a grid, and why it is poor, from the traced graph itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gradcam_core.types import Layer
+
+Seen = tuple[str, Any, list[int], Any]  # name, layer, ids of its inputs, output
+SUGGESTED = 20  # layers suggested at most where they are found by rule
+
+PASSES_ON = {  # classes of Keras itself
+    "AdaptiveAveragePooling2D", "AdaptiveMaxPooling2D", "AlphaDropout", "AveragePool",
+    "AveragePooling2D", "CenterCrop", "Cropping2D", "Dropout", "GaussianDropout", "GaussianNoise",
+    "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Identity", "MaxPool", "MaxPooling2D", "Pad",
+    "Permute", "Reshape", "SpatialDropout2D", "Transpose", "UpSampling2D", "ZeroPadding2D",
+}  # fmt: skip
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
+NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
+ACTIVATIONS = (
+    "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax",
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Silu", "Gelu", "HardSwish", "HardSilu",
+)  # fmt: skip
+LEARNED_OPS = {
+    "Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3D", "MatMul", "Einsum",
+}  # fmt: skip
+ACTIVATION_OPS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "Sigmoid"}
+
+
+def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
+    """Each layer with a (1, h, w, K) output, and why it is poor, from the traced graph itself.
+
+    seen: in the order of the run. A layer is a good place to look if every path from the picture x
+    to the answer y goes through its output (no branch leads round it), and if it is not only
+    half-way: before its activation, or thinned by pooling.
+    """
+    order, live = _between(x, y)
+    round_it = _bypassed(order, live)
+    first = next((n for n, op in enumerate(order) if op.type in LEARNED_OPS), 0)
+    layers: dict[str, Layer] = {}
+    makers: dict[int, str] = {}
+    half_way: set[int] = set()
+    done: set[int] = set()
+    for _, operation, sources, _ in seen:
+        if not hasattr(operation, "layers"):
+            (half_way if type(operation).__name__ in NORMS + ACTIVATIONS else done).update(sources)
+    half_way -= done
+    inside = tuple(f"{name}/" for name, operation, *_ in seen if isinstance(operation, ATTENTION))
+    for name, operation, sources, tensor in seen:
+        if not tf.is_tensor(tensor) or tensor.shape.rank != 4 or name.startswith(inside):
+            continue
+        if hasattr(operation, "layers") and id(tensor) in makers:
+            continue  # an inner model: its last layer stands for it
+        if None in tensor.shape[1:] or not tensor.dtype.is_floating:
+            continue
+        kind = type(operation).__name__
+        h, w, k = (int(n) for n in tensor.shape[1:])
+        poor = ""
+        if h * w == 1:
+            poor = "1×1: no place left"
+        elif passes_on(operation) and any(source in makers for source in sources):
+            poor = "only passes on the layer before it"
+        elif live.get(id(tensor.op), first) < first:
+            poor = "only the picture, prepared for the network"
+        elif id(tensor.op) not in live:
+            poor = "does not lead to the answer"
+        elif id(tensor) in makers:
+            poor = "does not change what the layer before it says"
+        elif id(tensor.op) in round_it:
+            poor = "one of several branches: another path leads round it"
+        elif id(tensor) in half_way or (
+            id(tensor) not in done and any(c.type in ACTIVATION_OPS for c in tensor.consumers())
+        ):
+            poor = "before the activation"
+        makers.setdefault(id(tensor), name)
+        layers.pop(name, None)
+        layers[name] = Layer(name, (h, w, k), kind, poor, _merges(tensor, seen, live))
+    return layers
+
+
+def passes_on(operation: Any) -> bool:
+    """Whether this makes nothing of its own out of what it gets. A visitor's own class may."""
+    kind = type(operation)
+    return kind.__name__ in PASSES_ON and kind.__module__.partition(".")[0] == "keras"
+
+
+def suggest_layers(layers: dict[str, Layer]) -> set[str]:
+    """Of the good layers the block outputs and the last of each grid, thinned to SUGGESTED.
+
+    A grid without a good layer gives its last merge among the widest: the output of a cell, where
+    each cell also takes the output of the one before the last (NASNet), so that all are bypassed.
+    """
+    good = [layer for layer in layers.values() if not layer.poor]
+    stages = {layer.shape[:2]: layer.name for layer in good}
+    cells: dict[tuple[int, int], Layer] = {}
+    for layer in layers.values():
+        grid = layer.shape[:2]
+        if layer.suggested and grid not in stages and grid != (1, 1):
+            cells[grid] = max(layer, cells.get(grid, layer), key=lambda cell: cell.shape[2])
+    merges = [layer.name for layer in good if layer.suggested and layer.name not in stages.values()]
+    chosen = {*stages.values(), *(cell.name for cell in cells.values())}
+    room = max(SUGGESTED - len(chosen), 0)
+    if len(merges) > room:
+        merges = [merges[i] for i in np.linspace(0, len(merges) - 1, room).round().astype(int)]
+    return {*chosen, *merges}
+
+
+def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:
+    """The operations by which the picture x becomes the answer y, in order, and their numbers."""
+    back, todo = set(), [y.op]
+    while todo:
+        op = todo.pop()
+        if id(op) not in back:
+            back.add(id(op))
+            todo += [t.op for t in op.inputs if _carries(t)]
+    order: list[Any] = []
+    live = {id(x.op): 0}
+    for op in x.graph.get_operations():
+        leads = any(id(t.op) in live and _carries(t) for t in op.inputs)
+        if id(op) in back and (leads or op is x.op):
+            live[id(op)] = len(order)
+            order.append(op)
+    return order, live
+
+
+def _bypassed(order: list[Any], live: dict[int, int]) -> set[int]:
+    """The operations round which another path leads: some earlier output is used after them."""
+    last = list(range(len(order)))
+    for number, op in enumerate(order):
+        for tensor in op.inputs:
+            if id(tensor.op) in live:
+                last[live[id(tensor.op)]] = number
+    farthest, bypassed = 0, set()
+    for number, op in enumerate(order):
+        if farthest > number:
+            bypassed.add(id(op))
+        farthest = max(farthest, last[number])
+    return bypassed
+
+
+def _merges(tensor: tf.Tensor, seen: Sequence[Seen], live: dict[int, int]) -> bool:
+    """Whether branches come together in this output, before its norm and activation if any."""
+    sources = {
+        id(y): x
+        for _, operation, x, y in seen
+        if type(operation).__name__ in NORMS + ACTIVATIONS
+        and id(y) not in x  # not Activation("linear")
+    }
+    outputs = {id(y): y for *_, y in seen if tf.is_tensor(y)}
+    while id(tensor) in sources and sources[id(tensor)][0] in outputs:
+        tensor = outputs[sources[id(tensor)][0]]
+    if tensor.op.type not in ("AddV2", "Add", "AddN", "ConcatV2"):
+        return False
+    return sum(id(t.op) in live and _carries(t) for t in tensor.op.inputs) > 1
+
+
+def _carries(tensor: tf.Tensor) -> bool:
+    """Whether a tensor carries something of the picture: numbers, or a grid of bytes; no shapes."""
+    return bool(tensor.dtype.is_floating or tensor.shape.rank == 4)
