@@ -368,7 +368,7 @@ class Network:
         other._weights = [
             (variable, tf.constant(dice.permutation(numbers.ravel()).reshape(numbers.shape)))
             for variable in self.model.weights
-            if (numbers := np.asarray(variable)).dtype.kind == "f"
+            if (numbers := variable.numpy()).dtype.kind == "f"
         ]
         return other
 

@@ -88,15 +88,13 @@ def ask(
     row = METHODS[method]
     assert row.ask
     asking = row.ask(asked, trace, None if row.of_picture else layer)
-    try:
-        while True:
+    while True:
+        try:
             part = next(asking)
-            if progress:
-                progress(part)
-    except StopIteration as end:
-        return end.value
-    finally:
-        asking.close()
+        except StopIteration as end:
+            return end.value
+        if progress:
+            progress(part)
 
 
 def survey(
