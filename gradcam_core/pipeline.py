@@ -1,6 +1,6 @@
 """The whole path in the order it happens. Computes nothing itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from gradcam_core import blas, heatmap, lookup, models
@@ -11,7 +11,6 @@ from gradcam_core.types import (
     U8,
     Asked,
     Explanation,
-    Layer,
     ModelSpec,
     Progress,
     Survey,
@@ -39,29 +38,25 @@ def look(
     image (H, W, 3) uint8 RGB. target None: the likeliest class. methods: of one pass.
     """
     x = spec.preprocess(pictures.fit(image, asked.shape[:2]))
-    trace = asked.trace(x, target, _with_partners(asked.layers, layers, methods))
+    trace = asked.trace(x, target, _with_partners(asked, layers, methods))
     if any(a.size > PARALLEL for a in trace.activations.values()):
         # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.
-        jobs = {
-            m: _beside.submit(maps_of, trace, asked.layers, layers, [m]) for m in reversed(methods)
-        }
+        jobs = {m: _beside.submit(maps_of, asked, trace, layers, [m]) for m in reversed(methods)}
         maps = {key: signed for m in methods for key, signed in jobs[m].result().items()}
     else:
-        maps = maps_of(trace, asked.layers, layers, methods)
+        maps = maps_of(asked, trace, layers, methods)
     return Survey(image, trace.target, trace.logits, trace.probabilities, maps, trace)
 
 
-def _with_partners(
-    every: Mapping[str, Layer], layers: Sequence[str], methods: Sequence[str]
-) -> tuple[str, ...]:
+def _with_partners(asked: Asked, layers: Sequence[str], methods: Sequence[str]) -> tuple[str, ...]:
     """These layers, then the others that methods which fuse several read with them."""
     fusions = [fusion for m in methods if (fusion := METHODS[m].fusion)]
-    partners = [name for f in fusions for layer in layers for name in f.layers(every, layer)]
+    partners = [name for f in fusions for layer in layers for name in f.layers(asked, layer)]
     return tuple(dict.fromkeys([*layers, *partners]))
 
 
 def maps_of(
-    trace: Trace, every: Mapping[str, Layer], layers: Sequence[str], methods: Sequence[str]
+    asked: Asked, trace: Trace, layers: Sequence[str], methods: Sequence[str]
 ) -> dict[tuple[str, str], F32]:
     """The signed map (h, w) of each of these layers and methods; what fuses, where it can."""
     maps = {}
@@ -72,7 +67,7 @@ def maps_of(
                 if method.weights:
                     a, g = trace.activations[layer], trace.gradients[layer]
                     maps[layer, name] = heatmap.combine(method.weights(a, g), a)
-                elif method.fusion and (read := method.fusion.layers(every, layer)):
+                elif method.fusion and (read := method.fusion.layers(asked, layer)):
                     pairs = [(trace.activations[n], trace.gradients[n]) for n in read]
                     maps[layer, name] = method.fusion.map(pairs)
     return maps

@@ -157,7 +157,7 @@ Asking = Generator[float, None, F32]  # yields the part that is done; returns a 
 class Fusion:
     """How a map is read from several layers of one trace."""
 
-    layers: Callable[[Mapping[str, Layer], str], tuple[str, ...]]  # for a layer; (): not there
+    layers: Callable[[Asked, str], tuple[str, ...]]  # those it reads at a layer; (): not made there
     map: Callable[[Sequence[tuple[F32, F32]]], F32]  # their (A, G) in that order -> signed (h, w)
 
 

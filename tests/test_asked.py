@@ -141,8 +141,8 @@ def switch_off(asked, trace, layer):
     return (all_of_it - rest) * a[:, :, 0]
 
 
-def partner(layers, layer):
-    return ("small", "large") if layer == "small" and "large" in layers else ()
+def partner(asked, layer):
+    return ("small", "large") if layer == "small" and "large" in asked.layers else ()
 
 
 def fuse(pairs):
