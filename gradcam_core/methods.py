@@ -3,13 +3,14 @@
 Every map is `heatmap.combine(weights, A)`, the signed sum over k of weights * A, and its ReLU.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse.linalg import eigsh
 
-from gradcam_core.types import F32, Method
+from gradcam_core.heatmap import combine, normalise, upsample
+from gradcam_core.types import F32, Asked, Method
 
 DENSE = 128  # rows up to which a dense eigensolver is the faster one
 BLOCK = 1 << 17  # numbers whose few temporary copies fit the cache
@@ -101,6 +102,28 @@ def _top(gram: F32) -> F32:
     n = len(gram)
     _, vectors, *_ = lapack.ssyevr(gram, range="I", il=n, iu=n)  # linalg.eigh takes twice as long
     return vectors[:, 0]
+
+
+def best_and_next_larger(asked: Asked, layer: str) -> tuple[str, ...]:
+    """The best layer and the last one before it with a larger grid; () at any other layer."""
+    (h, w, _), order = asked.layers[layer].shape, asked.suggested
+    before = order[: order.index(layer)] if layer == asked.best and layer in order else ()
+    larger = [n for n in before if asked.layers[n].shape[0] > h and asked.layers[n].shape[1] > w]
+    return (layer, larger[-1]) if larger else ()
+
+
+def sharper(pairs: Sequence[tuple[F32, F32]]) -> F32:
+    """Grad-CAM of the first layer, scaled up, times the root of LayerCAM of the second: its grid.
+
+    Each place keeps the evidence that Grad-CAM found there, more or less of it by how strongly the
+    finer layer speaks for the class at just that place (from 0 to 1). The fusion of layers is that
+    of LayerCAM (Jiang et al. 2021, section III-C) and Poly-CAM (Englebert et al. 2022, arXiv
+    2204.13359), which multiplies too.
+    """
+    (a, g), (fine_a, fine_g) = pairs
+    fine = combine(layer_cam(fine_a, fine_g), fine_a)
+    coarse = np.maximum(combine(grad_cam(a, g), a), 0)
+    return upsample(coarse, (fine.shape[0], fine.shape[1])) * np.sqrt(normalise(fine))
 
 
 METHODS = {

@@ -35,7 +35,7 @@ RULES = {
     "layers": "types numpy keras tensorflow",
     "heads": "types keras tensorflow",
     "gradients": "keras tensorflow",
-    "methods": "types numpy scipy",
+    "methods": "heatmap types numpy scipy",
     "heatmap": "types numpy scipy matplotlib",
     "image": "types numpy PIL",
     "blas": "threadpoolctl scipy",

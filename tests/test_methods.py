@@ -1,6 +1,7 @@
 """Each method against its paper's equation, written out in loops; Eigen-CAM against NumPy's SVD."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from gradcam_core import methods
 from gradcam_core.heatmap import combine
 from gradcam_core.methods import METHODS
+from gradcam_core.types import Layer
 
 F64 = NDArray[np.float64]
 SHAPES = [(4, 5, 3), (2, 3, 11), (1, 1, 4), (6, 6, 1)]
@@ -235,3 +237,43 @@ def test_every_row_says_what_it_does():
         assert method.line.endswith("."), name
         assert method.paper.startswith("https://"), name
         assert method.cost, name
+
+
+# A map of two layers
+
+
+def test_sharper_is_the_coarse_evidence_where_the_fine_layer_speaks():
+    """Coarse sums 8 and -6: ReLU (8, 0), over four columns 8, 6, 2, 0 (half-pixel centres).
+
+    Fine: ReLU(G) A = 4 in one row (1, 1/4, 0, 1 of the largest), 1/4 of that in the other.
+    """
+    a, g = np.float32([[[4, 4], [-3, -3]]]), np.ones((1, 2, 2), np.float32)
+    row = np.float32([16, 4, 5, 16])
+    fine_a = np.stack([row, row / 4])[:, :, None]
+    fine_g = np.float32([[1, 1, -1, 1]] * 2)[:, :, None]
+    expected = [[8, 6 / 2, 0, 0], [8 / 2, 6 / 4, 0, 0]]
+    np.testing.assert_allclose(methods.sharper([(a, g), (fine_a, fine_g)]), expected, atol=1e-6)
+
+
+def test_sharper_is_empty_where_either_layer_says_nothing():
+    a, g = np.ones((2, 3, 1), np.float32), np.ones((2, 3, 1), np.float32)
+    fine = np.ones((4, 7, 1), np.float32)
+    assert not methods.sharper([(a, -g), (fine, fine)]).any()
+    assert not methods.sharper([(a, g), (fine, -fine)]).any()
+    assert methods.sharper([(a, g), (fine, fine)]).shape == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("grids", "best", "at", "read"),
+    [
+        ([(9, 8), (5, 4), (5, 4), (3, 2), (3, 2)], 4, 4, (4, 2)),
+        ([(9, 8), (5, 4), (5, 4), (3, 2), (3, 2)], 4, 3, ()),  # not the best
+        ([(9, 8), (3, 2), (3, 2)], 2, 2, (2, 0)),
+        ([(3, 2), (3, 2)], 1, 1, ()),  # no larger one
+        ([(3, 8), (3, 2)], 1, 1, ()),  # larger on one side only
+    ],
+)
+def test_what_sharper_reads(grids, best, at, read):
+    layers = {str(n): Layer(str(n), (*grid, 2), "Conv2D") for n, grid in enumerate(grids)}
+    asked = SimpleNamespace(layers=layers, suggested=tuple(layers), best=str(best))
+    assert methods.best_and_next_larger(asked, str(at)) == tuple(map(str, read))
