@@ -23,6 +23,7 @@ RULES = {
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap image types",
     "trust": "methods types numpy",
+    "hide": "types numpy scipy",
     "pipeline": "lookup models image methods heatmap blas types",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",

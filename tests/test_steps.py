@@ -157,6 +157,44 @@ def test_every_cell_adds_up_to_the_map(trace: Trace) -> None:
         assert found.values.sum() + found.rest == pytest.approx(found.total, abs=1e-6)
 
 
+def test_the_cells_of_the_last_layer_add_up_with_the_bias_of_the_class(
+    net: Network, trace: Trace
+) -> None:
+    bias = net.model.get_layer("logits").get_weights()[1][CHEETAH.index]
+    start = steps.head_start(net, trace, LAST)
+    assert start == pytest.approx(bias, abs=1e-5)
+    a = trace.activations[LAST]
+    cells = heatmap.combine(grad_cam(a, trace.gradients[LAST]), a)
+    assert start + cells.sum() == pytest.approx(trace.logits[CHEETAH.index], abs=1e-3)
+
+
+def test_of_a_comparison_the_head_start_is_the_difference_of_two_biases(
+    net: Network, cheetah: F32
+) -> None:
+    bias = net.model.get_layer("logits").get_weights()[1]
+    trace = net.trace(cheetah, Target(293, rival=291), (LAST,))
+    assert steps.head_start(net, trace, LAST) == pytest.approx(bias[293] - bias[291], abs=1e-5)
+
+
+def test_elsewhere_the_cells_do_not_add_up(net: Network, trace: Trace) -> None:
+    assert steps.head_start(net, trace, EARLIER) is None
+
+
+@pytest.mark.parametrize(("power", "adds_up"), [(1, True), (2, False)])
+def test_what_adds_up_by_luck_does_not_add_up(power: int, adds_up: bool) -> None:
+    """y = s or y = s^2, s the sum of A = 1: with a map that adds up to 1 both ends are right."""
+    a = np.full((1, 2, 1), 0.5, np.float32)
+    trace = Trace(a, a, a, Target(0), {"x": a}, {"x": np.ones_like(a)})
+
+    class Tail:
+        def score_from(self, _layer: str, batch: F32, _trace: Trace) -> F32:
+            s = batch.sum(axis=(1, 2, 3))
+            return f32(s if power == 1 else s**2)
+
+    found = steps.head_start(Tail(), trace, "x")  # type: ignore[arg-type]
+    assert found == (0 if adds_up else None)
+
+
 def test_guided_grad_cam() -> None:
     guided = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
     found = steps.guided_grad_cam(guided, f32([[0.0, 1.0], [0.5, 0.0]]))
