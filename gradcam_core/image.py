@@ -25,6 +25,7 @@ MIN_SIDE = 8  # pixels
 MAX_ASPECT = 20  # longer side / shorter side
 MAX_READS = 30_000  # a PNG of 25 MB in blocks of 8 kB needs 13,000
 MAX_MARKS = 500  # an honest JPEG has about ten
+MAX_EXIF = 2**16  # bytes, as in a JPEG; each of its entries may claim all of them
 
 MISSING = "The file could not be opened; please choose it again."
 EMPTY = "The file is empty; please choose another picture."
@@ -181,7 +182,9 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _turn(image: Image.Image) -> Transpose | None:
-    """What makes a loaded image upright. A damaged EXIF turns nothing."""
+    """What makes a loaded image upright. A damaged or too large EXIF turns nothing."""
+    if any(len(image.info.get(key, "")) > MAX_EXIF for key in ("exif", "Raw profile type exif")):
+        return None
     with suppress(Exception):
         return TURNS.get(image.getexif().get(Base.Orientation))
     return None

@@ -457,6 +457,30 @@ def test_a_damaged_exif_turns_nothing(read, data, kind):
     assert corners(read(encode(STORED, kind, exif=data))) == "RG BW"
 
 
+def with_exif(kind: str, size: int) -> bytes:
+    """STORED with the EXIF of a picture that lies on its side, so many bytes of it."""
+    data = exif(6).ljust(size, b"\0")
+    plain = encode(STORED, kind.removesuffix(" text"), **({"exif": data} if kind == "WEBP" else {}))
+    if kind == "JPEG":  # in segments, which are joined
+        parts = [data[6:][at : at + 65_000] for at in range(0, size - 6, 65_000)]
+        return plain[:2] + b"".join(segment(0xE1, b"Exif\0\0" + p) for p in parts) + plain[2:]
+    if kind == "PNG":
+        return plain[:33] + chunk(b"eXIf", data[6:]) + plain[33:]
+    if kind == "PNG text":
+        text = f"\nexif\n{size:8}\n{data.hex()}".encode()
+        return plain[:33] + chunk(b"tEXt", b"Raw profile type exif\0" + text) + plain[33:]
+    return plain
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(2**15 - 100, "BR WG"), (2**16 + 7, "RG BW"), (10**6, "RG BW")]
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PNG text", "WEBP"])
+def test_an_exif_of_more_than_64_kb_is_not_read(read, kind, size, expected):
+    """Each of 65,535 entries may claim all of it: 20 MB with 200 such entries take 4 GB."""
+    assert corners(read(with_exif(kind, size))) == expected
+
+
 def test_a_large_turned_jpeg(read):
     image = read(encode(STORED.resize((3000, 2000)), "JPEG", exif=exif(6)))
     assert image.shape == (1280, 853, 3)  # 1280 * 2000 / 3000 = 853.3
