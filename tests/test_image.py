@@ -85,6 +85,17 @@ def read(tmp_path):
     return through_the_door
 
 
+@pytest.fixture
+def told(tmp_path):
+    """Bytes -> what the visitor is told of the picture."""
+
+    def remarks(data: bytes) -> tuple[str, ...]:
+        (tmp_path / "upload").write_bytes(data)
+        return door.read(tmp_path / "upload")[1]
+
+    return remarks
+
+
 def check_promise(image):
     assert image.dtype == np.uint8
     assert image.ndim == 3
@@ -116,6 +127,7 @@ UNKNOWN = {
     "TIFF": encode(PLAIN, "TIFF"),
     "PPM": encode(PLAIN, "PPM"),
     "no width": png(0, 16, 8, 2, b""),
+    "HEIC of another brand": b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(64),
 }
 
 
@@ -350,6 +362,13 @@ GREY_16 = b"".join(bytes((17 * i, 0x33)) for i in range(16))  # the high byte is
 RAMP = [(17 * i, 17 * i, 17 * i) for i in range(16)]  # 0x11 = 17
 PALETTE = chunk(b"PLTE", bytes(RED + GREEN + BLUE + WHITE))
 BITS = [(255 * (i % 2),) * 3 for i in range(16)]
+
+
+def key(*value: int) -> bytes:
+    """The chunk of a PNG that makes one value transparent."""
+    return chunk(b"tRNS", struct.pack(f">{len(value)}H", *value))
+
+
 COLOURS = {
     "16-bit grey": (flat_png(16, 0, GREY_16), RAMP),
     "16-bit grey, one clear": (
@@ -360,6 +379,29 @@ COLOURS = {
     "1 bit": (flat_png(1, 0, b"\x55\x55"), BITS),
     "2 bits": (flat_png(2, 0, b"\x1b" * 4), [(85 * (i % 4),) * 3 for i in range(16)]),
     "4 bits": (flat_png(4, 0, bytes.fromhex("0123456789abcdef")), RAMP),
+    "1 bit, black clear": (flat_png(1, 0, b"\x55\x55", key(0)), [WHITE] * 16),
+    "2 bits, one clear": (
+        flat_png(2, 0, b"\x1b" * 4, key(1)),
+        [(0, 0, 0), WHITE, (170, 170, 170), WHITE] * 4,
+    ),
+    "4 bits, one clear": (
+        flat_png(4, 0, bytes.fromhex("0123456789abcdef"), key(2)),
+        [*RAMP[:2], WHITE, *RAMP[3:]],
+    ),
+    "RGB, one clear": (
+        flat_png(8, 2, bytes((*RED, *GREEN)) * 8, key(255, 0, 0)),
+        [WHITE, GREEN] * 8,
+    ),
+    "16-bit RGB, one clear": (  # the other has upper bytes that are the lower ones of the clear one
+        flat_png(
+            16, 2, b"\x12\x34\x56\x78\x9a\xbc\x34\0\x78\0\xbc\0" * 8, key(0x1234, 0x5678, 0x9ABC)
+        ),
+        [WHITE, (0x34, 0x78, 0xBC)] * 8,
+    ),
+    "16-bit grey + alpha": (
+        flat_png(16, 4, b"\x12\x34\xff\xff\0\0\x33\x33" * 8),
+        [(0x12,) * 3, (204,) * 3] * 8,
+    ),
     "8-bit grey, one clear": (
         flat_png(8, 0, bytes(range(16)), chunk(b"tRNS", b"\0\7")),
         [(i, i, i) if i != 7 else WHITE for i in range(16)],
@@ -382,8 +424,118 @@ COLOURS = {
 
 
 @pytest.mark.parametrize(("data", "row"), COLOURS.values(), ids=COLOURS)
-def test_colours(read, data, row):
+def test_colours(read, told, data, row):
     assert read(data).tolist() == [[list(pixel) for pixel in row]] * 16
+    assert told(data) == ()
+
+
+def bmp_32(pixel: bytes) -> bytes:
+    """16 x 16 pixels of four bytes B, G, R, A, whose header says that there is an alpha."""
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    info = struct.pack("<IiiHHIIiiII", 108, 16, 16, 1, 32, 3, 1024, 0, 0, 0, 0) + masks
+    return b"BM" + struct.pack("<IHHI", 122 + 1024, 0, 0, 122) + info + pixel * 256
+
+
+green = Image.new("P", (16, 16), 0)
+green.putpalette(GREEN)
+UNSEEN = {  # alpha zero everywhere -> the colours of the first two pixels
+    "BMP": (bmp_32(bytes((30, 20, 10, 0))), [(10, 20, 30)] * 2),
+    "LA": (flat_png(8, 4, b"\x64\0\xc8\0" * 8), [(100,) * 3, (200,) * 3]),
+    "16-bit LA": (flat_png(16, 4, b"\x64\x12\0\0\xc8\x34\0\0" * 8), [(100,) * 3, (200,) * 3]),
+    "RGBA": (flat_png(8, 6, bytes((*RED, 0, *BLUE, 0)) * 8), [RED, BLUE]),
+    "16-bit RGBA": (
+        flat_png(16, 6, (b"\xff\xff" + bytes(8) + b"\xff\xff" + bytes(4)) * 8),
+        [RED, GREEN],
+    ),
+    "P": (flat_png(8, 3, bytes((0, 1) * 8), PALETTE + chunk(b"tRNS", b"\0\0")), [RED, GREEN]),
+    "L": (flat_png(8, 0, b"\x64" * 16, key(100)), [(100,) * 3] * 2),
+    "4 bits": (flat_png(4, 0, b"\x44" * 8, key(4)), [(68,) * 3] * 2),
+    "1 bit": (flat_png(1, 0, b"\0\0", key(0)), [(0,) * 3] * 2),
+    "RGB": (flat_png(8, 2, bytes(RED) * 16, key(255, 0, 0)), [RED] * 2),
+    "16-bit grey": (flat_png(16, 0, b"\x12\x34" * 16, key(0x1234)), [(0x12,) * 3] * 2),
+    "WebP": (
+        encode(Image.new("RGBA", (16, 16), (*RED, 0)), "WEBP", lossless=True, exact=True),
+        [RED] * 2,
+    ),
+    "GIF": (encode(green, "GIF", transparency=0), [GREEN] * 2),
+}
+
+
+@pytest.mark.parametrize(("data", "pixels"), UNSEEN.values(), ids=UNSEEN)
+def test_alpha_that_is_zero_everywhere_is_none(read, told, data, pixels):
+    assert read(data)[0, :2].tolist() == [list(pixel) for pixel in pixels]
+    assert (read(data)[:, ::2] == pixels[0]).all()
+    assert told(data) == (door.CLEAR,)
+    check_sentence(UserError(door.CLEAR))
+
+
+def test_one_pixel_that_is_seen_is_enough(read, told):
+    """... for the others to be white."""
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[3, 5] = (*BLUE, 255)
+    data = encode(Image.fromarray(pixels), "PNG")
+    image = read(data)
+    assert (image[3, 5] == BLUE).all()
+    assert (image == WHITE).all(axis=2).sum() == 255
+    assert told(data) == ()
+
+
+def test_a_large_picture_without_a_seen_pixel_keeps_its_colours(read):
+    """To reduce it with its alpha would leave black."""
+    image = read(encode(Image.new("RGBA", (2000, 1000), (*RED, 0)), "PNG"))
+    assert image.shape == (640, 1280, 3)
+    assert (image == RED).all()
+
+
+def grey_16(*row: int, clear: int | None = None) -> bytes:
+    """A PNG of 16-bit grey, these values over and over."""
+    values = struct.pack(f">{len(row)}H", *row) * (16 // len(row))
+    return flat_png(16, 0, values, b"" if clear is None else key(clear))
+
+
+STRETCHED = {  # 255 (v - least) / (greatest - least), by hand
+    "8 bits": (grey_16(0, 1, 51, 255), [0, 1, 51, 255]),
+    "10 bits": (grey_16(0, 341, 682, 1023), [0, 85, 170, 255]),
+    "12 bits": (grey_16(0, 273, 819, 4095), [0, 17, 51, 255]),
+    "14 bits, all but one": (grey_16(3, 5463, 10923, 16383), [0, 85, 170, 255]),
+    "14 bits, a part": (grey_16(1000, 2000, 3000, 16300), [0, 17, 33, 255]),  # 16.7, 33.3
+    "an offset": (grey_16(32768, 32768 + 819, 32768 + 1638, 36863), [0, 51, 102, 255]),
+    "at the very top": (grey_16(61441, 61441 + 2047, 65000, 65535), [0, 128, 222, 255]),
+    "a mask": (grey_16(0, 1), [0, 255]),
+    "12 bits, black clear": (grey_16(0, 95, 1695, 4095, clear=0), [255, 0, 102, 255]),
+    "12 bits, a clear white": (grey_16(0, 273, 4095, 65535, clear=65535), [0, 17, 255, 255]),
+    "two shades, one between clear": (grey_16(5, 7, 6, 6, clear=6), [0, 255, 255, 255]),
+}
+
+
+@pytest.mark.parametrize(("data", "row"), STRETCHED.values(), ids=STRETCHED)
+def test_few_of_the_shades_are_stretched_and_that_is_said(read, told, data, row):
+    assert read(data)[:, : len(row)].tolist() == [[[v] * 3 for v in row]] * 16
+    assert told(data) == (door.STRETCHED,)
+    check_sentence(UserError(door.STRETCHED))
+
+
+AS_THEY_ARE = {  # the upper byte
+    "the whole range": grey_16(0, 21845, 43690, 65535),
+    "a dark photo with a light in it": grey_16(0, 100, 4095, 16384),
+    "fog": grey_16(30000, 31000, 33000, 34096),
+    "all zero": grey_16(0),
+    "all one": grey_16(1),
+    "all the same": grey_16(3000),
+    "all white": grey_16(65535),
+    "one shade, the rest clear": grey_16(3000, 9, 9, 3000, clear=9),
+    "a dark 8-bit picture, times 257": grey_16(0, 257, 514, 10 * 257),
+    "a dark 8-bit picture, times 256": grey_16(0, 256, 512, 2560),
+}
+
+
+@pytest.mark.parametrize("data", AS_THEY_ARE.values(), ids=AS_THEY_ARE)
+def test_other_16_bit_pictures_stay_as_they_are(read, told, data):
+    with Image.open(BytesIO(data)) as stored:
+        values, clear = np.asarray(stored).astype(int), stored.info.get("transparency")
+    expected = np.where(values == clear, 255, values // 256)
+    assert (read(data) == expected[..., None]).all()
+    assert told(data) == ()
 
 
 @pytest.mark.parametrize(
@@ -501,10 +653,10 @@ def test_what_a_browser_would_play(tmp_path, kind):
     """Of the two pictures in an MPO browsers show the first, as of every JPEG."""
     file, one = tmp_path / "file", Image.new("RGB", (16, 16), RED)
     file.write_bytes(encode(one, kind))
-    assert not door.moves(file)
+    assert door.MOVES not in door.read(file)[1]
     other = [Image.new("RGB", (16, 16), GREEN)]
     file.write_bytes(encode(one, kind, save_all=True, append_images=other))
-    assert door.moves(file) == (kind != "MPO")
+    assert door.read(file)[1] == ((door.MOVES,) if kind != "MPO" else ())
 
 
 @pytest.mark.parametrize("blocks", [b"\1a" * 2**20, b"\xff" + b"a" * 255 * 2**12])
@@ -521,7 +673,7 @@ def test_what_comes_after_the_first_frame_is_read_with_the_same_limits(
     monkeypatch.setattr(door, "_Upload", Counted)
     file, one = tmp_path / "file.gif", encode(PLAIN, "GIF")
     file.write_bytes(one[:-1] + b"!\xfe" + blocks + b"\0;")
-    assert not door.moves(file)
+    assert door.MOVES not in door.read(file)[1]
     assert 0 < len(reads) <= door.MAX_READS + 1
 
 
@@ -532,7 +684,7 @@ def test_a_second_frame_that_is_cut_is_none(tmp_path):
     found = set()
     for end in range(first, len(data)):
         (tmp_path / "cut.gif").write_bytes(data[:end])
-        found.add(door.moves(tmp_path / "cut.gif"))
+        found.add(door.MOVES in door.read(tmp_path / "cut.gif")[1])
     assert found == {False, True}
     assert door.read_rgb(tmp_path / "cut.gif").shape == (*PLAIN.size[::-1], 3)
 
