@@ -3,15 +3,20 @@
 The only room that knows Pillow. Whatever the file says of itself (EXIF, GPS, names) stays here.
 """
 
+import json
 import os
 import secrets
+import subprocess
+import sys
+import threading
 from contextlib import suppress
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError, features
 from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
 from PIL.ImageFile import ImageFile
@@ -20,6 +25,8 @@ from gradcam_core.types import F32, U8, UserError
 
 # Pillow's names -> those a visitor reads
 NAMES = {"JPEG": "JPEG", "PNG": "PNG", "WEBP": "WebP", "GIF": "GIF", "BMP": "BMP"}
+if features.check("avif") and find_spec("resource"):  # it is opened only where it can be limited
+    NAMES["AVIF"] = "AVIF"
 FORMATS = tuple(NAMES)
 *_FIRST, _LAST = NAMES.values()
 MAX_SIDE = 1280  # pixels, of what leaves
@@ -30,6 +37,8 @@ MAX_ASPECT = 20  # longer side / shorter side
 MAX_READS = 30_000  # a PNG of 25 MB in blocks of 8 kB needs 13,000
 MAX_MARKS = 500  # an honest JPEG has about ten
 MAX_EXIF = 2**16  # bytes, as in a JPEG; each of its entries may claim all of them
+MEMORY = 1_500_000_000  # bytes, for an AVIF
+SECONDS = 10  # of computing, for an AVIF
 
 MISSING = "The file could not be opened; please choose it again."
 EMPTY = "The file is empty; please choose another picture."
@@ -38,6 +47,7 @@ UNKNOWN = (
     f"This file is not a {', '.join(_FIRST)} or {_LAST} picture; please save it as JPEG "
     "(a HEIC photo from a phone too) and try again."
 )
+HARD = "The picture takes too much time or memory to open; please save it as JPEG and try again."
 DAMAGED = "The picture is damaged or incomplete; please save it again or choose another one."
 LARGE = "The picture has more than 40 million pixels; please make it smaller and try again."
 SMALL = "The picture is less than 8 pixels wide or high; please choose a larger one."
@@ -52,6 +62,7 @@ NOT_RGB = "Please give the picture as a NumPy array of dtype uint8 and shape (H,
 
 JPEG_START = b"\xff\xd8"
 JPEG_MARKS = (b"\xff\xda", b"Exif\0\0")  # each scan is a pass over all pixels; EXIF is joined
+AVIF_STARTS = (b"ftypavif", b"ftypavis")  # after four bytes
 
 # EXIF orientation -> what makes the picture upright; 1 and illegal values: nothing
 TURNS: dict[Any, Transpose] = {
@@ -88,7 +99,9 @@ def read_rgb(path: str | Path) -> U8:
 
 def read(path: str | Path) -> tuple[U8, tuple[str, ...]]:
     """What `read_rgb` gives; where a browser shows something else, why: MOVES, CLEAR, STRETCHED."""
-    return _here(_read(path))
+    data = _read(path)
+    boxes = data[4:8] == b"ftyp"  # AVIF, HEIC, films
+    return _apart(data) if boxes and "AVIF" in FORMATS else _here(data)
 
 
 def from_array(image: Any) -> U8:
@@ -150,11 +163,56 @@ def _here(data: bytes) -> tuple[U8, tuple[str, ...]]:
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(UNKNOWN) from error
+        avif = "AVIF" in FORMATS and data[4:12] in AVIF_STARTS
+        raise UserError(DAMAGED if avif else UNKNOWN) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
         raise UserError(LARGE) from error
     except Exception as error:  # decoders meet hostile bytes: any error is the file's
         raise UserError(DAMAGED) from error
+
+
+_one = threading.Lock()
+
+
+def _apart(data: bytes) -> tuple[U8, tuple[str, ...]]:
+    """`_here` in a process of its own, with limits, one at a time: for AVIF.
+
+    An AVIF that says 64 x 64 may hold 16384 x 16384 pixels, and one of a megabyte a thousand hidden
+    frames. Only the decoder finds out, and nothing stops it.
+    """
+    home = str(Path(__file__).resolve().parent.parent)
+    env = {"PYTHONPATH": home, "OPENBLAS_NUM_THREADS": "1"}
+    code = f"from gradcam_core import image; image._limited({MEMORY}, {SECONDS})"
+    try:
+        with _one:
+            done = subprocess.run(
+                [sys.executable, "-c", code], input=data, capture_output=True, env=env, timeout=60
+            )
+        head, _, pixels = done.stdout.partition(b"\n")
+        said = json.loads(head)
+        if "error" not in said:
+            image = np.frombuffer(pixels, np.uint8).reshape(said["shape"])
+            return image.copy(), tuple(said["remarks"])
+    except Exception as error:  # stopped, or it makes no sense
+        raise UserError(HARD) from error
+    raise UserError(said["error"])
+
+
+def _limited(memory: int, seconds: int) -> None:
+    """The other side of `_apart`: one line of JSON, then the pixels."""
+    import resource
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    said: dict[str, Any]
+    try:
+        image, remarks = _here(sys.stdin.buffer.read())
+        said, pixels = {"shape": image.shape, "remarks": remarks}, image.tobytes()
+    except UserError as error:
+        said, pixels = {"error": str(error)}, b""
+    sys.stdout.buffer.write(json.dumps(said).encode() + b"\n" + pixels)
 
 
 def _decode(data: bytes) -> tuple[U8, tuple[str, ...]]:

@@ -6,15 +6,18 @@ Every expected value is worked out by hand, or comes from how the test itself bu
 import os
 import re
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from io import BytesIO
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from gradcam_core import image as door
 from gradcam_core.types import UserError
@@ -67,6 +70,11 @@ ENCODED = {
     "GIF": encode(Image.fromarray(NOISE), "GIF"),
     "BMP": encode(Image.fromarray(NOISE), "BMP"),
 }
+HERE = features.check("avif") and find_spec("resource")
+needs_avif = pytest.mark.skipif(not HERE, reason="this Pillow or this system opens no AVIF")
+AVIF = pytest.param("AVIF", marks=needs_avif)
+if HERE:
+    ENCODED["AVIF"] = encode(Image.fromarray(NOISE), "AVIF")
 
 
 @pytest.fixture
@@ -305,6 +313,98 @@ def test_headers_that_take_for_ever(read, data):
 
 def test_some_scans_are_honest(read):
     assert read(many_scans(20)).shape == (16, 16, 3)
+
+
+def avif_that_says(width: int, height: int, image: Image.Image) -> bytes:
+    """An AVIF of this image whose `ispe` box claims another size."""
+    data = encode(image, "AVIF", speed=10)
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
+
+
+def avif_of_frames(count: int, image: Image.Image) -> bytes:
+    """An AVIF of one image that is decoded so many times; the last item of `iloc` is its length."""
+    data = encode(image, "AVIF", speed=10)
+    head, frame = data[: data.index(b"mdat") - 4], data[data.index(b"mdat") + 4 :]
+    old, new = struct.pack(">I", len(frame)), struct.pack(">I", len(frame) * count)
+    assert head.count(old) == 1
+    return (
+        head.replace(old, new) + struct.pack(">I", len(frame) * count + 8) + b"mdat" + frame * count
+    )
+
+
+@needs_avif
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (8000, 5001, "40 million"),
+        (7, 100, "8 pixels"),
+        (8, 161, "20 times"),
+        (0, 16, "damaged"),
+        (2**31, 2**31, "damaged"),
+    ],
+)
+def test_the_size_an_avif_claims(read, width, height, words):
+    with pytest.raises(UserError, match=words) as caught:
+        read(avif_that_says(width, height, PLAIN))
+    check_sentence(caught.value)
+
+
+@needs_avif
+def test_an_avif_has_so_much_memory(read, monkeypatch):
+    """1 kB that says it is 64 x 64 and holds 36 million pixels."""
+    monkeypatch.setattr(door, "MEMORY", 100_000_000)
+    assert read(encode(PLAIN, "AVIF")).shape == (32, 32, 3)
+    with pytest.raises(UserError) as caught:
+        read(avif_that_says(64, 64, Image.new("RGB", (6000, 6000))))
+    check_sentence(caught.value)
+
+
+@needs_avif
+def test_an_avif_has_so_much_time(read, monkeypatch):
+    """16 million pixels, 500 times in a file of 200 kB."""
+    monkeypatch.setattr(door, "SECONDS", 1)
+    with pytest.raises(UserError, match="too much time") as caught:
+        read(avif_of_frames(500, Image.new("L", (4000, 4000))))
+    check_sentence(caught.value)
+
+
+@needs_avif
+def test_an_avif_is_opened_in_a_process_of_its_own(read, monkeypatch):
+    """Whatever becomes of it: what it says that makes no sense is a sentence, too."""
+    run, data = subprocess.run, encode(STORED, "AVIF")
+    assert np.abs(read(data)[8:12, 4:8] - np.array(RED)).max() <= 3
+    for answer in (b"", b"{}\n", b"null\n", b'{"shape": [9, 9, 3], "remarks": []}\nshort'):
+        monkeypatch.setattr(subprocess, "run", lambda *_, a=answer, **__: Mock(stdout=a))
+        with pytest.raises(UserError, match="save it as JPEG"):
+            read(data)
+    monkeypatch.setattr(subprocess, "run", Mock(side_effect=OSError("no more processes")))
+    with pytest.raises(UserError, match="save it as JPEG"):
+        read(data)
+    monkeypatch.setattr(subprocess, "run", run)
+    assert corners(read(data)) == UPRIGHT[1]
+
+
+@needs_avif
+def test_a_damaged_avif_is_not_said_to_be_none(read):
+    with pytest.raises(UserError, match="damaged"):
+        read(ENCODED["AVIF"][:100])
+
+
+SAYS = (
+    "from PIL import features; features.check = lambda name: {}; from gradcam_core import image; "
+    "print(image.FORMATS, image.UNKNOWN)"
+)
+
+
+@pytest.mark.skipif(not find_spec("resource"), reason="this system opens no AVIF")
+@pytest.mark.parametrize("there", [True, False])
+def test_avif_is_named_where_it_is_taken(there):
+    order = [sys.executable, "-c", SAYS.format(there)]
+    said = subprocess.run(order, capture_output=True, text=True, check=True).stdout
+    assert ("'AVIF'" in said) == there
+    assert (" PNG, WebP, GIF, BMP or AVIF picture;" in said) == there
+    assert (" PNG, WebP, GIF or BMP picture;" in said) != there
 
 
 @pytest.mark.parametrize("kind", ENCODED)
@@ -585,7 +685,7 @@ def corners(image) -> str:
     return "{}{} {}{}".format(*four)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", AVIF])
 @pytest.mark.parametrize(("orientation", "expected"), UPRIGHT.items())
 def test_orientation(read, orientation, expected, kind):
     image = read(encode(STORED, kind, exif=exif(orientation)))
@@ -639,16 +739,16 @@ def test_a_large_turned_jpeg(read):
     assert corners(image) == "BR WG"
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "MPO"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "MPO", AVIF])
 def test_the_first_frame_only(read, kind):
     """MPO is what many telephones call JPEG."""
-    count = 2 if kind == "MPO" else 499
+    count = {"MPO": 2, "AVIF": 9}.get(kind, 499)
     frames = [Image.new("RGB", (16, 16), (0, n % 256, 255)) for n in range(count)]
     data = encode(Image.new("RGB", (16, 16), RED), kind, save_all=True, append_images=frames)
     assert np.abs(read(data) - np.array(RED)).max() <= 2
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "MPO"])
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "MPO", AVIF])
 def test_what_a_browser_would_play(tmp_path, kind):
     """Of the two pictures in an MPO browsers show the first, as of every JPEG."""
     file, one = tmp_path / "file", Image.new("RGB", (16, 16), RED)
@@ -698,7 +798,7 @@ def test_a_second_frame_that_is_cut_is_none(tmp_path):
         ((5120, 256), (64, 1280, 3)),
     ],
 )
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", AVIF])
 def test_the_longest_side_is_1280(read, size, shape, kind):
     assert read(encode(Image.new("RGB", size, GREEN), kind)).shape == shape
 
