@@ -31,7 +31,6 @@ LIKELIEST = 5
 WIRE = 225_000  # bytes of maps sent at most, one a cell
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 NO_PICTURE = "Drop in a picture, or choose one of the examples."
-MOVES = "This picture moves; the network gets its first frame, and that is shown."
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
 MODEL_GONE = "The model is no longer here; please upload it again."
 UPLOADS = 30  # models of visitors that are known at once; the oldest leaves
@@ -61,6 +60,7 @@ class View(GradioModel):
 
 _surveys: Cache[Any, Survey] = Cache(300e6, lambda s: _weight(s))
 _answers: Cache[Any, dict[str, Any]] = Cache(64)
+_pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(16)
 busy = threading.BoundedSemaphore(os.cpu_count() or 2)
 
 
@@ -120,6 +120,11 @@ def take_in(path: Any, names: Any, preprocess: Any) -> str:
     return key
 
 
+def read(path: str) -> tuple[U8, tuple[str, ...]]:
+    """`pictures.read`, done once for all surveys of a picture."""
+    return _pictures.get(path, lambda: pictures.read(path))
+
+
 def survey(
     path: str, model: str, target: Target | None, detail: bool, layers: tuple[str, ...] = ()
 ) -> Survey:
@@ -127,7 +132,7 @@ def survey(
 
     def make() -> Survey:
         start = time.monotonic()
-        image = pictures.read_rgb(path)
+        image, _ = read(path)
         with busy:
             done = pipeline.survey(image, model, target, layers, detail=detail)
         log.info("%s %s %s: %.0f ms", model, image.shape, target, 1e3 * (time.monotonic() - start))
@@ -254,8 +259,6 @@ def answer(
                 more = survey(path, model, target, detail, (extra,))
                 seen[band] = replace(seen[band], maps={**seen[band].maps, **more.maps})
             order = [name for name in net.spatial_layers if name in net.suggested or name == extra]
-        with busy:
-            moves = pictures.moves(path)
         p, y = predicted.probabilities, predicted.logits
         ranks = {int(i): n for n, i in enumerate(p.argsort()[::-1], 1)}
         shown = dict.fromkeys([i for i, _ in likeliest(p, spec.labels)] + [chosen])
@@ -275,7 +278,7 @@ def answer(
             },
             "picture": [h, w],
             "path": path,
-            "moves": moves,
+            "remarks": read(path)[1],
             "best": net.best,
             "doctor": [[x.name, x.shape, x.kind, x.poor] for x in net.layers.values()],
             "found": found(spec, net),
@@ -366,8 +369,8 @@ def look(
         if extra:
             lookup.layer_of(net, extra)
         made = answer(file, model, chosen, rival, wide, extra)
-        shown, note = (still(file), MOVES) if made["moves"] else (file, "")
-        return View(base=FileData(path=shown), answer=made, note=note)
+        shown = still(file) if made["remarks"] else file  # as the network sees it
+        return View(base=FileData(path=shown), answer=made, note=" ".join(made["remarks"]))
     except UserError as error:
         return View(error=str(error))
     except Exception:
@@ -376,10 +379,10 @@ def look(
 
 
 def still(file: str) -> str:
-    """A picture of the frame that was read, beside the file that moves."""
+    """A picture of what was read, beside the file of which a browser shows something else."""
     frame = Path(f"{file}.still.png")
     if not frame.exists():
-        pictures.save_png(pictures.read_rgb(file), frame)
+        pictures.save_png(read(file)[0], frame)
     return str(frame)
 
 

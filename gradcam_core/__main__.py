@@ -64,9 +64,8 @@ def run(options: argparse.Namespace) -> None:
     if options.output and options.output.suffix.lower() not in FORMATS:
         raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
     lookup.network(spec, progress=progress)
-    result = pipeline.explain(
-        pictures.read_rgb(options.input), spec, options.layer, options.target, (options.method,)
-    )
+    image, remarks = pictures.read(options.input)
+    result = pipeline.explain(image, spec, options.layer, options.target, (options.method,))
     name = spec.labels[result.target]
     share = result.probabilities[result.target]
     if options.verbose:
@@ -81,6 +80,7 @@ def run(options: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError("The figure could not be saved there; choose another --output.") from error
     if not options.quiet:
+        print(*remarks, sep="\n", end="\n" * bool(remarks))
         print(f"{name} ({share:.0%}), {options.method} at {result.layer}")
         print(f"saved {output}")
     if not options.output:

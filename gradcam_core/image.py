@@ -3,21 +3,32 @@
 The only room that knows Pillow. Whatever the file says of itself (EXIF, GPS, names) stays here.
 """
 
+import json
 import os
 import secrets
+import subprocess
+import sys
+import threading
 from contextlib import suppress
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError, features
 from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
+from PIL.ImageFile import ImageFile
 
 from gradcam_core.types import F32, U8, UserError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+# Pillow's names -> those a visitor reads
+NAMES = {"JPEG": "JPEG", "PNG": "PNG", "WEBP": "WebP", "GIF": "GIF", "BMP": "BMP"}
+if features.check("avif") and find_spec("resource"):  # it is opened only where it can be limited
+    NAMES["AVIF"] = "AVIF"
+FORMATS = tuple(NAMES)
+*_FIRST, _LAST = NAMES.values()
 MAX_SIDE = 1280  # pixels, of what leaves
 MAX_BYTES = 25 * 2**20
 MAX_PIXELS = 40_000_000
@@ -25,22 +36,33 @@ MIN_SIDE = 8  # pixels
 MAX_ASPECT = 20  # longer side / shorter side
 MAX_READS = 30_000  # a PNG of 25 MB in blocks of 8 kB needs 13,000
 MAX_MARKS = 500  # an honest JPEG has about ten
+MAX_EXIF = 2**16  # bytes, as in a JPEG; each of its entries may claim all of them
+MEMORY = 1_500_000_000  # bytes, for an AVIF
+SECONDS = 10  # of computing, for an AVIF
 
 MISSING = "The file could not be opened; please choose it again."
 EMPTY = "The file is empty; please choose another picture."
 HEAVY = "The file is larger than 25 MB; please make the picture smaller and try again."
 UNKNOWN = (
-    "This file is not a JPEG, PNG, WebP, GIF or BMP picture; please save it as JPEG "
+    f"This file is not a {', '.join(_FIRST)} or {_LAST} picture; please save it as JPEG "
     "(a HEIC photo from a phone too) and try again."
 )
+HARD = "The picture takes too much time or memory to open; please save it as JPEG and try again."
 DAMAGED = "The picture is damaged or incomplete; please save it again or choose another one."
 LARGE = "The picture has more than 40 million pixels; please make it smaller and try again."
 SMALL = "The picture is less than 8 pixels wide or high; please choose a larger one."
 NARROW = "One side of the picture is more than 20 times the other; please crop it and try again."
+MOVES = "This picture moves; the network gets its first frame, and that is shown."
+CLEAR = "This picture is transparent everywhere; the network gets the colours in it, shown here."
+STRETCHED = (
+    "This picture uses few of its 65,536 shades of grey; the network gets them spread from black "
+    "to white, as shown here."
+)
 NOT_RGB = "Please give the picture as a NumPy array of dtype uint8 and shape (H, W, 3), RGB"
 
 JPEG_START = b"\xff\xd8"
 JPEG_MARKS = (b"\xff\xda", b"Exif\0\0")  # each scan is a pass over all pixels; EXIF is joined
+AVIF_STARTS = (b"ftypavif", b"ftypavis")  # after four bytes
 
 # EXIF orientation -> what makes the picture upright; 1 and illegal values: nothing
 TURNS: dict[Any, Transpose] = {
@@ -72,27 +94,14 @@ def read_rgb(path: str | Path) -> U8:
 
     Only the first frame of an animation; transparency on white. Raises UserError, and nothing else.
     """
+    return read(path)[0]
+
+
+def read(path: str | Path) -> tuple[U8, tuple[str, ...]]:
+    """What `read_rgb` gives; where a browser shows something else, why: MOVES, CLEAR, STRETCHED."""
     data = _read(path)
-    try:
-        return _decode(data)
-    except UserError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UserError(UNKNOWN) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
-        raise UserError(LARGE) from error
-    except Exception as error:  # decoders meet hostile bytes: any error is the file's
-        raise UserError(DAMAGED) from error
-
-
-def moves(path: str | Path) -> bool:
-    """Whether a browser plays this file, of which `read_rgb` takes the first frame.
-
-    A second frame that cannot be read is none.
-    """
-    with suppress(Exception), Image.open(_Upload(_read(path)), formats=FORMATS) as image:
-        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    return False
+    boxes = data[4:8] == b"ftyp"  # AVIF, HEIC, films
+    return _apart(data) if boxes and "AVIF" in FORMATS else _here(data)
 
 
 def from_array(image: Any) -> U8:
@@ -148,7 +157,65 @@ def _read(path: str | Path) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> U8:
+def _here(data: bytes) -> tuple[U8, tuple[str, ...]]:
+    try:
+        return _decode(data)
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        avif = "AVIF" in FORMATS and data[4:12] in AVIF_STARTS
+        raise UserError(DAMAGED if avif else UNKNOWN) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise UserError(LARGE) from error
+    except Exception as error:  # decoders meet hostile bytes: any error is the file's
+        raise UserError(DAMAGED) from error
+
+
+_one = threading.Lock()
+
+
+def _apart(data: bytes) -> tuple[U8, tuple[str, ...]]:
+    """`_here` in a process of its own, with limits, one at a time: for AVIF.
+
+    An AVIF that says 64 x 64 may hold 16384 x 16384 pixels, and one of a megabyte a thousand hidden
+    frames. Only the decoder finds out, and nothing stops it.
+    """
+    home = str(Path(__file__).resolve().parent.parent)
+    env = {"PYTHONPATH": home, "OPENBLAS_NUM_THREADS": "1"}
+    code = f"from gradcam_core import image; image._limited({MEMORY}, {SECONDS})"
+    try:
+        with _one:
+            done = subprocess.run(
+                [sys.executable, "-c", code], input=data, capture_output=True, env=env, timeout=60
+            )
+        head, _, pixels = done.stdout.partition(b"\n")
+        said = json.loads(head)
+        if "error" not in said:
+            image = np.frombuffer(pixels, np.uint8).reshape(said["shape"])
+            return image.copy(), tuple(said["remarks"])
+    except Exception as error:  # stopped, or it makes no sense
+        raise UserError(HARD) from error
+    raise UserError(said["error"])
+
+
+def _limited(memory: int, seconds: int) -> None:
+    """The other side of `_apart`: one line of JSON, then the pixels."""
+    import resource
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    said: dict[str, Any]
+    try:
+        image, remarks = _here(sys.stdin.buffer.read())
+        said, pixels = {"shape": image.shape, "remarks": remarks}, image.tobytes()
+    except UserError as error:
+        said, pixels = {"error": str(error)}, b""
+    sys.stdout.buffer.write(json.dumps(said).encode() + b"\n" + pixels)
+
+
+def _decode(data: bytes) -> tuple[U8, tuple[str, ...]]:
     """The order is the defence: the header is judged before a pixel is decoded, and the pixels are
     decoded before the EXIF is read (for PNG that hides a decoding error)."""
     if data.startswith(JPEG_START) and max(map(data.count, JPEG_MARKS)) > MAX_MARKS:
@@ -157,17 +224,19 @@ def _decode(data: bytes) -> U8:
         width, height = image.size
         _check_size(width, height)
         scale = MAX_SIDE / max(width, height)
+        _mend_key(image)
         image.draft(None, (int(width * scale), int(height * scale)))  # JPEG: decode it smaller
         image.load()
         turn = _turn(image)
-        plain = _eight_bits(image)
+        plain, remark = _eight_bits(image)
+        remarks = (MOVES,) * _moves(image) + (remark,) * bool(remark)
     plain.thumbnail((MAX_SIDE, MAX_SIDE))
     if turn is not None:
         plain = plain.transpose(turn)
     if plain.mode == "RGBA":
         white = Image.new("RGBA", plain.size, "white")
         plain = Image.alpha_composite(white, plain).convert("RGB")
-    return np.array(plain)
+    return np.array(plain), remarks
 
 
 def _check_size(width: int, height: int) -> None:
@@ -180,18 +249,64 @@ def _check_size(width: int, height: int) -> None:
         raise UserError(NARROW)
 
 
+def _mend_key(image: ImageFile) -> None:
+    """The transparent value of a PNG as Pillow's pixels have it, which it widens from 2 or 4 bits
+    to 8, or cuts from 3 x 16: it leaves this value as the file has it."""
+    key, bits = image.info.get("transparency"), image.tile[0].args if image.tile else None
+    if key is not None and bits in ("L;2", "L;4"):
+        image.info["transparency"] = key * (85 if bits == "L;2" else 17)
+    if key is not None and bits == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+
+
 def _turn(image: Image.Image) -> Transpose | None:
-    """What makes a loaded image upright. A damaged EXIF turns nothing."""
+    """What makes a loaded image upright. A damaged or too large EXIF turns nothing."""
+    if any(len(image.info.get(key, "")) > MAX_EXIF for key in ("exif", "Raw profile type exif")):
+        return None
     with suppress(Exception):
         return TURNS.get(image.getexif().get(Base.Orientation))
     return None
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Any mode -> RGB, or RGBA where something may be transparent."""
+def _moves(image: Image.Image) -> bool:
+    """Whether a browser plays it. A second frame that cannot be read is none."""
+    with suppress(Exception):
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    return False
+
+
+def _eight_bits(image: Image.Image) -> tuple[Image.Image, str]:
+    """Any mode -> RGB, or RGBA where something may be transparent; and what was done, if much."""
     if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip to white
-        grey = np.asarray(image)
-        clear = image.info.get("transparency", -1)
-        image = Image.fromarray((np.where(grey == clear, 0xFFFF, grey) >> 8).astype(np.uint8))
+        return _eight_bits_of_grey(np.asarray(image), image.info.get("transparency"))
     mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)
+    plain = image if image.mode == mode else image.convert(mode)
+    if mode == "RGBA" and plain.getchannel("A").getextrema() == (0, 0):  # as in many a 32-bit BMP
+        return plain.convert("RGB"), CLEAR
+    return plain, ""
+
+
+def _eight_bits_of_grey(grey: np.ndarray[Any, Any], clear: int | None) -> tuple[Image.Image, str]:
+    """(H, W) u16 -> RGB, and what was done. `clear`: the value that is transparent.
+
+    The upper byte is kept, as for every 16-bit picture. Two kinds of data would come out all but
+    uniform, and are stretched instead, the least value black, the greatest white: data of 14 bits
+    or fewer (no value reaches a quarter of white; in a photograph some light does) and data of 12
+    bits or fewer above some offset (all values within a sixteenth; fog has more). What is an 8-bit
+    picture (bytes times 256 or 257) stays what it would be with 8 bits. So does one single value.
+    Of 16-bit colour Pillow hands over the upper bytes only: there is nothing to stretch.
+    """
+    seen = grey if clear is None else grey[grey != clear]
+    remark = "" if seen.size else CLEAR
+    if remark:
+        seen, clear = grey, None
+    low, high = int(seen.min()), int(seen.max())
+    shades = np.arange(2**16)
+    table = shades >> 8
+    few = high < 2**14 or high - low < 2**12
+    if few and low < high and (seen % 256).any() and (seen % 257).any():
+        table = np.rint((shades.clip(low, high) - low) * 255 / (high - low))
+        remark = STRETCHED
+    if clear is not None:
+        table[clear] = 255
+    return Image.fromarray(table.astype(np.uint8)[grey]).convert("RGB"), remark

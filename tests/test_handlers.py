@@ -603,17 +603,45 @@ def test_a_picture_that_moves_is_shown_still(uploads: Path, name: str) -> None:
     path = str(uploads / name)
     frames[0].save(path, save_all=True, append_images=frames[1:])
     view = handlers.look(path, MODEL, PREDICTED, NOBODY, False)
-    assert view.note == handlers.MOVES
+    assert view.note == pictures.MOVES
     assert view.base
     assert Path(view.base.path).parent == Path(path).parent
-    assert not pictures.moves(view.base.path)
+    assert pictures.read(view.base.path)[1] == ()
     assert view.answer
     assert view.answer["path"] == path, "what is asked next has its survey already"
     np.testing.assert_array_equal(pictures.read_rgb(view.base.path), pictures.read_rgb(path))
     again = handlers.look(view.base.path, MODEL, PREDICTED, NOBODY, False)
     assert (again.note, again.error) == ("", "")
-    assert handlers.alone(view, MODEL).note.startswith(f"{handlers.MOVES} ")
+    assert handlers.alone(view, MODEL).note.startswith(f"{pictures.MOVES} ")
     assert handlers.alone(again, MODEL).note[0] != " "
+
+
+def test_what_was_done_to_a_picture_is_said_and_shown(uploads: Path) -> None:
+    """12 bits of 16: a browser would show it all but black."""
+    path = str(uploads / "twelve.png")
+    grey = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64)
+    Image.fromarray(grey).save(path)
+    view = handlers.look(path, MODEL, PREDICTED, NOBODY, False)
+    assert (view.note, view.error) == (pictures.STRETCHED, "")
+    assert view.base
+    with Image.open(view.base.path) as shown:
+        assert (shown.mode, shown.getpixel((0, 0))) == ("RGB", (0, 0, 0))
+        assert shown.getpixel((63, 47)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("name", ["lion.jpg", "tower.jpg"])
+def test_a_picture_is_read_once_for_all_questions(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    done, read = [], pictures.read
+    monkeypatch.setattr(pictures, "read", lambda path: done.append(path) or read(path))
+    path = put(name)
+    for rival in (NOBODY, 7):
+        view = handlers.look(path, MODEL, 3, rival, False)
+        assert (view.note, view.error) == ("", "")
+        assert view.base
+        assert view.base.path == path
+    assert done == [path]
 
 
 def test_two_questions_to_the_api_have_two_overlay_files(

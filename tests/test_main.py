@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from gradcam_core import SETTINGS, lookup, models
 from gradcam_core import __main__ as command_line
+from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
 
 HOME = Path(__file__).parent.parent
@@ -56,6 +58,14 @@ def test_quiet_saves_and_says_nothing(lion, tmp_path, capsys, shown):
     assert capsys.readouterr() == ("", "")
     assert size(out) == (1200, 600)
     assert not shown
+
+
+@pytest.mark.parametrize(("how", "told"), [([], [pictures.STRETCHED]), (["-q"], [])])
+def test_what_was_done_to_the_picture_is_told_unless_quiet(how, told, tmp_path, capsys):
+    Image.fromarray(np.arange(32 * 48, dtype=np.uint16).reshape(32, 48)).save(tmp_path / "12.png")
+    files = ["-i", str(tmp_path / "12.png"), "-o", str(tmp_path / "out.png")]
+    assert command_line.main([*files, *how]) == 0
+    assert capsys.readouterr().out.splitlines()[:1] == told
 
 
 @pytest.mark.parametrize(

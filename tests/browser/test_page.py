@@ -993,7 +993,7 @@ def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
         tmp_path / "both.gif", save_all=True, append_images=frames[1:], duration=100, loop=0
     )
     lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
-    assert lab.text(".gv-hint") == handlers.MOVES
+    assert lab.text(".gv-hint") == pictures.MOVES
     assert "evidence for cheetah" in lab.say
     seen = shot(lab, ".gv-original .gv-frame")
     assert apart(seen[3:-3, 3:-3], small(pictures.read_rgb(tmp_path / "both.gif"))[3:-3, 3:-3]) < 8
