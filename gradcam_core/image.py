@@ -37,7 +37,12 @@ DAMAGED = "The picture is damaged or incomplete; please save it again or choose 
 LARGE = "The picture has more than 40 million pixels; please make it smaller and try again."
 SMALL = "The picture is less than 8 pixels wide or high; please choose a larger one."
 NARROW = "One side of the picture is more than 20 times the other; please crop it and try again."
-NOT_RGB = "Please give the picture as a NumPy array of dtype uint8 and shape (H, W, 3), RGB"
+NOT_RGB = (
+    "Please give the picture as the path of a file, as a Pillow image or as a NumPy array of dtype "
+    "uint8 and shape (H, W, 3), RGB"
+)
+
+Picture = str | os.PathLike[str] | Image.Image | U8  # what `from_any` takes
 
 JPEG_START = b"\xff\xd8"
 JPEG_MARKS = (b"\xff\xda", b"Exif\0\0")  # each scan is a pass over all pixels; EXIF is joined
@@ -67,7 +72,7 @@ class _Upload(BytesIO):
         return super().read(size)
 
 
-def read_rgb(path: str | Path) -> U8:
+def read_rgb(path: str | os.PathLike[str]) -> U8:
     """Any file -> upright RGB (H, W, 3) u8, fresh and contiguous, longest side <= MAX_SIDE.
 
     Only the first frame of an animation; transparency on white. Raises UserError, and nothing else.
@@ -93,6 +98,18 @@ def moves(path: str | Path) -> bool:
     with suppress(Exception), Image.open(_Upload(_read(path)), formats=FORMATS) as image:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     return False
+
+
+def from_any(picture: Picture) -> U8:
+    """A path, a Pillow image or an RGB array -> upright RGB (H, W, 3) u8, fresh. Raises UserError.
+
+    A file comes as `read_rgb` gives it; what is in memory keeps its size.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return read_rgb(picture)
+    if isinstance(picture, Image.Image):
+        return _from_pillow(picture)
+    return from_array(picture)
 
 
 def from_array(image: Any) -> U8:
@@ -131,7 +148,7 @@ def save_png(image: U8, path: str | Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _read(path: str | Path) -> bytes:
+def _read(path: str | os.PathLike[str]) -> bytes:
     """At most MAX_BYTES from disk. By bytes, not by path: Pillow would map a BMP into memory, and
     a file that is cut short while mapped ends the process."""
     try:
@@ -162,6 +179,22 @@ def _decode(data: bytes) -> U8:
         turn = _turn(image)
         plain = _eight_bits(image)
     plain.thumbnail((MAX_SIDE, MAX_SIDE))
+    return _on_white(plain, turn)
+
+
+def _from_pillow(image: Image.Image) -> U8:
+    if image.mode == "F":  # from 0 to 1, or to 255: nobody knows
+        raise UserError(f"{NOT_RGB}; this image holds numbers of any size.")
+    _check_size(*image.size)
+    try:
+        image.load()
+        return _on_white(_eight_bits(image), _turn(image))
+    except Exception as error:  # its file is damaged or closed
+        raise UserError(DAMAGED) from error
+
+
+def _on_white(plain: Image.Image, turn: Transpose | None) -> U8:
+    """RGB or RGBA -> upright RGB (H, W, 3) u8."""
     if turn is not None:
         plain = plain.transpose(turn)
     if plain.mode == "RGBA":
