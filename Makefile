@@ -1,4 +1,5 @@
-.PHONY: run setup test slow check bench
+.PHONY: run setup test slow check bench help
+PYTHON ?= python3
 PY := .venv/bin/python
 
 run: .venv/ready            ## open the page in the browser
@@ -19,8 +20,14 @@ check: .venv/tools          ## style and types
 bench: .venv/tools          ## what an answer costs, as ratios
 	$(PY) -m tests.bench
 
+help:                       ## this list
+	@sed -n 's/^\([a-z]*\):.*## */  make \1	/p' Makefile
+
 .venv/ready: requirements.txt
-	python3 -m venv .venv
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("TensorFlow needs \
+	Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d; name another one: \
+	make PYTHON=python3.13" % sys.version_info[:2])'
+	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet -r requirements.txt
 	touch $@

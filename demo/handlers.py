@@ -20,8 +20,9 @@ from gradio.utils import get_upload_folder, is_in_or_equal
 from gradcam_core import heatmap, lookup, models, pipeline, sandbox
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
+from gradcam_core.explanation import Explanation
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, U8, Explanation, Head, ModelSpec, Survey, Target, UserError
+from gradcam_core.types import F32, U8, Head, ModelSpec, Survey, Target, UserError
 
 log = logging.getLogger("gradcam_lab")
 

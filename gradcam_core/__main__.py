@@ -6,6 +6,8 @@ import os
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gradcam_core import BACKEND, SETTINGS
@@ -14,25 +16,28 @@ from gradcam_core import BACKEND, SETTINGS
 os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 
 from gradcam_core import heatmap, lookup, models, pipeline
-from gradcam_core import image as pictures
+from gradcam_core.explanation import FORMATS
 from gradcam_core.methods import METHODS
-from gradcam_core.types import UserError
-
-FORMATS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+from gradcam_core.types import Progress, UserError
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m gradcam_core",
+        prog="gradcam" if Path(sys.argv[0]).stem == "gradcam" else "python -m gradcam_core",
         description="Show where a convolutional network sees the evidence for a class.",
     )
     add = parser.add_argument
     add("-i", "--input", type=Path, help="the picture")
-    add("-o", "--output", type=Path, help=f"where to save the figure ({', '.join(FORMATS)})")
+    add(
+        "-o", "--output", type=Path,
+        help=f"where to save the figure, or with .npz its numbers ({', '.join(FORMATS)})",
+    )  # fmt: skip
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
     add("--model", default=models.DEFAULT, help=f"one of: {', '.join(models.MODELS)}")
     add("--class", dest="target", help="class number or name (default: the likeliest)")
     add("--method", default=next(iter(METHODS)), help=f"one of: {', '.join(METHODS)}")
+    add("--detail", action="store_true", help="run the network at twice its side")
+    add("--colours", default=heatmap.COLOURS[0], choices=heatmap.COLOURS, help="of the overlay")
     add("--weights", type=Path, metavar="FILE", help="a local weights file instead of a download")
     add("--list-layers", action="store_true", help="list the layers one can look at, and stop")
     loudness = parser.add_mutually_exclusive_group()
@@ -41,47 +46,57 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def fetching(part: float) -> None:
-    print(f"\rfetching the weights: {part:4.0%}", end="\n" * (part == 1), file=sys.stderr)
+@contextmanager
+def telling(what: str, quiet: bool) -> Iterator[Progress | None]:
+    """How far it is, in a line on standard error that ends when the work does."""
+    parts = []
+
+    def tell(part: float) -> None:
+        parts.append(part)
+        print(f"\r{what}: {part:4.0%}", end="", file=sys.stderr, flush=True)
+
+    try:
+        yield None if quiet else tell
+    finally:
+        if parts:
+            print(file=sys.stderr)
 
 
 def run(options: argparse.Namespace) -> None:
-    spec, progress = models.find(options.model), None if options.quiet else fetching
+    spec = models.find(options.model)
     if options.weights:
         if not spec.weights:
             raise UserError(f"{spec.title} has its weights already; leave --weights out.")
         spec = models.with_file(spec, options.weights)
+    if not options.list_layers:
+        if not options.input:
+            raise UserError("Name a picture with --input, or list the layers with --list-layers.")
+        if not options.output and options.quiet:
+            raise UserError("With --quiet nothing is shown, so name a file with --output.")
+        if options.output and options.output.suffix.lower() not in FORMATS:
+            raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
+    with telling("fetching the weights", options.quiet) as progress:
+        net = lookup.network(spec, options.detail, progress=progress)
     if options.list_layers:
-        net = lookup.network(spec, progress=progress)
         for layer in net.spatial_layers.values():
             mark = "best" if layer.name == net.best else "suggested" if layer.suggested else ""
             print(f"{layer.title:60} {mark}".rstrip())
         return
-    if not options.input:
-        raise UserError("Name a picture with --input, or list the layers with --list-layers.")
-    if not options.output and options.quiet:
-        raise UserError("With --quiet nothing is shown, so name a file with --output.")
-    if options.output and options.output.suffix.lower() not in FORMATS:
-        raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
-    lookup.network(spec, progress=progress)
-    image, remarks = pictures.read(options.input)
-    result = pipeline.explain(image, spec, options.layer, options.target, (options.method,))
-    name = spec.labels[result.target]
-    share = result.probabilities[result.target]
+    with telling(options.method, options.quiet) as progress:
+        result = pipeline.explain(
+            options.input, spec, options.layer, options.target, options.method, options.detail,
+            progress,
+        )  # fmt: skip
     if options.verbose:
-        for i in result.probabilities.argsort()[:-6:-1]:
-            print(f"{i:4} {spec.labels[i]:40} {result.probabilities[i]:6.1%}")
-    over = heatmap.overlay(result.image, result.heatmaps[options.method])
-    title = f"{result.target}: {name} ({share:.0%})\n{options.method} at {result.layer}"
-    figure = heatmap.figure(result.image, over, title)
+        for name, share in result.top():
+            print(f"{result.labels.index(name):4} {name:40} {share:6.1%}")
     output = options.output or Path(tempfile.mkdtemp(prefix="gradcam-"), "gradcam.png")
     try:
-        heatmap.save_figure(figure, output)
+        result.save(output, colours=options.colours)
     except OSError as error:
         raise UserError("The figure could not be saved there; choose another --output.") from error
     if not options.quiet:
-        print(*remarks, sep="\n", end="\n" * bool(remarks))
-        print(f"{name} ({share:.0%}), {options.method} at {result.layer}")
+        print(*result.remarks, result, sep="\n")
         print(f"saved {output}")
     if not options.output:
         webbrowser.open(output.as_uri())

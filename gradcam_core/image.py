@@ -58,7 +58,12 @@ STRETCHED = (
     "This picture uses few of its 65,536 shades of grey; the network gets them spread from black "
     "to white, as shown here."
 )
-NOT_RGB = "Please give the picture as a NumPy array of dtype uint8 and shape (H, W, 3), RGB"
+NOT_RGB = (
+    "Please give the picture as the path of a file, as a Pillow image or as a NumPy array of dtype "
+    "uint8 and shape (H, W, 3), RGB"
+)
+
+Picture = str | os.PathLike[str] | Image.Image | U8  # what `from_any` takes
 
 JPEG_START = b"\xff\xd8"
 JPEG_MARKS = (b"\xff\xda", b"Exif\0\0")  # each scan is a pass over all pixels; EXIF is joined
@@ -89,7 +94,7 @@ class _Upload(BytesIO):
         return super().read(size)
 
 
-def read_rgb(path: str | Path) -> U8:
+def read_rgb(path: str | os.PathLike[str]) -> U8:
     """Any file -> upright RGB (H, W, 3) u8, fresh and contiguous, longest side <= MAX_SIDE.
 
     Only the first frame of an animation; transparency on white. Raises UserError, and nothing else.
@@ -97,11 +102,23 @@ def read_rgb(path: str | Path) -> U8:
     return read(path)[0]
 
 
-def read(path: str | Path) -> tuple[U8, tuple[str, ...]]:
+def read(path: str | os.PathLike[str]) -> tuple[U8, tuple[str, ...]]:
     """What `read_rgb` gives; where a browser shows something else, why: MOVES, CLEAR, STRETCHED."""
     data = _read(path)
     boxes = data[4:8] == b"ftyp"  # AVIF, HEIC, films
     return _apart(data) if boxes and "AVIF" in FORMATS else _here(data)
+
+
+def from_any(picture: Picture) -> tuple[U8, tuple[str, ...]]:
+    """A path, a Pillow image or an RGB array -> upright RGB (H, W, 3) u8, fresh; and remarks.
+
+    A file comes as `read` gives it; what is in memory keeps its size. Raises UserError.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return read(picture)
+    if isinstance(picture, Image.Image):
+        return _from_pillow(picture)
+    return from_array(picture), ()
 
 
 def from_array(image: Any) -> U8:
@@ -140,7 +157,7 @@ def save_png(image: U8, path: str | Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def _read(path: str | Path) -> bytes:
+def _read(path: str | os.PathLike[str]) -> bytes:
     """At most MAX_BYTES from disk. By bytes, not by path: Pillow would map a BMP into memory, and
     a file that is cut short while mapped ends the process."""
     try:
@@ -231,12 +248,29 @@ def _decode(data: bytes) -> tuple[U8, tuple[str, ...]]:
         plain, remark = _eight_bits(image)
         remarks = (MOVES,) * _moves(image) + (remark,) * bool(remark)
     plain.thumbnail((MAX_SIDE, MAX_SIDE))
+    return _on_white(plain, turn), remarks
+
+
+def _from_pillow(image: Image.Image) -> tuple[U8, tuple[str, ...]]:
+    if image.mode == "F":  # from 0 to 1, or to 255: nobody knows
+        raise UserError(f"{NOT_RGB}; this image holds numbers of any size.")
+    _check_size(*image.size)
+    try:
+        image.load()
+        plain, remark = _eight_bits(image)
+        return _on_white(plain, _turn(image)), (remark,) * bool(remark)
+    except Exception as error:  # its file is damaged or closed
+        raise UserError(DAMAGED) from error
+
+
+def _on_white(plain: Image.Image, turn: Transpose | None) -> U8:
+    """RGB or RGBA -> upright RGB (H, W, 3) u8."""
     if turn is not None:
         plain = plain.transpose(turn)
     if plain.mode == "RGBA":
         white = Image.new("RGBA", plain.size, "white")
         plain = Image.alpha_composite(white, plain).convert("RGB")
-    return np.array(plain), remarks
+    return np.array(plain)
 
 
 def _check_size(width: int, height: int) -> None:

@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 from gradcam_core import blas, heatmap, lookup, models
 from gradcam_core import image as pictures
+from gradcam_core.explanation import Explanation
+from gradcam_core.image import Picture
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
     U8,
     Asked,
-    Explanation,
     ModelSpec,
     Progress,
     Survey,
@@ -93,7 +94,7 @@ def ask(
 
 
 def survey(
-    image: U8,
+    image: Picture,
     model: str | ModelSpec = models.DEFAULT,
     target: int | str | Target | None = None,
     layers: str | Sequence[str] = (),
@@ -102,23 +103,24 @@ def survey(
 ) -> Survey:
     """One forward and one backward pass, and every map that they answer.
 
-    image (H, W, 3) uint8 RGB. target: class number or name, a `Target`, or None for the likeliest.
-    layers (): every suggested one; methods (): all that one pass answers; one name stands for a
-    list of it. detail: the network at twice its side, where it allows that.
+    image: a path, a Pillow image or (H, W, 3) uint8 RGB. target: class number or name, a `Target`,
+    or None for the likeliest. layers (): every suggested one; methods (): all that one pass
+    answers; one name stands for a list of it. detail: the network at twice its side, where it
+    allows that.
     """
     names = lookup.methods_of(lookup.listed(methods) or one_pass())
     if slow := [name for name in names if METHODS[name].ask]:
         raise UserError(f"{slow[0]} takes many passes, for one layer; ask for it with `explain`.")
-    image = pictures.from_array(image)
+    picture, _ = pictures.from_any(image)
     spec = lookup.spec_of(model)
     asked = lookup.network(spec, detail)
     wanted = lookup.target_of(target, spec.labels, asked.classes)
     found = [lookup.layer_of(asked, name).name for name in lookup.listed(layers)]
-    return look(image, spec, asked, wanted, found or asked.suggested, names)
+    return look(picture, spec, asked, wanted, found or asked.suggested, names)
 
 
 def explain(
-    image: U8,
+    image: Picture,
     model: str | ModelSpec = models.DEFAULT,
     layer: str | None = None,
     target: int | str | Target | None = None,
@@ -128,27 +130,30 @@ def explain(
 ) -> Explanation:
     """Where the network sees evidence for a class: one layer, some methods.
 
-    image (H, W, 3) uint8 RGB. layer None: the best one. target None: the likeliest class. progress:
-    of methods that ask the network many times.
+    image: a path, a Pillow image or (H, W, 3) uint8 RGB. layer None: the best one. target None: the
+    likeliest class. progress: of methods that ask the network many times.
     """
     names = lookup.methods_of(methods)
-    image = pictures.from_array(image)
+    picture, remarks = pictures.from_any(image)
     spec = lookup.spec_of(model)
     asked = lookup.network(spec, detail)
     wanted = lookup.target_of(target, spec.labels, asked.classes)
     name = lookup.layer_of(asked, layer).name
-    seen = look(image, spec, asked, wanted, (name,), [m for m in names if not METHODS[m].ask])
+    seen = look(picture, spec, asked, wanted, (name,), [m for m in names if not METHODS[m].ask])
     maps = {method: signed for (_, method), signed in seen.maps.items()}
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
         raise UserError(f"{missing[0]} cannot be made at the layer {name}; choose another layer.")
-    size = (image.shape[0], image.shape[1])
+    size = picture.shape[0], picture.shape[1]
     return Explanation(
-        image=image,
+        image=picture,
         target=seen.target.index,
         probabilities=seen.probabilities,
         layer=name,
-        maps=maps,
-        heatmaps={m: heatmap.upsample(heatmap.normalise(s), size) for m, s in maps.items()},
+        maps={m: maps[m] for m in names},
+        heatmaps={m: heatmap.upsample(heatmap.normalise(maps[m]), size) for m in names},
         survey=seen,
+        labels=spec.labels,
+        head=asked.head,
+        remarks=remarks,
     )

@@ -185,22 +185,9 @@ class Method:
 class Survey:
     """The answer of one pass to every question about layer and method."""
 
-    image: U8  # (H, W, 3)
+    image: U8 = field(repr=False)  # (H, W, 3)
     target: Target
-    logits: F32  # (C,)
-    probabilities: F32  # (C,)
-    maps: Mapping[tuple[str, str], F32]  # (layer, method) -> signed (h, w)
+    logits: F32 = field(repr=False)  # (C,)
+    probabilities: F32 = field(repr=False)  # (C,)
+    maps: Mapping[tuple[str, str], F32] = field(repr=False)  # (layer, method) -> signed (h, w)
     trace: Trace = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """One layer, one class, some methods."""
-
-    image: U8  # (H, W, 3)
-    target: int
-    probabilities: F32  # (C,)
-    layer: str
-    maps: Mapping[str, F32]  # method -> signed (h, w)
-    heatmaps: Mapping[str, F32]  # method -> (H, W) in [0, 1]
-    survey: Survey = field(repr=False)

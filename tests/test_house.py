@@ -1,6 +1,7 @@
 """Who may know whom: the imports of every room, read from its text."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -18,13 +19,14 @@ RULES = {
     "gradio",
     "demo.components": "demo.handlers gradio",
     "demo.lesson": "demo.handlers lookup steps models methods heatmap image types numpy",
-    "demo.handlers": "pipeline lookup models methods heatmap image sandbox cache types gradio "
-    "numpy",
+    "demo.handlers": "pipeline lookup models methods heatmap explanation image sandbox "
+    "cache types gradio numpy",
     "__init__": "",  # what a user imports comes lazily
-    "__main__": "__init__ pipeline lookup models methods heatmap image types",
+    "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
     "hide": "types numpy scipy",
-    "pipeline": "lookup models image methods heatmap blas types",
+    "pipeline": "lookup models image methods heatmap explanation blas types",
+    "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
     "sandbox": "__init__ upload models network types numpy",
@@ -158,9 +160,13 @@ def test_importing_loads_no_tensorflow(module):
 
 
 def test_what_a_user_imports_is_there():
+    """The lazy names are those that a type checker sees, and an editor completes them."""
     import gradcam_core
 
     for name in gradcam_core.__all__:
         assert getattr(gradcam_core, name) is not None
+    text = ROOMS["__init__"].read_text()
+    typed = re.findall(r"^    from gradcam_core\.\w+ import (\w+) as \1$", text, re.MULTILINE)
+    assert set(typed) == set(gradcam_core.__all__) <= set(dir(gradcam_core))
     with pytest.raises(AttributeError):
         gradcam_core.nonsense  # noqa: B018

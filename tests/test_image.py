@@ -864,6 +864,72 @@ def test_what_is_no_rgb_array(array, words):
     assert re.fullmatch(r"[A-Z][^.!?\n]*\.", str(caught.value).replace("<U4", "U4"))
 
 
+# -------------------------------------------------------------------- pictures from Pillow, paths
+
+
+@pytest.mark.parametrize(("orientation", "expected"), UPRIGHT.items())
+def test_a_pillow_image_is_as_upright_as_its_file(tmp_path, orientation, expected):
+    path = tmp_path / "turned.png"
+    path.write_bytes(encode(STORED, "PNG", exif=exif(orientation)))
+    with Image.open(path) as stored:
+        image, _ = door.from_any(stored)
+    assert corners(image) == expected
+    assert np.array_equal(image, door.from_any(path)[0])
+    assert np.array_equal(image, door.from_any(str(path))[0])
+
+
+def test_a_pillow_image_keeps_its_size():
+    wide = Image.new("RGB", (1400, 300), BLUE)
+    assert door.from_any(wide)[0].shape == (300, 1400, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("1", 1, WHITE),
+        ("L", 200, (200, 200, 200)),
+        ("LA", (200, 51), (244, 244, 244)),  # a fifth of grey on white
+        ("LA", (200, 0), (200, 200, 200)),  # transparent everywhere is transparent nowhere
+        ("RGBA", (0, 0, 0, 51), (204, 204, 204)),  # a fifth of black on white
+        ("CMYK", (0, 255, 255, 0), RED),
+        ("I;16", 0x6400, (100, 100, 100)),
+    ],
+)
+def test_a_pillow_image_of_another_mode(mode, colour, expected):
+    image, _ = door.from_any(Image.new(mode, (17, 9), colour))
+    check_promise(image)
+    assert (image == expected).all()
+
+
+def cut():
+    return Image.open(BytesIO(ENCODED["PNG"][:-2000]))
+
+
+def closed():
+    image = Image.open(BytesIO(ENCODED["PNG"]))
+    image.close()
+    return image
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (cut, "damaged"),
+        (closed, "damaged"),
+        (lambda: Image.new("F", (16, 16)), "numbers of any size"),
+        (lambda: Image.new("RGB", (7, 16)), "8 pixels"),
+        (lambda: Image.new("1", (8000, 5001)), "40 million"),
+        (lambda: None, "not as NoneType"),
+        (lambda: b"a.jpg", "not as bytes"),
+        (lambda: "nowhere.jpg", "could not be opened"),
+    ],
+)
+def test_what_is_none_of_these(make, words, sentence):
+    with pytest.raises(UserError, match=words) as error:
+        door.from_any(make())
+    sentence(error.value)
+
+
 # ----------------------------------------------------------------------------- resizing, writing
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gradcam_core import SETTINGS, lookup, models
+from gradcam_core import SETTINGS, explain, lookup, models
 from gradcam_core import __main__ as command_line
 from gradcam_core import image as pictures
+from gradcam_core.heatmap import COLOURS
 from gradcam_core.methods import METHODS
+from gradcam_core.types import Method, UserError
 
 HOME = Path(__file__).parent.parent
 
@@ -84,6 +86,54 @@ def test_a_download_is_told_unless_quiet(how, told, lion, tmp_path, capsys, monk
     monkeypatch.setattr(lookup, "network", fetched)
     assert command_line.main(["-i", lion, "-o", str(tmp_path / "lion.png"), *how]) == 0
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize(("how", "told"), [([], "\rAsking:  25%\rAsking:  50%\n"), (["-q"], "")])
+def test_many_passes_are_told_unless_quiet(how, told, lion, tmp_path, capsys, monkeypatch):
+    def asks(asked, trace, layer):
+        yield 0.25
+        yield 0.5
+        return trace.activations[layer][..., 0]
+
+    monkeypatch.setitem(METHODS, "Asking", Method(None, "Asks.", "", "many passes", ask=asks))
+    out = str(tmp_path / "lion.png")
+    assert command_line.main(["-i", lion, "-o", out, "--method", "Asking", *how]) == 0
+    assert capsys.readouterr().err == told
+
+
+def test_a_sentence_has_a_line_of_its_own(lion, tmp_path, capsys, monkeypatch):
+    def asks(asked, trace, layer):
+        yield 0.25
+        raise UserError("It stopped.")
+
+    monkeypatch.setitem(METHODS, "Asking", Method(None, "Asks.", "", "many passes", ask=asks))
+    out = str(tmp_path / "lion.png")
+    assert command_line.main(["-i", lion, "-o", out, "--method", "Asking"]) == 2
+    assert capsys.readouterr().err == "\rAsking:  25%\nIt stopped.\n"
+
+
+def test_the_colours_of_the_overlay(lion, tmp_path, capsys, monkeypatch):
+    drawn = []
+    draw = command_line.heatmap.figure
+    monkeypatch.setattr(command_line.heatmap, "figure", lambda *a: drawn.append(a) or draw(*a))
+    out = str(tmp_path / "lion.png")
+    assert command_line.main(["-i", lion, "-o", out, "-q", "--colours", "inferno"]) == 0
+    ((_image, over, _title, colours),) = drawn
+    assert colours == "inferno"
+    assert np.array_equal(over, explain(lion).overlay(colours="inferno"))
+    with pytest.raises(SystemExit) as stop:
+        command_line.main(["-i", lion, "--colours", "pink"])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert all(name in told for name in COLOURS)
+
+
+def test_all_numbers_at_twice_the_side(lion, tmp_path):
+    out = tmp_path / "lion.npz"
+    assert command_line.main(["-i", lion, "-o", str(out), "-q", "--detail"]) == 0
+    with np.load(out) as file:
+        assert file["maps/Grad-CAM"].shape == (14, 14)  # 448 / 32
+        assert (int(file["target"]), str(file["label"])) == (291, "lion")
 
 
 def test_without_an_output_the_figure_is_shown(lion, tmp_path, monkeypatch, capsys, shown):

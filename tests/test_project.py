@@ -1,6 +1,10 @@
 """What stands round the code: the front matter that Spaces read, the pins, the map of files."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +69,52 @@ def test_every_file_of_the_map_exists_and_every_room_is_on_it():
 def test_the_readmes_picture_is_there():
     for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
         assert (HOME / path).is_file()
+
+
+def test_the_citation_is_whole():
+    cited = yaml.safe_load((HOME / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)  # what the format demands
+    assert cited["license"] == "Apache-2.0"
+    assert cited["references"][0]["url"].endswith("/1610.02391")
+
+
+def test_the_workflow_runs_what_ci_runs():
+    flow = yaml.safe_load((HOME / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert flow["jobs"]["all"]["steps"][-1] == {"run": ".ci/run"}
+    assert os.access(HOME / ".ci/run", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [((3, 10), False), ((3, 11), True), ((3, 13), True), ((3, 14), False), ((4, 0), False)],
+)
+def test_make_refuses_a_python_without_tensorflow_before_it_installs(version, fits, tmp_path):
+    """A stand-in for python3 says it is another version, and makes no environment."""
+    shutil.copy(HOME / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    lie = f"import sys; sys.version_info = {(*version, 0)}; exec(sys.argv[1])"
+    python = tmp_path / "python3"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} -c "{lie}" "$2"\necho "$@"; exit 9\n'
+    )
+    python.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["make", "run"], cwd=tmp_path, capture_output=True, text=True, env={"PATH": path}
+    )
+    assert done.returncode
+    assert ("-m venv .venv" in done.stdout) == fits
+    said = done.stderr.splitlines()[0]
+    number = "{}.{}".format(*version)
+    assert fits or said == (
+        f"TensorFlow needs Python 3.11, 3.12 or 3.13, and python3 is {number}; "
+        "name another one: make PYTHON=python3.13"
+    )
+
+
+def test_make_help_names_every_target():
+    done = subprocess.run(["make", "help"], cwd=HOME, capture_output=True, text=True, check=True)
+    named = re.findall(r"^  make (\w+)\t\w", done.stdout, re.MULTILINE)
+    (phony,) = re.findall(r"^\.PHONY: (.*)", (HOME / "Makefile").read_text(), re.MULTILINE)
+    assert named == phony.split()
+    assert named[0] == "run"  # which make does when it is asked for nothing

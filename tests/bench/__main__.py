@@ -4,26 +4,27 @@ Every contestant runs once in each round, so that a slow moment of the machine h
 ratio is the median over rounds. `noise` is the forward pass against itself: what a 1.00 is worth.
 """
 
-import os
-
-from gradcam_core import SETTINGS, lookup
-
-os.environ |= SETTINGS | os.environ
-
 import itertools
+import os
 import platform
 import resource
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gradcam_core import SETTINGS, lookup
+
 ROUNDS = 25
+HOME = Path(__file__).parent.parent.parent
 
 
 def rounds(contestants: dict[str, Callable[[], object]], count: int) -> dict[str, list[float]]:
@@ -44,22 +45,28 @@ def ratios(times: dict[str, list[float]], to: str) -> dict[str, float]:
     }
 
 
-def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> None:
+def forward_pass(net: Any, x: np.ndarray) -> Callable[[], object]:
+    """The network's own, compiled."""
     import tensorflow as tf
 
+    run = tf.function(lambda x: net.model(x, training=False)).get_concrete_function(
+        tf.TensorSpec((1, *net.shape), tf.float32)
+    )
+    batch = tf.constant(x[None])
+    return lambda: run(batch).numpy()
+
+
+def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> None:
     from gradcam_core import pipeline
 
     net = lookup.network(spec)
     seen = pipeline.survey(image, spec)
-    x = tf.constant(seen.trace.inputs[None])
-    forward = tf.function(lambda x: net.model(x, training=False)).get_concrete_function(
-        tf.TensorSpec((1, *net.shape), tf.float32)
-    )
+    forward = forward_pass(net, seen.trace.inputs)
     best = (net.best,)
     times = rounds(
         {
-            "forward": lambda: forward(x).numpy(),
-            "noise": lambda: forward(x).numpy(),
+            "forward": forward,
+            "noise": forward,
             "one layer, one method": lambda: net.trace(seen.trace.inputs, None, best),
             "all suggested layers: A and G": lambda: net.trace(seen.trace.inputs),
             "all suggested layers x all methods": lambda: pipeline.survey(image, spec),
@@ -71,6 +78,31 @@ def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> No
     print(f"\n{title}: {len(net.suggested)} layers x 6 methods; forward {milliseconds:.0f} ms")
     for name, ratio in ratios(times, "forward").items():
         print(f"| {name} | {ratio:.2f} |")
+
+
+def print_survey_ratio(picture: str) -> None:
+    """What a survey costs in this process, whatever its environment is."""
+    from gradcam_core import pipeline, read_rgb
+
+    image = read_rgb(picture)
+    forward = forward_pass(lookup.network(), pipeline.survey(image).trace.inputs)
+    times = rounds({"forward": forward, "survey": lambda: pipeline.survey(image)}, ROUNDS)
+    print(f"{ratios(times, 'forward')['survey']:.2f}")
+
+
+def library_costs(picture: Path) -> None:
+    """A survey in a fresh process without any variable, as in a notebook, and with one that holds
+    NumPy's threads back: the two should be the same.
+    """
+    code = "import sys; from tests.bench import __main__; __main__.print_survey_ratio(sys.argv[1])"
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    for title, more in (
+        ("as a library, in a process without any variable", {}),
+        ("the same with OPENBLAS_NUM_THREADS=1", {"OPENBLAS_NUM_THREADS": "1"}),
+    ):
+        run = [sys.executable, "-c", code, str(picture)]
+        done = subprocess.run(run, cwd=HOME, env=bare | more, stdout=subprocess.PIPE, check=True)
+        print(f"| {title} | {done.stdout.decode().strip()} |")
 
 
 def endpoint_costs(image: np.ndarray) -> None:
@@ -173,14 +205,17 @@ def memory_costs() -> None:
 
 
 def main() -> None:
+    os.environ |= SETTINGS | os.environ
     from demo.handlers import EXAMPLES, EXAMPLES_DIR
     from gradcam_core import image as pictures
     from gradcam_core import models
 
-    image = pictures.read_rgb(EXAMPLES_DIR / next(iter(EXAMPLES)))
+    picture = EXAMPLES_DIR / next(iter(EXAMPLES))
+    image = pictures.read_rgb(picture)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     memory_costs()
     network_costs("EfficientNet-Lite0", models.find(models.DEFAULT), image, ROUNDS)
+    library_costs(picture)
     random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
     network_costs("VGG19 (random weights)", random, image, 9)
     endpoint_costs(image)
