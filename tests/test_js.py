@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from playwright._impl._driver import compute_driver_executable
 
-from demo import handlers
+from demo import handlers, ui
 from demo.handlers import Wire
 from gradcam_core import heatmap
 from gradcam_core.types import F32
@@ -31,6 +32,96 @@ def test_the_tests_of_a_room(file: Path) -> None:
     done = node("--test", "--test-isolation=none", "--test-reporter=spec", file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\nℹ skipped 0\n" in done.stdout
+
+
+# ---- modules, and the scripts they are joined to -------------------------------------------------
+
+VIEWER = Path(ui.__file__).parent / "viewer"
+MODULES = {path.stem: path.read_text("utf-8") for path in VIEWER.glob("*.js")}
+TABS = ["viewer", "lesson"]
+GIVEN = "element", "trigger", "props", "server", "upload", "watch"  # what Gradio hands to a script
+DECLARED = re.compile(r"^export (?:async )?(?:function|const) (\$*\w*)", re.MULTILINE)
+IMPORTED = re.compile(r"^import \{([^}]*)\} from '\./(\w+)\.js';$", re.MULTILINE)
+
+
+def imports(module: str) -> dict[str, str]:
+    """Name -> the module it comes from."""
+    return {
+        name.strip(): other
+        for names, other in IMPORTED.findall(MODULES[module])
+        for name in names.split(",")
+        if name.strip()
+    }
+
+
+def code(module: str) -> str:
+    """Without comments, imports, plain strings, and the three dots of a spread."""
+    text = re.sub(r"/\*.*?\*/|(?<!:)//[^\n]*", "", MODULES[module], flags=re.DOTALL)
+    return re.sub(r"'[^'\n]*'", "''", IMPORTED.sub("", text)).replace("...", " ")
+
+
+def test_modules_are_joined_in_the_order_of_their_imports(tmp_path: Path) -> None:
+    for name, text in {
+        "top": "import { b, c } from './left.js';\nimport {\n  d,\n} from './base.js';\nb(c, d);\n",
+        "left": "import { d } from './base.js';\nexport const c = d;\nexport async function b() {}",
+        "base": "// exports: export it\nexport const d = 'import this';\n",
+        "stranger": "nobody imports this",
+    }.items():
+        (tmp_path / f"{name}.js").write_text(text)
+    assert ui.joined(tmp_path, "top") == (
+        "\"use strict\";\n// exports: export it\nconst d = 'import this';\n"
+        "const c = d;\nasync function b() {}b(c, d);\n"
+    )
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_a_tab_is_one_script_in_which_no_name_is_twice(tab: str) -> None:
+    """In a block of strict code a second function of the same name is an error, as in a module."""
+    script = ui.joined(VIEWER, tab)
+    assert not re.search(r"^(import|export)\b", script, re.MULTILINE)
+    program = "new Function(...process.argv.slice(1), require('fs').readFileSync(0, 'utf8'))"
+    for text in (script, f'"use strict"; {{ {script} }}'):
+        done = node("-e", program, *GIVEN, given=text)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_what_it_calls_and_uses_what_it_imports(module: str) -> None:
+    """Joined, a name that was not imported would be found all the same."""
+    own, text = imports(module), code(module)
+    for name, other in own.items():
+        assert name in DECLARED.findall(MODULES[other]), f"{other} has no {name}"
+        assert re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", text), f"{name} is not used"
+    home = re.findall(r"(?:function|const|let) (\w+)", text)
+    for other in set(MODULES) - {module, *TABS}:
+        for name in set(DECLARED.findall(MODULES[other])) - {*own, *home}:
+            called = re.search(rf"(?<![\w$.]){re.escape(name)}\(", text)
+            assert not called, f"{name} is not imported from {other}"
+
+
+def test_the_pure_modules_know_no_page() -> None:
+    for module in ("maps", "words", "store"):
+        free = re.findall(r"(?<![\w.])(document|window|element|props|server)[.\[]", code(module))
+        assert free == [], module
+        assert not re.findall(r"^let ", code(module), re.MULTILINE), f"{module} has a state"
+    assert code("wire").split() == ["export", "{};"], "types only"
+
+
+def test_every_module_is_part_of_a_tab_or_only_types() -> None:
+    reached, todo = set(), [*TABS]
+    while todo:
+        module = todo.pop()
+        reached.add(module)
+        todo += set(imports(module).values()) - reached
+    assert set(MODULES) - reached == {"wire"}
+
+
+@pytest.mark.parametrize(
+    "path", [*sorted(VIEWER.glob("*")), *sorted(HERE.glob("*.js"))], ids=lambda path: path.name
+)
+def test_lines_can_be_read(path: Path) -> None:
+    lines = enumerate(path.read_text("utf-8").splitlines(), start=1)
+    assert [number for number, line in lines if len(line) > 120] == []
 
 
 # ---- what both languages compute ---------------------------------------------------------------

@@ -66,6 +66,20 @@ export function gridOf(row, bytes, method, band) {
   return { ...map, row, h, w, q: bytes.subarray(map.at, map.at + h * w) };
 }
 
+/**
+ * Which layer of a new answer to show, and which one to ask for because it was not sent.
+ * @param {Answer | null} before
+ * @param {Answer} answer
+ * @param {string | null} shown the layer in view
+ * @param {string} [wanted] a layer that was on its way
+ * @returns {{ layer: string, missing: string | null }}
+ */
+export function layerAfter(before, answer, shown, wanted = shown) {
+  const isKnown = before?.model.key === answer.model.key && answer.doctor.some(([name]) => name === wanted);
+  if (rowOf(answer, wanted)) return { layer: wanted, missing: null };
+  return { layer: rowOf(answer, shown) ? shown : answer.best, missing: isKnown ? wanted : null };
+}
+
 /** Two classes and their difference share one scale, where a method knows both signs. @param {MethodRow} method */
 export const sharesScale = (answer, method) => answer.other >= 0 && !method.against;
 

@@ -1,5 +1,10 @@
-// What goes between the server and the browser: types only. The shapes of lists are in the text beside them; h, w, K
-// are a layer's grid and channels, H and W the sides of the picture.
+// What goes between the server and the browser: types only. h, w, K are a layer's grid and channels, H and W the sides
+// of the picture. Instead of what a function of the server's gives it may give a Refusal.
+
+/**
+ * @typedef {object} Refusal
+ * @property {string} error a sentence
+ */
 
 /**
  * The value of the viewer: a new answer, or why there is none.
@@ -27,7 +32,7 @@
  * @property {string} path of the picture, for further questions
  * @property {boolean} moves whether the picture has more than one frame
  * @property {string} best name of the layer to begin with
- * @property {DoctorRow[]} doctor every layer that has a grid
+ * @property {[string, number[], string, string][]} doctor of every layer with a grid: name, shape, kind, why it is poor
  * @property {string} found what was found out about the network, in words
  * @property {ClassRow[]} classes the likeliest ones, the target and the other
  * @property {number} count of classes the network knows, C
@@ -77,11 +82,6 @@
  */
 
 /**
- * A layer in the layer doctor's table: name, shape (h, w, K), kind, why not to look here (empty: good).
- * @typedef {[string, number[], string, string]} DoctorRow
- */
-
-/**
  * @typedef {object} ClassRow
  * @property {number} index
  * @property {string} label
@@ -118,9 +118,8 @@
  */
 
 /**
- * @typedef {object} FigureAnswer
- * @property {string} [png] in base64
- * @property {string} [error]
+ * @typedef {object} Figure
+ * @property {string} png in base64
  */
 
 /**

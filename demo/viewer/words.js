@@ -1,9 +1,9 @@
 // Numbers to sentences: all that the page says in words of its own. No page and no state: what is spoken of is handed
 // over.
 
-import { classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
+import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
 
-/** @import { Answer, ClassRow, DoctorRow, Lesson, MethodRow, Nudge } from './wire.js' */
+/** @import { Answer, ClassRow, Lesson, MethodRow, Nudge } from './wire.js' */
 /** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
@@ -17,6 +17,9 @@ import { classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt 
  * @property {Sign} sign
  * @property {number} top what the end of the colours stands for
  */
+
+export const UNREACHED = 'The server could not be reached; try again in a moment.';
+export const NO_MAP = 'Your picture as it is, without a map.';
 
 // ---- numbers ---------------------------------------------------------------------------------
 
@@ -232,7 +235,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
 
 /**
  * The layer doctor's verdict.
- * @param {DoctorRow} row
+ * @param {Answer['doctor'][number]} row
  * @param {string} best name of the layer to begin with
  */
 export function verdictOf([name, shape, , poor], best) {
@@ -246,6 +249,22 @@ const quoted = (label) => `“${label}”`;
 
 /** Pixels of the picture to a cell. */
 export const few = (x) => x < 10 ? Number(x.toPrecision(2)) : Math.round(x);
+
+const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' };
+
+/**
+ * The classes and their scores: a line of heads, then a line each; what softmax leaves for all others is the last.
+ * @param {{ classes: ClassRow[], count: number, head: string }} view
+ * @returns {string[][]}
+ */
+export function scoreTable({ classes, count, head }) {
+  const lines = classes.map((c) => [c.label, number(c.y), chance(c, head)]), others = count - classes.length;
+  if (head === 'softmax' && others > 0) {
+    const rest = 1 - classes.reduce((sum, c) => sum + c.p, 0);
+    lines.push([`the other ${others}`, '', percent(Math.max(rest, 0))]);
+  }
+  return [['Class', 'Score y (logit)', AFTER[head]], ...lines];
+}
 
 /**
  * @param {Lesson} lesson
@@ -289,10 +308,14 @@ export function verdict(predicted, found, rounding) {
  * @param {Nudge} nudge
  * @param {number} n which of its changes
  * @param {string} what was nudged
- * @param {string} judgement
+ * @param {boolean} even whether every cell has the same gradient
+ * @param {number} rounding of the score
  */
-export function aboutNudge(nudge, n, what, judgement) {
+export function aboutNudge(nudge, n, what, even, rounding) {
   const [size, predicted, found] = [nudge.steps[n], nudge.predicted[n], nudge.true[n]];
+  const judgement = even && alwaysHolds(nudge)
+    ? 'The promise holds for every nudge here: after this layer the network only averages and adds.'
+    : verdict(predicted, found, rounding);
   return `Gradient of ${what}: ${number(nudge.g, 4)}.\n` +
     `Predicted change: ${number(nudge.g, 4)} × ${number(size, 4)} = ${number(predicted)}.  ` +
     `True change: ${number(found)}.\n${judgement}`;
@@ -329,19 +352,21 @@ export function aboutSum(station, channels, tile, place) {
 /**
  * What the switchboard's score says.
  * @param {Term[]} off terms that are switched off
- * @param {Without | null} score null while it is on its way
+ * @param {Without | 'running' | 'failed'} score without them
  * @param {number} rounding of the score
  */
 export function aboutSwitches(off, score, label, rounding) {
   if (!off.length) return 'Switch terms off and the network is run again without those channels.';
-  if (!score) return 'Running the network without them …';
+  if (score === 'running') return 'Running the network without them …';
+  if (score === 'failed') return 'The network could not be run; switch once more.';
   const { before, after } = score, sum = off.reduce((all, term) => all + term.total, 0), change = after - before;
   const missed = Math.abs(change + sum);
   const kept = missed <= 0.01 * Math.abs(sum) ? 'As promised, within 1\u00a0%.'
     : missed <= rounding ? 'As promised, within the rounding of the score.'
       : 'Not as promised: a weight is only the mean of the gradients, and a gradient speaks of small changes.';
   const names = off.map((term) => `#${term.k}`).join(', '), sums = off.length > 1 ? 'their sums' : 'its sum';
-  return `Score of ${quoted(label)} with all channels: ${number(before)}; with ${names} switched off: ${number(after)}.\n` +
+  return `Score of ${quoted(label)} with all channels: ${number(before)}; ` +
+    `with ${names} switched off: ${number(after)}.\n` +
     `Promised by ${sums}: ${signed(-sum)}. True change: ${signed(change)}. ${kept}`;
 }
 
@@ -378,6 +403,16 @@ export function aboutOverlay({ layer, whole }, label) {
   }
   return `This map says where layer ${layer} found evidence for ${quoted(label)}. It does not say that the answer is ` +
     'right, nor that the network needs those places: to know that, cover them in the picture and look again.';
+}
+
+/**
+ * That a grid is drawn from fewer cells.
+ * @param {number[]} sent h, w
+ * @param {number[]} shape h, w, K
+ */
+export function averaged(sent, shape) {
+  return `Drawn from ${grids(sent)} averages of the ${grids(shape)} cells, and so are the ends of the colour scales; ` +
+    'the numbers in the text are those of all cells.';
 }
 
 /** What stands in a cell: in units, with so many places; "<0" for what is negative but rounds to nothing. */

@@ -43,6 +43,22 @@ test('there are three questions where a class is held against another', () => {
   assert.deepEqual(['a', 'b', 'ab'].map((band) => maps.shownClass(answer, band).label), ['lion', 'cheetah', 'lion']);
 });
 
+test('a new answer shows the layer that was in view or on its way, or asks for it, or begins with the best', () => {
+  const { layers } = packed({ 'early a/Both': [[[1]], 1, 0], 'late a/Both': [[[1]], 1, 0] });
+  const doctor = ['early', 'middle', 'late'].map((name) => [name, [1, 1, 8], 'Conv2D', '']);
+  const answer = answerOf(layers, { doctor, best: 'late' }), other = { ...answer, model: { key: 'other' } };
+  for (const [before, shown, wanted, layer, missing] of [
+    [null, null, undefined, 'late', null],
+    [answer, 'early', undefined, 'early', null],
+    [answer, 'late', 'early', 'early', null],
+    [answer, 'early', 'middle', 'early', 'middle'],
+    [answer, 'middle', undefined, 'late', 'middle'],
+    [other, 'middle', undefined, 'late', null],
+    [other, 'early', 'middle', 'early', null],
+    [answer, 'gone', undefined, 'late', null],
+  ]) assert.deepEqual(maps.layerAfter(before, answer, shown, wanted), { layer, missing });
+});
+
 test('the likeliest other class is the rival, if both are likely', () => {
   assert.equal(maps.rivalOf(answerOf([])), CHEETAH);
   assert.equal(maps.rivalOf(answerOf([], { target: 293 })), LION);

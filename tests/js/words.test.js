@@ -81,7 +81,8 @@ test('what is seen of one class rather than another', () => {
   said(at({ band: 'ab', sign: 'against' }),
     'Bright: where layer x (1×2 cells) finds evidence for cheetah rather than lion.');
   said(at({ band: 'ab', sign: 'both' }),
-    'Red is evidence for lion rather than cheetah, blue the other way round, white is neither, in layer x (1×2 cells).');
+    'Red is evidence for lion rather than cheetah, blue the other way round, white is neither, ' +
+    'in layer x (1×2 cells).');
 });
 
 test('the line below the overlay', () => {
@@ -187,6 +188,22 @@ const LESSON = {
 };
 const TILE = { k: 5, alpha: 0.25, strength: 1.5, total: 24.5, cells: 98 };
 
+test('the classes and their scores, and what is left for all others', () => {
+  const classes = [{ label: 'lion', y: 8, p: 0.75 }, { label: 'cheetah', y: 6.5, p: 0.125 }];
+  const lines = (more) => words.scoreTable({ classes, count: 12, ...more }).map((line) => line.map(plain));
+  assert.deepEqual(lines({ head: 'softmax' }), [
+    ['Class', 'Score y (logit)', 'After softmax'],
+    ['lion', '8', '75 %'],
+    ['cheetah', '6.50', '12 %'],
+    ['the other 10', '', '12 %'],
+  ]);
+  assert.equal(lines({ head: 'softmax', count: 2 }).length, 3);
+  assert.deepEqual(lines({ head: 'sigmoid' }).slice(-1), [['cheetah', '6.50', '12 %']]);
+  assert.deepEqual(lines({ head: 'linear' }).slice(0, 2), [
+    ['Class', 'Score y (logit)', 'Output'], ['lion', '8', '0.750'],
+  ]);
+});
+
 test('the score asks, and the feature maps answer', () => {
   const view = { label: 'lion', classes: [{ y: 3 }, { y: 1 }], unsure: false };
   said(words.aboutQuestion(LESSON, view),
@@ -198,7 +215,8 @@ test('the score asks, and the feature maps answer', () => {
   said(words.aboutMaps(LESSON, TILE, 'lion'),
     'Layer x has K = 64 feature maps of 7×14 cells. Shown are the 2 that matter most for “lion”.\n' +
     'You follow #5: its mean is 1.50. Click another one to follow it through the next three steps.');
-  assert.match(words.aboutMaps({ ...LESSON, shape: [7, 14, 2] }, TILE, 'lion'), /All are shown, those first that matter/);
+  const all = words.aboutMaps({ ...LESSON, shape: [7, 14, 2] }, TILE, 'lion');
+  assert.match(all, /All are shown, those first that matter most for “lion”\.\n/);
 });
 
 test('whether the promise of a gradient holds', () => {
@@ -213,9 +231,13 @@ test('whether the promise of a gradient holds', () => {
     [0, 3, 'Here the promise does not hold: the true change is not zero.'],
   ]) said(words.verdict(predicted, found, 1e-6), text);
   const nudge = { steps: [-1, 2], predicted: [-0.5, 1], true: [-0.5, 1.25], g: 0.5 };
-  said(words.aboutNudge(nudge, 1, '#5 at row 1, column 2', 'Well.'),
-    'Gradient of #5 at row 1, column 2: 0.5000.\n' +
-    'Predicted change: 0.5000 × 2 = 1.  True change: 1.25.\nWell.');
+  const told = (change, even) => plain(words.aboutNudge({ ...nudge, ...change }, 1, '#5 at row 1', even, 1e-6));
+  const numbers = 'Gradient of #5 at row 1: 0.5000.\nPredicted change: 0.5000 × 2 = 1.  True change: ';
+  const always = 'The promise holds for every nudge here: after this layer the network only averages and adds.';
+  assert.equal(told({}, true), `${numbers}1.25.\nHere the promise begins to fail: they differ by 20 %.`);
+  assert.equal(told({ true: [-0.5, 1] }, true), `${numbers}1.\n${always}`);
+  assert.equal(told({ true: [-0.5, 1] }, false),
+    `${numbers}1.\nHere the promise holds: they differ by less than 1 %.`);
 });
 
 test('the weight is a mean, and the terms are added up', () => {
@@ -224,22 +246,24 @@ test('the weight is a mean, and the terms are added up', () => {
   assert.equal(words.firstTerms(1, 64, 5), 'the first of 64 terms, #5');
   assert.equal(words.firstTerms(3, 64, 5), 'the first 3 of 64 terms');
   said(words.aboutSum({ count: 3, share: 0.5, correlation: -0.25 }, 64, TILE, 2),
-    'With 3 of 64 feature maps: 50 % of all that is added up, plus and minus counted alike. The map is like the whole ' +
-    'one by r = -0.250 (1: the same pattern; 0: nothing in common; -1: the opposite).\n' +
+    'With 3 of 64 feature maps: 50 % of all that is added up, plus and minus counted alike. ' +
+    'The map is like the whole one by r = -0.250 (1: the same pattern; 0: nothing in common; -1: the opposite).\n' +
     'The term of #5, which you follow, is number 2 of them: α · A = 0.250 × its feature map.');
 });
 
 test('what the switchboard promised', () => {
   const off = [{ k: 5, total: 2 }, { k: 9, total: -0.5 }];
   const told = (terms, score) => plain(words.aboutSwitches(terms, score, 'lion', 1e-5));
-  assert.equal(told([], null), 'Switch terms off and the network is run again without those channels.');
-  assert.equal(told(off, null), 'Running the network without them …');
+  assert.equal(told([], 'running'), 'Switch terms off and the network is run again without those channels.');
+  assert.equal(told(off, 'running'), 'Running the network without them …');
+  assert.equal(told(off, 'failed'), 'The network could not be run; switch once more.');
   assert.equal(told(off, { before: 8, after: 6.5 }),
     'Score of “lion” with all channels: 8; with #5, #9 switched off: 6.50.\n' +
     'Promised by their sums: -1.50. True change: -1.50. As promised, within 1 %.');
   assert.match(told(off.slice(0, 1), { before: 8, after: 7 }),
     /Promised by its sum: -2\. True change: -1\. Not as promised: a weight is only the mean of the gradients/);
-  assert.match(told([{ k: 5, total: 1e-6 }], { before: 8, after: 8 }), /As promised, within the rounding of the score\.$/);
+  assert.match(told([{ k: 5, total: 1e-6 }], { before: 8, after: 8 }),
+    /As promised, within the rounding of the score\.$/);
 });
 
 test('what the ReLU cuts, either way round', () => {
@@ -266,6 +290,11 @@ test('scaling up: rows and columns, and what 1 stands for', () => {
 test('what the overlay does not say', () => {
   assert.match(words.aboutOverlay(LESSON, 'lion'), /^This map says where layer x found evidence for “lion”\./);
   assert.match(words.aboutOverlay({ ...LESSON, whole: { max: 0 } }, 'lion'), /^The map is empty/);
+});
+
+test('averages are said to be such', () => {
+  assert.equal(words.averaged([28, 56], [56, 112, 16]), 'Drawn from 28×56 averages of the 56×112 cells, and so are ' +
+    'the ends of the colour scales; the numbers in the text are those of all cells.');
 });
 
 test('what stands in a cell', () => {
