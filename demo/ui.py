@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,15 +38,37 @@ THEME = gr.themes.Default(
 FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 
+IMPORT = re.compile(r"^import \{[^}]*\} from '\./(\w+)\.js';\n", re.MULTILINE)
+EXPORT = re.compile(r"^export (?=async |function |const )", re.MULTILINE)
+
+
+def joined(folder: Path, name: str) -> str:
+    """A module of the browser as one script: before it those it imports, each once.
+
+    Gradio runs the text of a function, which knows no `import` and no `export`.
+    """
+    texts: dict[str, str] = {}
+
+    def add(module: str) -> None:
+        text = (folder / f"{module}.js").read_text("utf-8")
+        for imported in IMPORT.findall(text):
+            if imported not in texts:
+                add(imported)
+        texts[module] = EXPORT.sub("", IMPORT.sub("", text))
+
+    add(name)
+    return "".join(['"use strict";\n', *texts.values()])
+
+
 def part(name: str) -> dict[str, Any]:
     """One part of what runs in the browser: markup, style, script, and its colours."""
     folder = HERE / "viewer"
-    texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css", "js")}
+    texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
     palettes = (*heatmap.COLOURS, heatmap.DIVERGING)
     return {
         "html_template": texts["html"],
         "css_template": texts["css"],
-        "js_on_load": (folder / "shared.js").read_text("utf-8") + texts["js"],
+        "js_on_load": joined(folder, name),
         "apply_default_css": False,
         "colours": list(heatmap.COLOURS),
         "diverging": heatmap.DIVERGING,

@@ -1,578 +1,606 @@
-// The viewer: draws the maps that one answer of the server brought. No request but for a new class,
-// a layer that was not sent, or the figure. Everything a visitor can change is in `state`.
-const state = {
-  layer: null, method: props.methods[0].name, colours: props.colours[0], opacity: 50, view: 'side',
-  sign: 'for', band: 'a', box: false, threshold: 15, place: null, // of the cell that is read: [down, right] in 0..1
-};
-const twoSigned = props.methods.filter((m) => !m.against).map((m) => m.name);
+// The viewer: shows the maps that one answer of the server brought. No request but for a new class, a layer that was
+// not sent, or the figure.
+
+import { $, $$, clear, frame, make, paint, painted, tell, write } from './dom.js';
+import { easeLists, followLists, refuseHeavy } from './gradio.js';
+import {
+  bandsOf, boxOf, bytesOf, cellAt, classOf, fitted, frameOf, framesOf, gridOf, inPixels, inside, isEmpty, isUnsure,
+  layerAfter, middleOf, reach, rivalOf, rowOf, sharesScale, sharing, shownClass, signedBytesOf, ticksOf, toUnit,
+  twinsOf, upsample,
+} from './maps.js';
+import { store } from './store.js';
+import {
+  NO_MAP, UNREACHED, aboutCell, aboutMethod, caption, cautions, chance, comparison, grids, notes, number, numbersBehind,
+  saying, verdictOf, warnings,
+} from './words.js';
+
+/** @import { Answer, ClassRow, Figure, FigureRequest, LessonRequest, MethodRow, Refusal, View } from './wire.js' */
+/** @import { Sign } from './maps.js' */
+/** @import { Look } from './words.js' */
+
+const SILENCE = { sentence: '', mild: false, stale: false };
+const SIDE = 720; // of the overlay's canvas at most
+const palettes = Object.fromEntries(Object.entries(props.palettes).map(([name, text]) => [name, bytesOf(text)]));
 const hint = $('.gv-pointer').textContent;
-let answer = null, maps = null, base = null, current = null, playing = null, asked = null, askedOf = null, box = null;
 
-const classOf = (index) => answer.classes.find((c) => c.index === index);
-const chosenClass = () => classOf(state.band === 'b' ? answer.other : answer.target);
+const { state, set, view } = store({
+  /** @type {Answer | null} */ answer: null,
+  bytes: null, // of its maps
+  url: '', // of the picture that it is about
+  base: null, // that picture once it is there: { image, url, ratio }
+  layer: null,
+  method: props.methods[0].name,
+  band: 'a',
+  sign: 'for', // that was chosen; a method may not know it
+  colours: props.colours[0],
+  opacity: 50,
+  view: 'side',
+  swipe: 50,
+  box: false,
+  threshold: 15,
+  place: null, // of the cell that is read: [down, right] in 0..1
+  said: SILENCE, // to the visitor; mild: it is no mistake; stale: the answer is not what the page asks for
+  wanted: null, // a layer on its way, and the answer it was asked beside: { layer, answer }
+  playing: null,
+  doctor: false, // whether the layer doctor is open
+});
+
+// ---- what is in view ---------------------------------------------------------------------------
+
+/** Whether the picture that the answer is about is there. */
+const ready = () => Boolean(state.answer && state.base && state.base.url === state.url);
+
+/** @returns {MethodRow} */
 const methodNow = () => props.methods.find((m) => m.name === state.method);
+
+/** @returns {Sign} */
 const signNow = () => methodNow().against ? 'for' : state.sign;
-const chance = (c) => answer.model.head === 'linear' ? number(c.p) : percent(c.p);
 
-// Whether the picture that the answer is about is there.
-const ready = () => Boolean(answer && base && base.dataset.url === current.base.url);
+const paletteNow = () => palettes[signNow() === 'both' ? props.diverging : state.colours];
 
-// ---- numbers ---------------------------------------------------------------------------------
+/** The maps whose scale is that of the one in view. */
+const sharingNow = () => sharing(state.answer, state.bytes, rowOf(state.answer, state.layer), methodNow(), state.band);
 
-function grid(name = state.layer, method = state.method, band = state.band) {
-  const row = answer.layers.find((l) => l.name === name);
-  const about = row.maps[`${band}/${method}`];
-  const [h, w] = about.sent;
-  return { h, w, q: maps.subarray(about.at, about.at + h * w), row, ...about };
-}
-const bandsHere = () => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
-
-// What 1 (or white's far ends) stands for. Two classes and their difference share one scale.
-// ends: a map -> its largest for and against; of what was sent, which may be averages of its cells.
-function reach(g, sign = signNow(), ends = (o) => [o.top, o.bottom]) {
-  const all = twoSigned.includes(state.method) ? bandsHere().map((b) => grid(g.row.name, state.method, b)) : [g];
-  const [up, down] = [0, 1].map((end) => Math.max(...all.map((o) => ends(o)[end]), 0));
-  return sign === 'for' ? up : sign === 'against' ? down : Math.max(up, down);
+/** @returns {Look} */
+function look() {
+  const { answer, band } = state, method = methodNow(), sign = signNow();
+  const grid = gridOf(rowOf(answer, state.layer), state.bytes, method.name, band);
+  return { answer, grid, method, band, sign, top: reach(sharingNow(), sign) };
 }
 
-// The map as 0..1 (on the diverging scale 0.5 is zero), h x w.
-function normalised(g, sign = signNow()) {
-  const out = new Float32Array(g.h * g.w), top = reach(g, sign);
-  for (let i = 0; i < out.length; i++) {
-    const v = top > 0 ? valueAt(g, i) / top : 0;
-    out[i] = sign === 'for' ? Math.max(v, 0) : sign === 'against' ? Math.max(-v, 0) : (v + 1) / 2;
-  }
-  return out;
+/** The map in view, scaled up. */
+function heatNow(H, W, sign = signNow()) {
+  const { grid } = look();
+  return upsample(toUnit(grid, sign, reach(sharingNow(), sign)), grid.h, grid.w, H, W);
 }
 
-const coloursNow = () => signNow() === 'both' ? props.diverging : state.colours;
-
-// The largest connected part at or above the threshold: [left, top, right, bottom] in 0..1.
-function boxOf(heat, W, H) {
-  const top = heat.reduce((a, b) => Math.max(a, b), 0), limit = top * state.threshold / 100;
-  if (!(top > 0)) return null;
-  const seen = new Uint8Array(W * H), todo = new Int32Array(W * H);
-  let best = null;
-  for (let start = 0; start < seen.length; start++) {
-    if (seen[start] || heat[start] < limit) continue;
-    let n = 0, end = 1, l = W, t = H, r = 0, b = 0;
-    todo[0] = start; seen[start] = 1;
-    while (n < end) {
-      const at = todo[n++], x = at % W, y = (at - x) / W;
-      l = Math.min(l, x); r = Math.max(r, x + 1); t = Math.min(t, y); b = Math.max(b, y + 1);
-      for (const [near, inside] of [[at - 1, x > 0], [at + 1, x < W - 1], [at - W, y > 0], [at + W, y < H - 1]]) {
-        if (inside && !seen[near] && heat[near] >= limit) { seen[near] = 1; todo[end++] = near; }
-      }
-    }
-    if (!best || end > best.size) best = { size: end, box: [l / W, t / H, r / W, b / H] };
-  }
-  return best.box;
+/** The box that is shown; of both signs it goes round evidence for. */
+function boxNow() {
+  if (!state.box) return null;
+  const [H, W] = fitted(...state.answer.picture, SIDE), sign = signNow();
+  return boxOf(heatNow(H, W, sign === 'both' ? 'for' : sign), H, W, state.threshold / 100);
 }
 
-// ---- what is on the screen -------------------------------------------------------------------
+// ---- the picture and its map -------------------------------------------------------------------
 
-function draw() {
+function showPicture() {
+  const { base } = state;
+  if (!base) return;
+  $$('.gv-frame img').forEach((n) => { n.src = base.url; });
+  $('.gv-stage').dataset.shape = base.ratio > 3.5 ? 'panorama' : base.ratio > 1.35 ? 'wide' : 'ordinary';
+  $('.gv-stage').style.setProperty('--ratio', base.ratio);
+}
+
+function showMap() {
   if (!ready()) return;
-  const g = grid(), canvas = $('.gv-heat');
-  const [H, W] = answer.picture, shrink = Math.min(1, 720 / Math.max(H, W));
-  canvas.width = Math.round(W * shrink); canvas.height = Math.round(H * shrink);
-  const heat = upsample(normalised(g), g.h, g.w, canvas.height, canvas.width);
-  paint(canvas, heat, coloursNow());
-  canvas.style.opacity = state.opacity / 100;
-  const alone = signNow() === 'both' ? upsample(normalised(g, 'for'), g.h, g.w, canvas.height, canvas.width) : heat;
-  box = state.box ? boxOf(alone, canvas.width, canvas.height) : null;
-  place($('.gv-box'), box);
-  $('.gv-stage').dataset.view = state.view;
-  $('.gv-swipe').hidden = state.view !== 'swipe';
-  swipe();
+  const canvas = $('.gv-heat'), [H, W] = fitted(...state.answer.picture, SIDE);
+  [canvas.height, canvas.width] = [H, W];
+  paint(canvas, heatNow(H, W), paletteNow());
   element.dataset.layer = state.layer;
   element.dataset.drawn = Number(element.dataset.drawn || 0) + 1;
 }
-function swipe() {
-  const at = Number($('[name=swipe]').value), edge = $('.gv-edge');
-  $('.gv-heat').style.clipPath = state.view === 'swipe' ? `inset(0 0 0 ${at}%)` : '';
-  edge.hidden = state.view !== 'swipe';
-  edge.style.left = `${at}%`;
-}
-function place(node, box) {
-  node.hidden = !box;
-  if (!box) return;
-  const [l, t, r, b] = box.map((v) => 100 * v);
-  Object.assign(node.style, { left: `${l}%`, top: `${t}%`, width: `${r - l}%`, height: `${b - t}%` });
+
+function showOpacity() {
+  $('[name=opacity-out]').textContent = `${state.opacity} %`;
+  $('.gv-heat').style.opacity = state.opacity / 100;
 }
 
-function words(g) {
-  const a = classOf(answer.target), b = classOf(answer.other), c = chosenClass(), sign = signNow();
-  if (state.view === 'original') return 'Your picture as it is, without a map.';
-  const layer = `layer ${g.row.name} (${g.row.shape[0]}×${g.row.shape[1]} cells)`;
-  const hot = ['turbo', 'jet'].includes(state.colours) ? 'Red' : 'Bright';
-  if (methodNow().classless) return `${hot}: the strongest pattern in ${layer}, the same for every class.`;
-  const [x, y] = sign === 'against' ? [b, a] : [a, b];
-  const what = state.band === 'ab' ? `for ${x.label} rather than ${y.label}` : `${sign} ${c.label} (${chance(c)})`;
-  if (sign === 'both' && state.band === 'ab') return `Red is evidence for ${a.label} rather than ${b.label}, blue the other way round, white is neither, in ${layer}.`;
-  if (sign === 'both') return `Red is evidence for ${c.label} (${chance(c)}), blue is evidence against it, white is neither, in ${layer}.`;
-  return isEmpty(g) ? `In ${layer} there is no evidence ${what}.` : `${hot}: where ${layer} finds evidence ${what}.`;
+function showSides() {
+  const swiped = state.view === 'swipe', edge = $('.gv-edge');
+  $$('[name=gv-view]').forEach((n) => { n.checked = n.value === state.view; });
+  $('.gv-stage').dataset.view = state.view;
+  $('.gv-swipe').hidden = edge.hidden = !swiped;
+  $('.gv-heat').style.clipPath = swiped ? `inset(0 0 0 ${state.swipe}%)` : '';
+  edge.style.left = `${state.swipe}%`;
 }
-function isEmpty(g) {
-  const sign = signNow();
-  return !(reach(g) > 0) || (sign === 'for' ? g.top === 0 : sign === 'against' && g.bottom === 0);
+
+function showBox() {
+  const paper = state.box && state.threshold === 15 ? ' (as in the paper)' : '';
+  $('[name=box]').checked = state.box;
+  $('[name=thr-out]').textContent = `${state.threshold} %${paper}`;
+  if (!ready()) return;
+  const box = boxNow(), list = clear($('.gv-numbers dl'));
+  frame($('.gv-box'), box);
+  for (const [name, text] of numbersBehind(look(), box && inPixels(box, ...state.answer.picture))) {
+    list.append(make('dt', name), make('dd', text));
+  }
 }
-function emptiness(g) {
-  if (!isEmpty(g)) return '';
-  if (g.top === 0 && g.bottom === 0) return `The map is empty: for this picture, ${methodNow().classless ? 'nothing is active in this layer' : 'this layer says nothing at all about the class'}.`;
-  if (signNow() === 'against') return 'The map is empty: no place at this layer speaks against the class.';
-  return `The map is empty: at this layer every place ${methodNow().against ? 'is below zero' : 'speaks against the class'}, and the ReLU sets such places to zero.`;
+
+function showCell() {
+  if (!ready()) return;
+  const now = look(), { h, w } = now.grid, cell = state.place && cellAt(state.place, h, w);
+  frame($('.gv-cell'), cell && frameOf(cell, h, w));
+  write($('.gv-pointer'), cell ? aboutCell(now, cell) : hint);
 }
-// The strongest colour stands for the strongest evidence of the sign that is shown, however weak.
-function weakness(g) {
-  const sign = signNow(), [shown, hidden, other] = sign === 'for' ? [g.top, g.bottom, 'against'] : [g.bottom, g.top, 'for'];
-  if (sign === 'both' || methodNow().against || !(shown > 0) || shown >= 0.1 * hidden) return '';
-  return `The strongest evidence ${sign} is ${percent(shown / hidden)} of the strongest evidence ${other}.`;
+
+function showScale() {
+  if (!ready()) return;
+  const { sign, top } = look(), ticks = ticksOf(top, sign).map((v) => make('span', number(v)));
+  const bar = $('.gv-scale canvas'), ramp = { length: bar.width * bar.height };
+  $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
+  $('.gv-ticks').replaceChildren(...ticks);
+  paint(bar, Float32Array.from(ramp, (_, n) => (n % bar.width) / (bar.width - 1)), paletteNow());
 }
-function same(g) {
-  if (!twoSigned.includes(state.method) || isEmpty(g)) return false;
-  return twoSigned.every((m) => {
-    const o = grid(g.row.name, m);
-    const top = Math.max(o.top, o.bottom) || 1, mine = Math.max(g.top, g.bottom) || 1;
-    for (let i = 0; i < g.q.length; i++) if (Math.abs(valueAt(o, i) / top - valueAt(g, i) / mine) > 0.02) return false;
-    return true;
+
+// ---- the filmstrip -----------------------------------------------------------------------------
+
+function showFrames() {
+  if (!ready()) return;
+  const { answer } = state, label = (row) => `${row.name}, ${row.shape.join('×')}`, before = $$('.gv-strip button');
+  if (String(before.map((b) => b.ariaLabel)) === String(answer.layers.map(label))) return;
+  const frames = answer.layers.map((row) => {
+    const about = { 'aria-label': label(row), title: row.name, 'data-layer': row.name };
+    const button = make('button', null, { type: 'button', role: 'radio', ...about });
+    const size = make('span', `${grids(row.shape)}${row.name === answer.best ? ' ★' : ''}`, { class: 'gv-grid' });
+    button.append(make('canvas', null), breakable(row.name), size);
+    return button;
+  });
+  $('.gv-strip').replaceChildren(...frames);
+}
+
+function paintFrames() {
+  if (!ready()) return;
+  const { answer, bytes, base, band } = state, [H, W] = answer.picture, palette = paletteNow();
+  const h = 54, w = Math.round(Math.min(Math.max(h * W / H, 36), 96)), buttons = $$('.gv-strip button');
+  framesOf(answer, bytes, methodNow(), band, signNow()).forEach((map, n) => {
+    const canvas = buttons[n].querySelector('canvas'), pen = canvas.getContext('2d');
+    [canvas.width, canvas.height] = [2 * w, 2 * h];
+    canvas.style.width = `${w}px`;
+    pen.drawImage(base.image, 0, 0, 2 * w, 2 * h);
+    pen.globalAlpha = 0.6;
+    pen.drawImage(painted(upsample(map.unit, map.h, map.w, 2 * h, 2 * w), palette, 2 * h, 2 * w), 0, 0);
   });
 }
 
-// What to be careful with, whatever method and sign are shown.
-function cautions(g) {
-  return [
-    g.row.poor && `This is not a good layer to explain with: ${g.row.poor}.`,
-    answer.detail && `The network runs at ${answer.model.input.join('×')}, twice its usual side: a finer map, but less trustworthy probabilities.`,
-  ].filter(Boolean);
-}
-const unsure = () => answer.model.head === 'softmax' && Math.max(...answer.classes.map((c) => c.p)) < 0.2;
-// The likeliest of the other classes, if both are likely at all.
-function rival() {
-  const [best] = answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p);
-  return answer.other < 0 && answer.model.head === 'softmax' && Math.min(classOf(answer.target).p, best?.p ?? 0) >= 0.1 ? best : null;
-}
-
-function tell() {
+function markFrame() {
   if (!ready()) return;
-  const g = grid(), method = methodNow(), sign = signNow(), sentence = words(g);
-  if ($('.gv-say').textContent !== sentence) $('.gv-say').textContent = sentence;
-  $('.gv-over .gv-frame').setAttribute('aria-label', sentence);
-  const what = method.classless ? '' : state.band === 'ab' ? ` for ${classOf(answer.target).label} rather than ${classOf(answer.other).label}` : ` for ${chosenClass().label}`;
-  $('.gv-caption').textContent = `${state.method}${what} · ${g.row.name}`;
-  $$('[name=gv-sign]').forEach((n) => { n.disabled = Boolean(method.against) && n.value !== 'for'; n.checked = n.value === sign; });
-  const line = clear($('.gv-method'));
-  const about = [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
-  line.append(about, ' ', Object.assign(make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' }), { href: method.paper }));
-  const notes = [], empty = emptiness(g);
-  const warnings = [empty, weakness(g), ...cautions(g)];
-  if (answer.other >= 0 && twoSigned.includes(state.method)) warnings.push('All three questions share one scale.');
-  if (same(g)) notes.push('At this layer Grad-CAM, HiResCAM and XGrad-CAM give the same map: the score’s gradient is the same at every place, as it is where the network only averages over the places after this layer.');
-  if (g.h < g.row.shape[0]) notes.push(`Drawn from ${g.h}×${g.w} averages of its ${g.row.shape[0]}×${g.row.shape[1]} cells; the figure has them all.`);
-  for (const [node, sentences] of [[$('.gv-warn'), warnings.filter(Boolean)], [$('.gv-note'), notes]]) {
-    clear(node).append(sentences.join(' '));
-    node.hidden = !sentences.length;
-  }
-  if (empty) {
-    const nothing = g.top === 0 && g.bottom === 0;
-    const [text, go] = nothing && g.row.name !== answer.best ? [`Go to ${answer.best}`, () => choose(answer.best)]
-      : method.against ? [`Show ${twoSigned[0]}`, () => set('method', twoSigned[0])] : ['Show both signs', () => set('sign', 'both')];
-    const button = make('button', text, { type: 'button' });
-    button.onclick = go;
-    $('.gv-warn').append(' ', button);
-  }
-  const why = $('.gv-why'), other = rival();
-  why.hidden = !other || Boolean(method.classless);
-  if (other) { why.textContent = `Why ${classOf(answer.target).label} rather than ${other.label}?`; why.dataset.rival = other.index; }
-  const top = reach(g);
-  const ticks = clear($('.gv-ticks'));
-  $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
-  for (const t of sign === 'both' ? [-top, 0, top] : [0, top / 2, top]) ticks.append(make('span', number(sign === 'against' ? -t : t)));
-  paint($('.gv-scale canvas'), Float32Array.from({ length: 256 * 12 }, (_, i) => (i % 256) / 255), coloursNow());
-  listNumbers();
-  $$('.gv-classes button').forEach((n) => n.setAttribute('aria-pressed', String(Number(n.dataset.index) === chosenClass().index)));
   $$('.gv-strip button').forEach((n) => {
     const on = n.dataset.layer === state.layer;
-    n.setAttribute('aria-checked', String(on)); n.tabIndex = on ? 0 : -1;
+    n.setAttribute('aria-checked', String(on));
+    n.tabIndex = on ? 0 : -1;
   });
   centre();
-  for (const name of ['layer', 'method']) $(`[name=${name}]`).value = state[name];
-  showCell();
-  announce();
 }
-// The layer that is shown in the middle of the filmstrip.
+
+/** The layer that is shown comes to the middle. */
 function centre() {
-  const s = $('.gv-strip'), n = s.querySelector('[aria-checked=true]');
-  if (n) s.scrollLeft = n.offsetLeft - s.offsetLeft - s.clientWidth / 2 + n.clientWidth / 2;
+  const strip = $('.gv-strip'), shown = strip.querySelector('[aria-checked=true]');
+  if (!shown) return;
+  strip.scrollLeft = shown.offsetLeft - strip.offsetLeft - strip.clientWidth / 2 + shown.clientWidth / 2;
 }
-function listNumbers() {
-  const g = grid(), [H, W] = answer.picture, { head, input, title } = answer.model;
-  const a = classOf(answer.target), b = classOf(answer.other);
-  const score = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before sigmoid', linear: 'Output' }[head];
-  const about = (what, c) => [
-    [what, `${c.label}, number ${c.index}`],
-    [score, number(c.y)],
-    ...(head === 'linear' ? [] : [['Probability', percent(c.p)]]),
-    ['Rank', `${c.rank} of ${answer.count}`],
-  ];
-  const rows = [
-    ...(state.band === 'ab' ? [...about('Class', a), ...about('Rather than', b), ['Difference of the two, the score explained', number(a.y - b.y)]] : about('Class', chosenClass())),
-    ['Smallest and largest value before the ReLU', `${number(g.min)} … ${number(g.max)}`],
-    ...(signNow() === 'both' ? [] : [['Places cut by the ReLU', percent(g.cut[signNow()])]]),
-    ...(box ? [['Box', ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n] * (n % 2 ? H : W))}`).join(', ') + `, in a picture ${W} pixels wide and ${H} high`]] : []),
-    ['Grid, channels', `${g.row.shape[0]}×${g.row.shape[1]}, ${g.row.shape[2]}`],
-    ['What the network was given', `the picture squashed to ${input.join('×')}`],
-    ['Network', title],
-  ];
-  const list = clear($('.gv-numbers dl'));
-  for (const [k, v] of rows) list.append(make('dt', k), make('dd', v));
+
+function showPlay() {
+  const on = Boolean(state.playing);
+  $('.gv-play').textContent = on ? '❚❚ Pause' : '▶ Play';
+  $('.gv-play').setAttribute('aria-pressed', String(on));
 }
-// Every layer of the network, good or poor, in the order in which they run.
-function examine() {
-  const panel = $('.gv-doctor');
-  if (!panel.open || !answer || panel.dataset.for === answer.model.key + answer.detail) return;
+
+// ---- words and choices -------------------------------------------------------------------------
+
+function showSaid() {
+  const { sentence, mild, stale } = state.said;
+  tell($('.gv-error'), mild ? '' : sentence);
+  tell($('.gv-hint'), mild ? sentence : '');
+  $('.gv').classList.toggle('gv-stale', stale);
+  $('.gv-before').hidden = !stale || !state.answer;
+}
+
+function showSentence() {
+  if (!ready()) return;
+  const now = look(), seen = state.view === 'original' ? NO_MAP : saying(now, palettes[state.colours]);
+  write($('.gv-say'), seen);
+  $('.gv-over .gv-frame').setAttribute('aria-label', seen);
+  $('.gv-caption').textContent = caption(now);
+}
+
+function showWarnings() {
+  if (!ready()) return;
+  const now = look(), { grid, method, band } = now, empty = isEmpty(grid, now.sign, now.top);
+  const twins = empty ? [] : twinsOf(props.methods, grid.row, state.bytes, method, band);
+  tell($('.gv-warn'), warnings(now).join(' '));
+  tell($('.gv-note'), notes(grid, twins).join(' '));
+  if (empty) $('.gv-warn').append(' ', wayOut(now));
+}
+
+/** From an empty map: a button to one that is not. @param {Look} now */
+function wayOut({ answer, grid, method }) {
+  const button = make('button', null, { type: 'button' }), knowing = props.methods.find((m) => !m.against).name;
+  const [text, go] = grid.top === 0 && grid.bottom === 0 && grid.row.name !== answer.best
+    ? [`Go to ${answer.best}`, () => choose(answer.best)]
+    : method.against ? [`Show ${knowing}`, () => goOn({ method: knowing })]
+      : ['Show both signs', () => goOn({ sign: 'both' })];
+  button.textContent = text;
+  button.onclick = go;
+  return button;
+}
+
+function showMethod() {
+  const method = methodNow(), link = make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' });
+  link.href = method.paper;
+  $('.gv-method').replaceChildren(aboutMethod(method), ' ', link);
+  $('[name=method]').value = state.method;
+  $$('[name=gv-sign]').forEach((n) => {
+    n.disabled = Boolean(method.against) && n.value !== 'for';
+    n.checked = n.value === signNow();
+  });
+}
+
+function showRival() {
+  if (!ready()) return;
+  const why = $('.gv-why'), { answer } = state, rival = rivalOf(answer);
+  why.hidden = !rival || methodNow().classless;
+  if (!rival) return;
+  why.textContent = `Why ${classOf(answer, answer.target).label} rather than ${rival.label}?`;
+  why.dataset.rival = rival.index;
+}
+
+function showLayers() {
+  const { answer } = state;
+  if (!answer) return;
+  const option = (name, shape) => {
+    return make('option', `${name} · ${shape.join('×')}${name === answer.best ? ' ★ best' : ''}`, { value: name });
+  };
+  const sent = make('optgroup', null, { label: 'Suggested' });
+  const rest = make('optgroup', null, { label: 'All other layers' });
+  const others = answer.doctor.filter(([name, [h, w]]) => h * w > 1 && !rowOf(answer, name));
+  sent.append(...answer.layers.map((row) => option(row.name, row.shape)));
+  rest.append(...others.map(([name, shape]) => option(name, shape)));
+  $('[name=layer]').replaceChildren(sent, ...(others.length ? [rest] : []));
+  view(() => { $('[name=layer]').value = state.layer; });
+}
+
+function showClasses() {
+  const { answer } = state;
+  if (!answer) return;
+  const { head } = answer.model;
+  const buttons = answer.classes.map((c) => {
+    const button = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
+    button.append(make('span', c.label, { class: 'gv-label' }), make('span', chance(c, head), { class: 'gv-p' }));
+    button.style.setProperty('--p', head === 'linear' ? '0%' : `${100 * c.p}%`);
+    return button;
+  });
+  $('.gv-classes').replaceChildren(...buttons);
+  $('.gv-unsure').hidden = !isUnsure(answer);
+  view(() => {
+    const { index } = shownClass(answer, state.band);
+    buttons.forEach((n) => n.setAttribute('aria-pressed', String(Number(n.dataset.index) === index)));
+  });
+}
+
+function showQuestions() {
+  const { answer } = state, bands = $('.gv-bands');
+  if (!answer) return;
+  const labels = bandsOf(answer).map((band) => {
+    const label = make('label', null), input = make('input', null, { type: 'radio', name: 'gv-band', value: band });
+    label.append(input, band === 'ab' ? comparison(answer) : shownClass(answer, band).label);
+    return label;
+  });
+  bands.hidden = answer.other < 0;
+  bands.replaceChildren(bands.querySelector('legend'), ...labels);
+  view(() => $$('[name=gv-band]').forEach((n) => { n.checked = n.value === state.band; }));
+}
+
+/** Every layer of the network, good or poor, in the order in which they run. */
+function showDoctor() {
+  const { answer, doctor } = state, panel = $('.gv-doctor');
+  if (!doctor || !answer || panel.dataset.for === answer.model.key + answer.detail) return;
   panel.dataset.for = answer.model.key + answer.detail;
   $('.gv-found').textContent = answer.found;
-  const body = clear($('.gv-doctor tbody'));
-  for (const [name, shape, kind, poor] of answer.doctor) {
-    const row = make('tr', null), cell = make('td', null);
-    const place = shape[0] * shape[1] > 1;
-    const verdict = name === answer.best ? `best: the last feature map before the answer, ${shape.join('×')}` : poor ? `poor: ${poor}` : `good, ${shape.join('×')}`;
-    const holder = place ? make('button', null, { type: 'button', 'data-go': name }) : cell;
-    holder.append(breakable(name));
-    if (place) cell.append(holder);
-    row.append(cell, make('td', kind), make('td', verdict));
+  const rows = answer.doctor.map((layer) => {
+    const [name, [h, w], kind, poor] = layer, row = make('tr', null), cell = make('td', null);
+    const holder = h * w > 1 ? make('button', null, { type: 'button', 'data-go': name }) : null;
+    if (holder) cell.append(holder);
+    (holder ?? cell).append(breakable(name));
+    row.append(cell, make('td', kind), make('td', verdictOf(layer, answer.best)));
     row.className = name === answer.best ? 'gv-best' : poor ? 'gv-poor' : '';
-    body.append(row);
-  }
+    return row;
+  });
+  $('.gv-doctor tbody').replaceChildren(...rows);
 }
-// The cell at the place that was chosen, in this layer's grid.
-const cellAt = (g) => state.place && [g.h, g.w].map((n, axis) => Math.min(Math.floor(state.place[axis] * n), n - 1));
-function showCell() {
-  const cell = $('.gv-cell'), g = grid(), at = cellAt(g);
-  if (!at) { cell.hidden = true; $('.gv-pointer').textContent = hint; return; }
-  const [i, j] = at, v = valueAt(g, i * g.w + j);
-  let total = 0;
-  for (let n = 0; n < g.q.length; n++) { const x = valueAt(g, n); if (v >= 0 ? x > 0 : x < 0) total += x; }
-  place(cell, [j / g.w, i / g.h, (j + 1) / g.w, (i + 1) / g.h]);
-  const what = methodNow().classless ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
-  const share = v < 0 && methodNow().against ? ', set to zero by the ReLU' : v && total ? `, ${percent(v / total)} of ${what}` : '';
-  $('.gv-pointer').textContent = `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;
-}
-// A layer's name, which may go on in the next line after "_" and "/".
+
+/** A layer's name, which may go on in the next line after "_" and "/". */
 function breakable(name) {
   const node = make('span', null, { class: 'gv-name' });
   for (const piece of name.split(/(?<=[_/])/)) node.append(piece, make('wbr', null));
   return node;
 }
-function strip() {
-  if (!ready()) return;
-  const [H, W] = answer.picture, h = 54, w = Math.round(Math.min(Math.max(h * W / H, 36), 96));
-  const holder = $('.gv-strip');
-  const buttons = $$('.gv-strip button');
-  const label = (row) => `${row.name}, ${row.shape.join('×')}`;
-  const fresh = buttons.length !== answer.layers.length || buttons.some((b, n) => b.ariaLabel !== label(answer.layers[n]));
-  if (fresh) {
-    clear(holder);
-    for (const row of answer.layers) {
-      const b = make('button', null, { type: 'button', role: 'radio', 'aria-label': label(row), title: row.name, 'data-layer': row.name });
-      b.append(make('canvas', null), breakable(row.name), make('span', `${row.shape[0]}×${row.shape[1]}${row.name === answer.best ? ' ★' : ''}`, { class: 'gv-grid' }));
-      holder.append(b);
-    }
-  }
-  $$('.gv-strip button').forEach((b, n) => {
-    const row = answer.layers[n], g = grid(row.name), canvas = b.querySelector('canvas');
-    const heat = document.createElement('canvas');
-    canvas.width = heat.width = 2 * w; canvas.height = heat.height = 2 * h;
-    canvas.style.width = `${w}px`;
-    paint(heat, upsample(normalised(g), g.h, g.w, 2 * h, 2 * w), coloursNow());
-    const pen = canvas.getContext('2d');
-    pen.drawImage(base, 0, 0, 2 * w, 2 * h);
-    pen.globalAlpha = 0.6;
-    pen.drawImage(heat, 0, 0);
-  });
-}
 
-// Tells the rest of the page what is in view.
+/**
+ * Tells the rest of the page what is in view.
+ * @typedef {object} InView
+ * @property {LessonRequest} request to take it apart
+ * @property {{ name: string, shape: number[], best: boolean }[]} layers that are suggested
+ * @property {string} method
+ * @property {Sign} sign
+ * @property {string} other the class it is held against, or empty
+ * @property {string[]} cautions
+ * @property {boolean} unsure
+ * @property {string} chance of the class
+ * @property {string} base address of the picture
+ * @property {number[]} picture H, W
+ * @property {ClassRow[]} classes
+ * @property {number} target
+ * @property {string} label
+ * @property {string} model
+ * @property {number[]} input
+ * @property {string} head
+ * @property {number} count
+ */
 function announce() {
-  const c = chosenClass();
+  if (!ready()) return;
+  const now = look(), { answer, band } = now, { key, title, head, input } = answer.model, c = shownClass(answer, band);
+  const layers = answer.layers.filter((row) => row.suggested);
   window.gradcam = {
-    layers: answer.layers.filter((l) => l.suggested).map((l) => ({ name: l.name, shape: l.shape, best: l.name === answer.best })),
-    method: state.method, sign: signNow(), other: state.band === 'ab' ? classOf(answer.other).label : '',
-    cautions: cautions(grid()), unsure: unsure(), chance: chance(c),
-    request: { path: answer.path, model: answer.model.key, target: c.index, detail: answer.detail, layer: state.layer },
-    base: base.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label, model: answer.model.title, input: answer.model.input, head: answer.model.head, count: answer.count,
+    request: { path: answer.path, model: key, target: c.index, detail: answer.detail, layer: state.layer },
+    layers: layers.map(({ name, shape }) => ({ name, shape, best: name === answer.best })),
+    method: state.method, sign: now.sign, other: band === 'ab' ? classOf(answer, answer.other).label : '',
+    cautions: cautions(now), unsure: isUnsure(answer), chance: chance(c, head),
+    base: state.base.image.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label,
+    model: title, input, head, count: answer.count,
   };
   document.dispatchEvent(new Event('gradcam'));
 }
 
-// ---- what a visitor does ---------------------------------------------------------------------
+// ---- what a visitor does -----------------------------------------------------------------------
 
-// Whoever goes on with an answer that stands has read what was said.
-function goOn() {
-  if (!$('.gv').classList.contains('gv-stale')) complain('');
+/** Whoever goes on with an answer that stands has read what was said. */
+function goOn(patch = {}) {
+  set({ ...patch, said: state.said.stale ? state.said : SILENCE });
 }
-function set(key, value) {
-  goOn();
-  state[key] = value;
-  if (key === 'layer') asked = null; // one that is still on its way is no longer wanted
-  const control = { view: 'gv-view', sign: 'gv-sign', band: 'gv-band' }[key];
-  if (control) $$(`[name=${control}]`).forEach((n) => { n.checked = n.value === value; });
-  draw(); tell();
-  if (['method', 'colours', 'sign', 'band'].includes(key)) strip();
+
+function say(sentence, mild = false, stale = state.said.stale) {
+  set({ said: { sentence, mild, stale } });
+  if (sentence && !mild) $('.gv-error').scrollIntoView({ block: 'nearest' });
 }
+
+/** One that is still on its way is no longer wanted. */
+const goTo = (layer) => goOn({ layer, wanted: null });
+
+/** A layer, which may have to be asked for. */
 function choose(name) {
-  if (answer.layers.some((l) => l.name === name)) set('layer', name);
+  if (rowOf(state.answer, name)) goTo(name);
   else fetchLayer(name);
 }
-function fetchLayer(name) {
-  [asked, askedOf] = [name, answer];
-  trigger('layer', { name });
+
+function fetchLayer(layer) {
+  set({ wanted: { layer, answer: state.answer } });
+  trigger('layer', { name: layer });
 }
-function step(by, wrap = false) {
-  const n = answer.layers.findIndex((l) => l.name === state.layer), size = answer.layers.length;
-  set('layer', answer.layers[wrap ? (n + by + size) % size : Math.min(Math.max(n + by, 0), size - 1)].name);
+
+/** So many layers on; after the last comes the first, or none. */
+function step(by, round = false) {
+  const names = state.answer.layers.map((row) => row.name), n = names.indexOf(state.layer) + by, count = names.length;
+  goTo(names[round ? (n + count) % count : Math.min(Math.max(n, 0), count - 1)]);
 }
+
 function play(on) {
-  clearInterval(playing);
-  playing = on ? setInterval(() => element.checkVisibility() ? step(1, true) : play(false), 700) : null;
-  $('.gv-play').textContent = on ? '❚❚ Pause' : '▶ Play';
-  $('.gv-play').setAttribute('aria-pressed', String(on));
+  clearInterval(state.playing);
+  set({ playing: on ? setInterval(() => element.checkVisibility() ? step(1, true) : play(false), 700) : null });
 }
-function save(name, blob) {
-  const link = make('a', '', { download: name });
+
+/** What a class's button does: a question that was answered already is only shown. */
+function chooseClass(index) {
+  const { target, other } = state.answer;
+  if (other >= 0 && index === other) goOn({ band: 'b' });
+  else if (other >= 0 && index === target) goOn({ band: 'a' });
+  else trigger('choose', { index, rival: false });
+}
+
+function pointAt(e) {
+  if (!state.answer) return;
+  const r = e.currentTarget.getBoundingClientRect();
+  const place = [(e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width];
+  if (place.every((x) => x >= 0)) set({ place });
+}
+
+const STEPS = {
+  ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0],
+  Home: [0, -Infinity], End: [0, Infinity],
+};
+
+element.addEventListener('keydown', (e) => {
+  const by = STEPS[e.key];
+  if (!by || !state.answer) return;
+  if (e.target.closest('.gv-strip')) {
+    e.preventDefault();
+    play(false);
+    step(by[0] + by[1]);
+    $('.gv-strip [aria-checked=true]').focus();
+  } else if (e.target.closest('.gv-over .gv-frame')) {
+    e.preventDefault();
+    const { h, w } = look().grid, [i, j] = state.place ? cellAt(state.place, h, w) : [h >> 1, w >> 1];
+    set({ place: middleOf(inside([i + by[0], j + by[1]], h, w), h, w) });
+  }
+});
+element.addEventListener('change', (e) => {
+  const { name, value, checked } = e.target;
+  if (name === 'layer') { play(false); choose(value); }
+  else if (name === 'method' || name === 'colours') goOn({ [name]: value });
+  else if (name === 'box') goOn({ box: checked });
+  else if (name.startsWith('gv-')) goOn({ [name.slice(3)]: value });
+});
+element.addEventListener('input', (e) => {
+  const { name, value } = e.target;
+  if (name === 'opacity' || name === 'swipe') set({ [name]: Number(value) });
+  else if (name === 'threshold') set({ threshold: Number(value), box: true });
+});
+element.addEventListener('click', (e) => {
+  const button = e.target.closest('button');
+  if (!button || !state.answer) return;
+  const { index, rival, layer, go } = button.dataset;
+  if (index) chooseClass(Number(index));
+  else if (button.matches('.gv-why')) trigger('choose', { index: Number(rival), rival: true });
+  else if (layer) { play(false); goTo(layer); }
+  else if (go) { play(false); choose(go); }
+  else if (button.matches('.gv-play')) play(!state.playing);
+  else if (button.matches('.gv-save-overlay')) saveOverlay();
+  else if (button.matches('.gv-save-figure')) saveFigure(button);
+});
+for (const name of ['pointermove', 'pointerdown']) $('.gv-over .gv-frame').addEventListener(name, pointAt);
+$('.gv-over .gv-frame').addEventListener('pointerleave', (e) => {
+  if (e.pointerType !== 'touch') set({ place: null }); // a finger that is lifted leaves what it chose
+});
+$('.gv-doctor').addEventListener('toggle', () => set({ doctor: $('.gv-doctor').open }));
+new ResizeObserver(centre).observe($('.gv-strip'));
+document.addEventListener('gradcam-on', () => goOn());
+document.addEventListener('gradcam-layer', (e) => { if (state.answer) choose(e.detail); });
+
+// ---- files -------------------------------------------------------------------------------------
+
+function save(what, blob) {
+  const { answer, layer } = state, link = make('a', '');
+  link.download = `gradcam-${answer.model.key}-${layer.replaceAll('/', '-')}-${answer.target}-${what}.png`;
   link.href = URL.createObjectURL(blob);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
-const fileName = (what) => `gradcam-${answer.model.key}-${state.layer.replaceAll('/', '-')}-${answer.target}-${what}.png`;
+
 function saveOverlay() {
-  const [H, W] = answer.picture, out = make('canvas', null), heat = make('canvas', null), g = grid();
-  out.width = heat.width = W; out.height = heat.height = H;
-  paint(heat, upsample(normalised(g), g.h, g.w, H, W), coloursNow());
-  const pen = out.getContext('2d');
-  pen.fillStyle = '#fff'; pen.fillRect(0, 0, W, H);
-  pen.drawImage(base, 0, 0, W, H);
+  const [H, W] = state.answer.picture, out = make('canvas', null, { width: W, height: H }), pen = out.getContext('2d');
+  const box = boxNow();
+  pen.fillStyle = '#fff';
+  pen.fillRect(0, 0, W, H);
+  pen.drawImage(state.base.image, 0, 0, W, H);
   pen.globalAlpha = state.opacity / 100;
-  pen.drawImage(heat, 0, 0);
+  pen.drawImage(painted(heatNow(H, W), paletteNow(), H, W), 0, 0);
   if (box) {
-    const [l, t, r, b] = box.map((v, n) => v * (n % 2 ? H : W)), line = Math.max(2, Math.max(H, W) / 200);
+    const [l, t, r, b] = inPixels(box, H, W), line = Math.max(2, Math.max(H, W) / 200);
     pen.globalAlpha = 1;
     for (const [colour, width] of [['#000', 2 * line], ['#fff', line]]) {
-      pen.strokeStyle = colour; pen.lineWidth = width;
+      pen.strokeStyle = colour;
+      pen.lineWidth = width;
       pen.strokeRect(l, t, r - l, b - t);
     }
   }
-  out.toBlob((blob) => save(fileName('overlay'), blob));
+  out.toBlob((blob) => save('overlay', blob));
 }
+
+/** @returns {FigureRequest} */
+function figureNow() {
+  const { answer, band, layer, method, colours, opacity } = state, shared = sharesScale(answer, methodNow());
+  return {
+    path: answer.path, model: answer.model.key, target: shownClass(answer, band).index,
+    other: band === 'ab' ? answer.other : -1, layer, method, sign: signNow(), colours, opacity: opacity / 100,
+    detail: answer.detail, top: shared ? reach(sharingNow(), signNow(), (map) => [map.max, -map.min]) : 0,
+    box: boxNow(),
+  };
+}
+
 async function saveFigure(button) {
-  button.disabled = true;
   const text = button.textContent;
+  button.disabled = true;
   button.textContent = 'Drawing the figure …';
   try {
-    const made = await server.figure({
-      path: answer.path, model: answer.model.key, target: chosenClass().index, layer: state.layer,
-      other: state.band === 'ab' ? answer.other : -1, method: state.method, sign: signNow(), colours: state.colours, opacity: state.opacity / 100, detail: answer.detail,
-      top: answer.other < 0 || !twoSigned.includes(state.method) ? 0 : reach(grid(), signNow(), (o) => [o.max, -o.min]), box,
-    });
-    if (made.png) save(fileName('figure'), new Blob([bytesOf(made.png)], { type: 'image/png' }));
-    else complain(made.error);
-  } catch { complain('The server could not be reached; try again in a moment.'); }
+    /** @type {Figure | Refusal} */
+    const made = await server.figure(figureNow());
+    if (made.png) save('figure', new Blob([bytesOf(made.png)], { type: 'image/png' }));
+    else say(made.error);
+  } catch {
+    say(UNREACHED);
+  }
   button.disabled = false;
   button.textContent = text;
 }
-function complain(sentence, mild = false) {
-  for (const [node, text] of [[$('.gv-error'), mild ? '' : sentence], [$('.gv-hint'), mild ? sentence : '']]) {
-    node.textContent = text;
-    node.hidden = !text;
-  }
-  if (sentence && !mild) $('.gv-error').scrollIntoView({ block: 'nearest' });
-}
 
-element.addEventListener('change', (e) => {
-  const { name, value, checked } = e.target;
-  if (name === 'layer') { play(false); choose(value); }
-  else if (name === 'method' || name === 'colours') set(name, value);
-  else if (name === 'box') set('box', checked);
-  else if (name.startsWith('gv-')) set(name.slice(3), value);
-});
-element.addEventListener('input', (e) => {
-  const { name, value } = e.target;
-  if (name === 'opacity') {
-    state.opacity = Number(value);
-    $('[name=opacity-out]').textContent = `${value} %`;
-    $('.gv-heat').style.opacity = value / 100;
-  } else if (name === 'swipe') swipe();
-  else if (name === 'threshold') {
-    state.threshold = Number(value); state.box = true;
-    $('[name=thr-out]').textContent = `${value} %${value === '15' ? ' (as in the paper)' : ''}`;
-    $('[name=box]').checked = true;
-    draw(); listNumbers();
-  }
-});
-element.addEventListener('click', (e) => {
-  const button = e.target.closest('button');
-  if (!button || !answer) return;
-  const index = Number(button.dataset.index ?? -1);
-  if (index >= 0 && answer.other >= 0 && index === answer.other) set('band', 'b');
-  else if (index >= 0 && answer.other >= 0 && index === answer.target) set('band', 'a');
-  else if (index >= 0) trigger('choose', { index, rival: false });
-  else if (button.matches('.gv-why')) trigger('choose', { index: Number(button.dataset.rival), rival: true });
-  else if (button.dataset.layer) { play(false); set('layer', button.dataset.layer); }
-  else if (button.dataset.go) { play(false); choose(button.dataset.go); }
-  else if (button.matches('.gv-play')) play(!playing);
-  else if (button.matches('.gv-save-overlay')) saveOverlay();
-  else if (button.matches('.gv-save-figure')) saveFigure(button);
-});
-$('.gv-doctor').addEventListener('toggle', examine);
-new ResizeObserver(centre).observe($('.gv-strip'));
-element.addEventListener('keydown', (e) => {
-  const by = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0], Home: [0, -Infinity], End: [0, Infinity] }[e.key];
-  if (!by || !answer) return;
-  if (e.target.closest('.gv-strip')) {
-    e.preventDefault(); play(false); step(by[0] + by[1]);
-    $('.gv-strip [aria-checked=true]').focus();
-  } else if (e.target.closest('.gv-over .gv-frame')) {
-    e.preventDefault();
-    const g = grid(), size = [g.h, g.w], at = cellAt(g) || size.map((n) => n >> 1);
-    state.place = size.map((n, axis) => (Math.min(Math.max(at[axis] + by[axis], 0), n - 1) + 0.5) / n);
-    showCell();
-  }
-});
-function pointAt(e) {
-  if (!answer) return;
-  const r = e.currentTarget.getBoundingClientRect(), g = grid(), before = String(cellAt(g));
-  const place = [(e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width];
-  if (place.some((x) => x < 0)) return;
-  state.place = place;
-  if (String(cellAt(g)) !== before) showCell();
-}
-for (const name of ['pointermove', 'pointerdown']) $('.gv-over .gv-frame').addEventListener(name, pointAt);
-$('.gv-over .gv-frame').addEventListener('pointerleave', (e) => {
-  if (e.pointerType === 'touch') return; // the finger is lifted, what it chose stays
-  state.place = null;
-  if (answer) showCell();
-});
-document.addEventListener('gradcam-on', goOn);
-document.addEventListener('gradcam-layer', (e) => { if (answer) choose(e.detail); });
+// ---- what the server sends ---------------------------------------------------------------------
 
-// ---- what the server sends -------------------------------------------------------------------
-
-function fillChoices() {
-  const select = clear($('[name=layer]'));
-  const sent = make('optgroup', null, { label: 'Suggested' }), rest = make('optgroup', null, { label: 'All other layers' });
-  for (const row of answer.layers) sent.append(make('option', `${row.name} · ${row.shape.join('×')}${row.name === answer.best ? ' ★ best' : ''}`, { value: row.name }));
-  const others = answer.doctor.filter(([name, shape]) => shape[0] * shape[1] > 1 && !answer.layers.some((l) => l.name === name));
-  for (const [name, shape] of others) rest.append(make('option', `${name} · ${shape.join('×')}`, { value: name }));
-  select.append(sent);
-  if (others.length) select.append(rest);
-  const list = clear($('.gv-classes'));
-  for (const c of answer.classes) {
-    const b = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
-    b.append(make('span', c.label, { class: 'gv-label' }), make('span', chance(c), { class: 'gv-p' }));
-    b.style.setProperty('--p', answer.model.head === 'linear' ? '0%' : `${100 * c.p}%`);
-    list.append(b);
-  }
-  $('.gv-unsure').hidden = !unsure();
-  const bands = $('.gv-bands');
-  bands.hidden = answer.other < 0;
-  while (bands.children.length > 1) bands.lastChild.remove();
-  if (answer.other >= 0) {
-    const [a, b] = [classOf(answer.target).label, classOf(answer.other).label];
-    for (const [value, text] of [['a', a], ['b', b], ['ab', `${a} rather than ${b}`]]) {
-      const label = make('label', null), input = make('input', null, { type: 'radio', name: 'gv-band', value });
-      input.checked = value === state.band;
-      label.append(input, text);
-      bands.append(label);
-    }
-  }
-}
-// One more layer is asked for beside the other questions: when it comes, another may be in view.
-function overtaken({ base: picture, answer: next }) {
-  const about = (a, of) => JSON.stringify([of.url, a.model.key, a.target, a.other, a.detail]);
-  if (!next?.extra || !answer || about(next, picture) === about(answer, current.base)) return false;
-  if (asked && answer !== askedOf) fetchLayer(asked);
+/**
+ * One more layer is asked for beside the other questions: when it comes, another may be in view.
+ * @param {View} value
+ */
+function overtaken({ base, answer }) {
+  const about = (a, url) => JSON.stringify([url, a.model.key, a.target, a.other, a.detail]);
+  if (!answer?.extra || !state.answer || about(answer, base.url) === about(state.answer, state.url)) return false;
+  const { wanted } = state;
+  if (wanted && state.answer !== wanted.answer) fetchLayer(wanted.layer);
   return true;
 }
+
 function receive() {
+  /** @type {View} */
   const value = props.value;
   if (!value || overtaken(value)) return;
-  const old = Boolean(value.error) && (!value.stands || $('.gv').classList.contains('gv-stale'));
-  complain(value.error || value.note, !value.error || value.error === props.no_picture); // which is no mistake
-  $('.gv').classList.toggle('gv-stale', old);
-  $('.gv-before').hidden = !old || !answer;
-  if (!value.answer) return;
-  const before = answer;
-  [current, answer] = [value, value.answer];
-  maps = new Int8Array(bytesOf(answer.bytes).buffer);
-  const have = (name) => answer.layers.some((l) => l.name === name);
-  if (asked && have(asked)) { state.layer = asked; asked = null; }
-  const wanted = asked ?? state.layer, here = before && before.model.key === answer.model.key && answer.doctor.some(([n]) => n === wanted);
-  asked = null;
-  if (!have(state.layer)) state.layer = answer.best;
-  const newQuestion = !before || before.target !== answer.target || before.other !== answer.other;
-  if (newQuestion) state.band = answer.other < 0 ? 'a' : 'ab';
-  fillChoices();
-  if (document.activeElement === $('.gv-why') && answer.other >= 0) $('[name=gv-band]:checked').focus({ preventScroll: true }); // the link goes
-  const url = value.base.url;
-  if (base?.dataset.url !== url) state.place = null;
-  if (before && (newQuestion || before.model.key !== answer.model.key)) comeBack();
-  element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.other}`;
-  examine();
-  if (base && base.dataset.url === url) { draw(); strip(); tell(); }
-  else {
-    const image = new Image(), mine = answer;
-    image.dataset.url = url;
-    image.onload = () => {
-      if (answer !== mine) return;
-      base = image;
-      $$('.gv-frame img').forEach((n) => { n.src = url; });
-      const ratio = answer.picture[1] / answer.picture[0];
-      $('.gv-stage').dataset.shape = ratio > 3.5 ? 'panorama' : ratio > 1.35 ? 'wide' : 'ordinary';
-      $('.gv-stage').style.setProperty('--ratio', ratio);
-      draw(); strip(); tell();
-    };
-    image.onerror = () => answer === mine && complain('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
-    image.src = url;
-  }
-  if (here && !have(wanted)) fetchLayer(wanted);
+  const mild = !value.error || value.error === props.no_picture;
+  say(value.error || value.note, mild, Boolean(value.error) && (!value.stands || state.said.stale));
+  if (value.answer) take(value.answer, value.base.url);
 }
-// The rest of the page may come later than this script: its events are caught at the document.
-const within = (e, where) => Boolean(e.target.closest?.(where));
-// Whoever chose in the lists, which are below where all is in one column, sees what that did.
+
+/**
+ * @param {Answer} answer
+ * @param {string} url of its picture
+ */
+function take(answer, url) {
+  const before = state.answer, askedWhy = document.activeElement === $('.gv-why');
+  const { layer, missing } = layerAfter(before, answer, state.layer, state.wanted?.layer);
+  const asksAnew = !before || before.target !== answer.target || before.other !== answer.other;
+  set({
+    answer, url, layer, bytes: signedBytesOf(answer.bytes), wanted: null,
+    band: asksAnew ? bandsOf(answer).at(-1) : state.band,
+    place: state.base?.url === url ? state.place : null,
+  });
+  if (askedWhy && answer.other >= 0) $('[name=gv-band]:checked').focus({ preventScroll: true }); // the link goes
+  if (before && (asksAnew || before.model.key !== answer.model.key)) comeBack();
+  element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.other}`;
+  if (state.base?.url !== url) load(answer, url);
+  if (missing) fetchLayer(missing);
+}
+
+/** The picture is shown together with the answer about it, or not at all. */
+function load(answer, url) {
+  const image = new Image(), [H, W] = answer.picture;
+  const mine = () => state.answer === answer;
+  image.onload = () => { if (mine()) set({ base: { image, url, ratio: W / H } }); };
+  image.onerror = () => {
+    if (mine()) say('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
+  };
+  image.src = url;
+}
+
+/** Whoever chose in the lists, which are below where all is in one column, sees what that did. */
 function comeBack() {
   const shown = element.checkVisibility() ? $('.gv-words') : document.querySelector('#lesson .gl-about');
-  const top = shown?.getBoundingClientRect().top;
-  if (inLists && matchMedia('(max-width: 900px)').matches && (top < 0 || top > innerHeight)) shown.scrollIntoView();
+  const top = shown?.getBoundingClientRect().top, oneColumn = matchMedia('(max-width: 900px)').matches;
+  if (choseInLists() && oneColumn && (top < 0 || top > innerHeight)) shown.scrollIntoView();
 }
-let inLists = false; // what was touched last
-for (const event of ['pointerdown', 'keydown']) document.addEventListener(event, (e) => { inLists = within(e, '#asks'); }, true);
+
+// ---- the start ---------------------------------------------------------------------------------
+
+const choseInLists = followLists();
+refuseHeavy(props.heaviest, () => say(props.heavy));
+easeLists();
+
 // On a phone what a cell says stands below the overlay, which stays in sight.
 const phone = matchMedia('(max-width: 600px)');
 phone.onchange = () => (phone.matches ? $('.gv-over') : $('.gv-side')).append($('.gv-pointer'));
 phone.onchange();
-// Gradio says of a file that is too large only that it is, and takes the picture before away.
-for (const [event, given] of [['change', (e) => e.target.files], ['drop', (e) => e.dataTransfer?.files]]) {
-  document.addEventListener(event, (e) => {
-    if (!within(e, '#picture') || ![...given(e) ?? []].some((file) => file.size > props.heaviest)) return;
-    e.preventDefault();
-    e.stopPropagation();
-    if (event === 'change') e.target.value = '';
-    else e.target.dispatchEvent(new DragEvent('dragleave', { bubbles: true })); // or its box stays marked
-    complain(props.heavy);
-  }, true);
-}
-// Gradio's lists are searched by typing: a click selects what stands there, once the browser has put
-// its mark. The key Tab would open the list that it leaves once more, and stop at its box, which
-// scrolls.
-const LIST = '#asks [role=combobox]';
-document.addEventListener('click', (e) => { if (within(e, LIST)) setTimeout(() => e.target.select()); }, true);
-document.addEventListener('keydown', (e) => {
-  if (e.key !== 'Tab' || !within(e, LIST)) return;
-  e.stopPropagation();
-  document.querySelectorAll('#asks [role=listbox]').forEach((n) => { n.tabIndex = -1; });
-}, true);
-for (const m of props.methods) $('[name=method]').append(make('option', m.name, { value: m.name }));
-for (const c of props.colours) $('[name=colours]').append(make('option', c, { value: c }));
+
+$('[name=method]').append(...props.methods.map((m) => make('option', m.name, { value: m.name })));
+$('[name=colours]').append(...props.colours.map((c) => make('option', c, { value: c })));
+
+for (const show of [
+  showSaid, showLayers, showClasses, showQuestions, showDoctor, showPicture, showMap, showOpacity, showSides, showBox,
+  showFrames, paintFrames, markFrame, showSentence, showWarnings, showMethod, showRival, showScale, showCell, showPlay,
+  announce,
+]) view(show);
 watch('value', receive);
 receive();

@@ -411,6 +411,24 @@ def test_a_layer_is_painted_before_its_click_returns(lab: Lab) -> None:
     assert painted == [[name, 1] for name in names]
 
 
+def test_the_filmstrip_is_painted_anew_only_when_its_maps_change(lab: Lab) -> None:
+    """A dot upon its first frame stays until then."""
+    frame = lab.find(".gv-strip canvas").first
+    frame.evaluate("canvas => canvas.getContext('2d').clearRect(0, 0, 1, 1)")
+
+    def dotted() -> bool:
+        return bool((lab.canvas(".gv-strip canvas")[0, 0] == 0).all())
+
+    lab.find(f".gv-strip [data-layer={lab.layers[3]}]").click()
+    lab.find("[name=opacity]").fill("80")
+    lab.find("[name=threshold]").fill("50")
+    lab.radio("gv-view", "overlay")
+    lab.find(".gv-over .gv-frame").hover()
+    assert dotted()
+    lab.find("[name=method]").select_option("LayerCAM")
+    assert not dotted()
+
+
 # ---- the browser paints what Python paints -----------------------------------------------------
 
 

@@ -1,0 +1,368 @@
+// Numbers to numbers: which map is shown, what its bytes stand for, which colours it gets. No page and no state: all
+// that a function needs is handed to it. Maps and heats are row by row; h, w is a layer's grid, H, W a picture.
+
+/** @import { Answer, ClassRow, MethodRow, Nudge, Row, StepMap } from './wire.js' */
+
+/**
+ * A map of an answer with its bytes.
+ * @typedef {object} Grid
+ * @property {Row} row the layer
+ * @property {number} h
+ * @property {number} w
+ * @property {Int8Array} q (h w,)
+ * @property {number} top
+ * @property {number} bottom
+ * @property {number} min
+ * @property {number} max
+ * @property {{ for: number, against: number }} cut
+ */
+
+/** @typedef {'for' | 'against' | 'both'} Sign */
+/** @typedef {'a' | 'b' | 'ab'} Band the target, the class it is held against, the one rather than the other */
+/** @typedef {[number, number, number, number]} Box left, top, right, bottom */
+
+// ---- what is in an answer --------------------------------------------------------------------
+
+/** Base64 -> bytes. */
+export const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+export const signedBytesOf = (text) => new Int8Array(bytesOf(text).buffer);
+
+/** @param {{ top: number, bottom: number, q: Int8Array }} map */
+export const valueAt = (map, i) => map.q[i] * (map.q[i] > 0 ? map.top : map.bottom) / 127;
+
+/**
+ * @param {Answer} answer
+ * @returns {Row | undefined}
+ */
+export const rowOf = (answer, layer) => answer.layers.find((row) => row.name === layer);
+
+/**
+ * @param {Answer} answer
+ * @returns {ClassRow | undefined}
+ */
+export const classOf = (answer, index) => answer.classes.find((c) => c.index === index);
+
+/**
+ * The class that is explained; of a comparison of two the first.
+ * @param {Answer} answer
+ * @param {Band} band
+ */
+export const shownClass = (answer, band) => classOf(answer, band === 'b' ? answer.other : answer.target);
+
+/**
+ * @param {Answer} answer
+ * @returns {Band[]}
+ */
+export const bandsOf = (answer) => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
+
+/**
+ * @param {Row} row
+ * @param {Int8Array} bytes of the answer
+ * @param {Band} band
+ * @returns {Grid}
+ */
+export function gridOf(row, bytes, method, band) {
+  const map = row.maps[`${band}/${method}`], [h, w] = map.sent;
+  return { ...map, row, h, w, q: bytes.subarray(map.at, map.at + h * w) };
+}
+
+/**
+ * Which layer of a new answer to show, and which one to ask for because it was not sent.
+ * @param {Answer | null} before
+ * @param {Answer} answer
+ * @param {string | null} shown the layer in view
+ * @param {string} [wanted] a layer that was on its way
+ * @returns {{ layer: string, missing: string | null }}
+ */
+export function layerAfter(before, answer, shown, wanted = shown) {
+  const isKnown = before?.model.key === answer.model.key && answer.doctor.some(([name]) => name === wanted);
+  if (rowOf(answer, wanted)) return { layer: wanted, missing: null };
+  return { layer: rowOf(answer, shown) ? shown : answer.best, missing: isKnown ? wanted : null };
+}
+
+/** Two classes and their difference share one scale, where a method knows both signs. @param {MethodRow} method */
+export const sharesScale = (answer, method) => answer.other >= 0 && !method.against;
+
+/**
+ * The likeliest of the other classes, if both are likely at all.
+ * @param {Answer} answer
+ * @returns {ClassRow | null}
+ */
+export function rivalOf(answer) {
+  if (answer.other >= 0 || answer.model.head !== 'softmax') return null;
+  const [best] = answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p);
+  return best && Math.min(classOf(answer, answer.target).p, best.p) >= 0.1 ? best : null;
+}
+
+/** Whether no class is likely. @param {Answer} answer */
+export function isUnsure(answer) {
+  return answer.model.head === 'softmax' && Math.max(...answer.classes.map((c) => c.p)) < 0.2;
+}
+
+// ---- scales ----------------------------------------------------------------------------------
+
+/**
+ * What 1 (or the far ends round white) stands for.
+ * @param {Grid[]} grids that share the scale
+ * @param {Sign} sign
+ * @param {(grid: Grid) => number[]} ends a map -> its largest for and against; else of what was sent, maybe averages
+ */
+export function reach(grids, sign, ends = (grid) => [grid.top, grid.bottom]) {
+  const [up, down] = [0, 1].map((end) => Math.max(...grids.map((grid) => ends(grid)[end]), 0));
+  return sign === 'for' ? up : sign === 'against' ? down : Math.max(up, down);
+}
+
+/** The grids that share a scale with one. @returns {Grid[]} */
+export function sharing(answer, bytes, row, method, band) {
+  const bands = sharesScale(answer, method) ? bandsOf(answer) : [band];
+  return bands.map((b) => gridOf(row, bytes, method.name, b));
+}
+
+/**
+ * A map -> 0..1 (h w,); of both signs 0.5 is zero.
+ * @param {Grid} grid
+ * @param {Sign} sign
+ * @param {number} top
+ */
+export function toUnit(grid, sign, top) {
+  const out = new Float32Array(grid.h * grid.w);
+  for (let i = 0; i < out.length; i++) {
+    const v = top > 0 ? valueAt(grid, i) / top : 0;
+    out[i] = sign === 'for' ? Math.max(v, 0) : sign === 'against' ? Math.max(-v, 0) : (v + 1) / 2;
+  }
+  return out;
+}
+
+/**
+ * The filmstrip: every layer's own map, on a scale of its own.
+ * @param {Answer} answer
+ * @param {Int8Array} bytes
+ * @param {MethodRow} method
+ * @param {Band} band
+ * @param {Sign} sign
+ * @returns {{ row: Row, h: number, w: number, unit: Float32Array }[]}
+ */
+export function framesOf(answer, bytes, method, band, sign) {
+  return answer.layers.map((row) => {
+    const grid = gridOf(row, bytes, method.name, band);
+    const top = reach(sharing(answer, bytes, row, method, band), sign);
+    return { row, h: grid.h, w: grid.w, unit: toUnit(grid, sign, top) };
+  });
+}
+
+/** The numbers below the colours. What speaks against is below zero. @param {Sign} sign */
+export function ticksOf(top, sign) {
+  if (sign === 'both') return [-top, 0, top];
+  return [0, top / 2, top].map((v) => v && sign === 'against' ? -v : v);
+}
+
+/**
+ * Whether nothing of this sign is there to be shown.
+ * @param {Grid} grid
+ * @param {Sign} sign
+ * @param {number} top
+ */
+export function isEmpty(grid, sign, top) {
+  return !(top > 0) || (sign === 'for' && grid.top === 0) || (sign === 'against' && grid.bottom === 0);
+}
+
+/**
+ * Whether two maps are the same but for their scale, within two hundredths.
+ * @param {Grid} one
+ * @param {Grid} other
+ */
+export function alike(one, other) {
+  const [top, mine] = [other, one].map((grid) => Math.max(grid.top, grid.bottom) || 1);
+  return one.q.every((_, i) => Math.abs(valueAt(other, i) / top - valueAt(one, i) / mine) <= 0.02);
+}
+
+/**
+ * The methods that know both signs and give the map of this one, itself among them; none where no other does.
+ * @param {MethodRow[]} methods
+ * @param {Row} row
+ * @param {Int8Array} bytes
+ * @param {MethodRow} method
+ * @param {Band} band
+ * @returns {string[]} in the order of the table
+ */
+export function twinsOf(methods, row, bytes, method, band) {
+  if (method.against) return [];
+  const grid = gridOf(row, bytes, method.name, band);
+  const same = methods.filter((m) => !m.against && alike(grid, gridOf(row, bytes, m.name, band)));
+  return same.length > 1 ? same.map((m) => m.name) : [];
+}
+
+// ---- one cell, one box -----------------------------------------------------------------------
+
+const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
+
+/** The cell [row, column] nearest to one that may lie outside. */
+export const inside = ([i, j], h, w) => [clamp(i, 0, h - 1), clamp(j, 0, w - 1)];
+
+/** The cell at a place [down, right] in 0..1. */
+export const cellAt = ([down, right], h, w) => inside([Math.floor(down * h), Math.floor(right * w)], h, w);
+
+/** The middle of a cell, as a place. */
+export const middleOf = ([i, j], h, w) => [(i + 0.5) / h, (j + 0.5) / w];
+
+/** The sides of a cell in 0..1. @returns {Box} */
+export const frameOf = ([i, j], h, w) => [j / w, i / h, (j + 1) / w, (i + 1) / h];
+
+/** A cell's share of all evidence of its own sign; 0 for an empty cell. @param {Grid} grid */
+export function shareOf(grid, [i, j]) {
+  const v = valueAt(grid, i * grid.w + j);
+  let total = 0;
+  for (let n = 0; n < grid.q.length; n++) {
+    const other = valueAt(grid, n);
+    if (other * v > 0) total += other;
+  }
+  return v ? v / total : 0;
+}
+
+/**
+ * Round the largest connected part at or above a share of the maximum; null for an empty heat. Grad-CAM, section 3.2,
+ * as `heatmap.box` in Python.
+ * @param {Float32Array} heat (H W,)
+ * @returns {Box | null} in 0..1
+ */
+export function boxOf(heat, H, W, share) {
+  const top = heat.reduce((a, b) => Math.max(a, b), 0), limit = Math.fround(top * share);
+  if (!(top > 0)) return null;
+  const seen = new Uint8Array(W * H), todo = new Int32Array(W * H);
+  let best = null;
+  for (let start = 0; start < seen.length; start++) {
+    if (seen[start] || heat[start] < limit) continue;
+    let n = 0, end = 1, l = W, t = H, r = 0, b = 0;
+    todo[0] = start;
+    seen[start] = 1;
+    while (n < end) {
+      const at = todo[n++], x = at % W, y = (at - x) / W;
+      l = Math.min(l, x); r = Math.max(r, x + 1); t = Math.min(t, y); b = Math.max(b, y + 1);
+      for (const [near, there] of [[at - 1, x > 0], [at + 1, x < W - 1], [at - W, y > 0], [at + W, y < H - 1]]) {
+        if (there && !seen[near] && heat[near] >= limit) { seen[near] = 1; todo[end++] = near; }
+      }
+    }
+    if (!best || end > best.size) best = { size: end, box: [l / W, t / H, r / W, b / H] };
+  }
+  return best.box;
+}
+
+/**
+ * A box in 0..1 -> in pixels, not rounded.
+ * @param {Box} box
+ * @returns {Box}
+ */
+export const inPixels = (box, H, W) => box.map((v, n) => v * (n % 2 ? H : W));
+
+// ---- sizes -----------------------------------------------------------------------------------
+
+/** A picture's sides, made smaller where the longer one is above a limit: [H, W]. */
+export function fitted(H, W, limit) {
+  const shrink = Math.min(1, limit / Math.max(H, W));
+  return [Math.round(H * shrink), Math.round(W * shrink)];
+}
+
+/** Bilinear with half-pixel centres, as `heatmap.upsample` in Python: (h w,) -> (H W,). */
+export function upsample(values, h, w, H, W) {
+  const out = new Float32Array(H * W), X = axis(w, W), Y = axis(h, H), line = new Float32Array(w);
+  for (let y = 0; y < H; y++) {
+    const a = Y.low[y] * w, b = Y.high[y] * w, t = Y.part[y];
+    for (let x = 0; x < w; x++) line[x] = values[a + x] * (1 - t) + values[b + x] * t;
+    for (let x = 0; x < W; x++) {
+      const low = line[X.low[x]];
+      out[y * W + x] = low + (line[X.high[x]] - low) * X.part[x];
+    }
+  }
+  return out;
+}
+
+/** N places along n cells: the cell before, the cell after, and how far it is from the one to the other. */
+function axis(n, N) {
+  const low = new Int32Array(N), high = new Int32Array(N), part = new Float32Array(N);
+  for (let x = 0; x < N; x++) {
+    const at = clamp((x + 0.5) * n / N - 0.5, 0, n - 1);
+    low[x] = Math.floor(at);
+    high[x] = Math.min(low[x] + 1, n - 1);
+    part[x] = at - low[x];
+  }
+  return { low, high, part };
+}
+
+/** Each cell over the part of the picture it stands for: (h w,) -> (H W,). */
+export function nearest(values, h, w, H, W) {
+  return Float32Array.from({ length: H * W }, (_, n) => {
+    const y = Math.floor(n / W), x = n % W;
+    return values[Math.floor(y * h / H) * w + Math.floor(x * w / W)];
+  });
+}
+
+// ---- colours: a palette is 256 x red, green, blue --------------------------------------------
+
+/** Which of the 256 colours stands for a value in 0..1. */
+export const toneOf = (v) => Math.round(clamp(v, 0, 1) * 255);
+
+/** How light a colour of a palette is, 0..255. */
+export function lightness(palette, tone) {
+  const [r, g, b] = palette.subarray(3 * tone, 3 * tone + 3);
+  return 0.299 * r + 0.587 * g + 0.114 * b;
+}
+
+/** Values in 0..1 -> red, green, blue, opaque: (n,) -> (4 n,) bytes. As `heatmap.paint` in Python. */
+export function coloured(heat, palette) {
+  const opaque = new Uint8Array(4 * 256).fill(255);
+  for (let tone = 0; tone < 256; tone++) opaque.set(palette.subarray(3 * tone, 3 * tone + 3), 4 * tone);
+  const table = new Uint32Array(opaque.buffer), pixels = new Uint32Array(heat.length);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = table[toneOf(heat[i])];
+  return new Uint8ClampedArray(pixels.buffer);
+}
+
+// ---- the steps -------------------------------------------------------------------------------
+
+/** The numbers of a grid: as they are where they are few, else out of the bytes. @param {StepMap} map */
+export function valuesOf(map, bytes) {
+  if (map.numbers) return Float32Array.from(map.numbers);
+  const q = bytes.subarray(map.at, map.at + map.sent[0] * map.sent[1]);
+  return Float32Array.from(q, (_, n) => valueAt({ ...map, q }, n));
+}
+
+/** Numbers in 0..1: from 0 to `top`, or round 0 from -top to top. No top: the largest of them. */
+export function scaled(data, round, top = 0) {
+  const end = top || data.reduce((a, b) => Math.max(a, round ? Math.abs(b) : b), 0) || 1;
+  return { top: end, unit: data.map((v) => round ? (v / end + 1) / 2 : Math.max(v, 0) / end) };
+}
+
+/** The unit that numbers up to `top` are printed in, a power of ten or 1, and its decimal places: two digits. */
+export function printed(top) {
+  const power = Math.floor(Math.log10(top)), unit = power < -1 || power > 2 ? Number(`1e${power}`) : 1;
+  return { unit, places: Math.max(1 - Math.floor(Math.log10(top / unit)), 0) };
+}
+
+/** A sum without some of its terms. */
+export const without = (sum, terms) => sum.map((v, n) => terms.reduce((left, term) => left - term[n], v));
+
+/**
+ * Where the gradient is one number all over, an earlier layer shows more: the last with a finer grid, or the last.
+ */
+export function earlier(layers, name, rows) {
+  const at = layers.findIndex((l) => l.name === name), before = at < 0 ? layers : layers.slice(0, at);
+  return before.findLast((l) => l.shape[0] > rows) || layers[at - 1] || null;
+}
+
+/** A network that is run again gives the same scores but for some float32 steps of the largest. */
+export const roundingOf = (classes) => 2e-6 * Math.max(...classes.map((c) => Math.abs(c.y)));
+
+/**
+ * Which of the nudges to begin with: the smallest up whose promise is well above the rounding.
+ * @param {Nudge} nudge
+ */
+export function tellingNudge({ steps, predicted }, rounding) {
+  const first = (steps.length >> 1) + 1;
+  const at = predicted.findIndex((v, i) => i >= first && Math.abs(v) > 2 * rounding);
+  return at < 0 ? first : at;
+}
+
+/** Whether the promise of the gradient holds for every nudge. @param {Nudge} nudge */
+export function alwaysHolds(nudge) {
+  const most = Math.max(...nudge.predicted.map(Math.abs));
+  return nudge.true.every((change, n) => Math.abs(change - nudge.predicted[n]) <= 0.01 * most);
+}

@@ -1,0 +1,257 @@
+// What goes between the server and the browser: types only. h, w, K are a layer's grid and channels, H and W the sides
+// of the picture. Instead of what a function of the server's gives it may give a Refusal.
+
+/**
+ * @typedef {object} Refusal
+ * @property {string} error a sentence
+ */
+
+/**
+ * The value of the viewer: a new answer, or why there is none.
+ * @typedef {object} View
+ * @property {PictureFile | null} base the picture, as a file that the browser has already
+ * @property {Answer | null} answer
+ * @property {string} error a sentence, empty for none
+ * @property {boolean} stands with an error: the answer before is still what the page asks for
+ * @property {string} note what became of the question on the way
+ */
+
+/**
+ * A file as Gradio hands it over; of its entries the one that is used here.
+ * @typedef {object} PictureFile
+ * @property {string} url
+ */
+
+/**
+ * All that the viewer shows of a picture, a network and a class.
+ * @typedef {object} Answer
+ * @property {Row[]} layers from early to late
+ * @property {string} bytes of all maps, in base64
+ * @property {NetworkRow} model
+ * @property {number[]} picture H, W
+ * @property {string} path of the picture, for further questions
+ * @property {boolean} moves whether the picture has more than one frame
+ * @property {string} best name of the layer to begin with
+ * @property {[string, number[], string, string][]} doctor of every layer with a grid: name, shape, kind, why it is poor
+ * @property {string} found what was found out about the network, in words
+ * @property {ClassRow[]} classes the likeliest ones, the target and the other
+ * @property {number} count of classes the network knows, C
+ * @property {number} target index of the class that is explained
+ * @property {number} other index of the class it is held against, -1 for none
+ * @property {boolean} predicted whether the target is the class the network says, not one that was chosen
+ * @property {boolean} detail whether the network runs at twice its side
+ * @property {string} extra name of a layer that was asked for beside those suggested, or empty
+ * @property {boolean} scalable whether the network can run at twice its side
+ */
+
+/**
+ * @typedef {object} NetworkRow
+ * @property {string} key
+ * @property {string} title
+ * @property {'softmax' | 'sigmoid' | 'linear'} head what its output means
+ * @property {number[]} input the sides of what it is given, h and w
+ */
+
+/**
+ * A layer and its maps.
+ * @typedef {object} Row
+ * @property {string} name
+ * @property {Record<string, SignedMap>} maps `${band}/${method}` -> map; band: a the target, b the other, ab both
+ * @property {number[]} shape h, w, K
+ * @property {string} poor why not to look here, empty: good
+ * @property {boolean} suggested
+ */
+
+/**
+ * A map before its ReLU: a signed byte a cell. A byte b stands for b / 127 of `top` if positive, of `bottom` if not.
+ * @typedef {object} SignedMap
+ * @property {number} at where in the bytes it begins
+ * @property {number[]} sent h, w as sent, which may be fewer than the layer's: averages
+ * @property {number} top the largest value that was sent, 0 if none is positive
+ * @property {number} bottom minus the smallest value that was sent, 0 if none is negative
+ * @property {number} min of all cells
+ * @property {number} max of all cells
+ * @property {Cut} cut
+ */
+
+/**
+ * The share of places that the ReLU sets to zero, 0..1.
+ * @typedef {object} Cut
+ * @property {number} for where evidence for the class is shown
+ * @property {number} against where evidence against it is shown
+ */
+
+/**
+ * @typedef {object} ClassRow
+ * @property {number} index
+ * @property {string} label
+ * @property {number} p its probability; of a "linear" head the output itself
+ * @property {number} y its score
+ * @property {number} rank 1: the likeliest
+ */
+
+/**
+ * A row of the table of methods, given with the page.
+ * @typedef {object} MethodRow
+ * @property {string} name
+ * @property {string} line what it does
+ * @property {string} cost in words
+ * @property {string} paper address of the article
+ * @property {string} against why it shows no evidence against a class, empty: it does
+ * @property {boolean} classless whether its map is the same for every class
+ */
+
+/**
+ * @typedef {object} FigureRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {number} other -1 for none
+ * @property {string} layer
+ * @property {string} method
+ * @property {'for' | 'against' | 'both'} sign
+ * @property {string} colours
+ * @property {number} opacity 0..1
+ * @property {boolean} detail
+ * @property {number} top what the end of the colours stands for where maps share a scale, else 0
+ * @property {number[] | null} box left, top, right, bottom as shares of the picture
+ */
+
+/**
+ * @typedef {object} Figure
+ * @property {string} png in base64
+ */
+
+/**
+ * What "How it is made" takes apart.
+ * @typedef {object} LessonRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {boolean} detail
+ * @property {string} layer
+ */
+
+/**
+ * A row of the table of steps, given with the page.
+ * @typedef {object} StepRow
+ * @property {string} key
+ * @property {string} title
+ * @property {string} words
+ * @property {string} formula a picture, SVG
+ * @property {string} aloud the formula in words
+ * @property {string} code
+ */
+
+/**
+ * All that the steps show before anything is played with.
+ * @typedef {object} Lesson
+ * @property {string} input the picture as the network gets it, address of an image
+ * @property {string} after the same after preprocessing
+ * @property {number[]} range smallest and largest number after preprocessing
+ * @property {number} score
+ * @property {string} layer
+ * @property {number[]} shape h, w, K
+ * @property {Tile[]} tiles the channels that matter most, in the order of their terms
+ * @property {number[]} alphas (K,)
+ * @property {Station[]} build
+ * @property {Term[]} switches
+ * @property {StepMap} map the whole sum
+ * @property {Whole} whole
+ * @property {string} bytes of all maps, in base64
+ */
+
+/**
+ * As a SignedMap, and as numbers where they are few.
+ * @typedef {object} StepMap
+ * @property {number} at
+ * @property {number[]} sent
+ * @property {number} top
+ * @property {number} bottom
+ * @property {number[] | null} numbers (h w,)
+ */
+
+/**
+ * A channel.
+ * @typedef {object} Tile
+ * @property {number} k
+ * @property {number} alpha
+ * @property {number} strength the mean of A
+ * @property {StepMap} a
+ * @property {StepMap} g
+ * @property {boolean} even whether the gradient is one number all over
+ * @property {number} total the sum of the gradients
+ * @property {number} cells
+ * @property {number} mean
+ */
+
+/**
+ * The sum after the first channels.
+ * @typedef {object} Station
+ * @property {number} count of channels
+ * @property {number} share of all that is added up, 0..1
+ * @property {number} correlation with the whole sum
+ * @property {StepMap} map
+ */
+
+/**
+ * A term of the switchboard.
+ * @typedef {object} Term
+ * @property {number} k
+ * @property {number} alpha
+ * @property {number} total the sum of its cells
+ * @property {StepMap} map
+ */
+
+/**
+ * The sum's numbers, of all cells.
+ * @typedef {object} Whole
+ * @property {number} cells
+ * @property {number} below cells below zero
+ * @property {number} above cells above zero
+ * @property {number} min
+ * @property {number} max
+ */
+
+/**
+ * What changes of one number do to the score.
+ * @typedef {object} Nudge
+ * @property {number[]} steps the changes
+ * @property {number[]} predicted
+ * @property {number[]} true
+ * @property {number} a the number
+ * @property {number} g its gradient
+ */
+
+/**
+ * The score with all channels, and without some.
+ * @typedef {object} Without
+ * @property {number} before
+ * @property {number} after
+ */
+
+/**
+ * The sum that made one cell of the map.
+ * @typedef {object} CellSum
+ * @property {CellTerm[]} terms the largest ones
+ * @property {number} rest the sum of the others
+ * @property {number} total
+ * @property {number} others how many they are
+ */
+
+/**
+ * @typedef {object} CellTerm
+ * @property {number} k
+ * @property {number} alpha
+ * @property {number} a
+ * @property {number} value
+ */
+
+/**
+ * Addresses of images.
+ * @typedef {object} Guided
+ * @property {string} guided
+ * @property {string} both
+ */
+
+export {};

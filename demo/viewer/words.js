@@ -1,0 +1,422 @@
+// Numbers to sentences: all that the page says in words of its own. No page and no state: what is spoken of is handed
+// over.
+
+import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
+
+/** @import { Answer, ClassRow, Lesson, MethodRow, Nudge } from './wire.js' */
+/** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
+/** @import { Band, Box, Grid, Sign } from './maps.js' */
+
+/**
+ * What the viewer shows.
+ * @typedef {object} Look
+ * @property {Answer} answer
+ * @property {Grid} grid
+ * @property {MethodRow} method
+ * @property {Band} band
+ * @property {Sign} sign
+ * @property {number} top what the end of the colours stands for
+ */
+
+export const UNREACHED = 'The server could not be reached; try again in a moment.';
+export const NO_MAP = 'Your picture as it is, without a map.';
+
+// ---- numbers ---------------------------------------------------------------------------------
+
+/** A share in percent, as `percent` in Python: never rounded to nothing, nor to certainty. */
+export function percent(p) {
+  if (p > 0 && p < 1e-4) return 'below 0.01\u00a0%';
+  if (p > 0.9999 && p < 1) return 'above 99.99\u00a0%';
+  const places = p === 0 || p === 1 || (p >= 0.0995 && p < 0.995) ? 0 : p >= 0.01 && p < 0.0995 ? 1 : 2;
+  return `${fixed(100 * p, places)}\u00a0%`;
+}
+
+/** With so many decimal places. What lies exactly in the middle goes to the even digit, as in Python. */
+function fixed(x, places) {
+  const text = x.toFixed(places), middle = x * 2 ** (places + 1) % 2 === 1;
+  return middle && Number(text.at(-1)) % 2 ? (x - 0.1 ** (places + 1)).toFixed(places) : text;
+}
+
+/** A number with so many digits; a whole one with all. */
+export function number(x, digits = 3) {
+  const size = Math.abs(x), sign = x < 0 ? '−' : '';
+  if (Number.isInteger(size) && size < 1e6) return sign + size;
+  if (size >= 1000 || size < 1e-6) return sign + size.toExponential(digits - 1);
+  if (size < 0.001) return sign + size.toFixed(digits - 1 - Math.floor(Math.log10(size)));
+  return sign + size.toPrecision(digits);
+}
+
+/** A change: with a plus, too. */
+export const signed = (x) => (x > 0 ? '+' : '') + number(x);
+
+/** The sides of a grid. @param {number[]} shape h, w, maybe K */
+export const grids = (shape) => shape.slice(0, 2).join('×');
+
+/** A, B and C. */
+export const listed = (names) => [names.slice(0, -1).join(', '), names.at(-1)].filter(Boolean).join(' and ');
+
+/**
+ * How likely a class is; of a network that gives numbers, its number.
+ * @param {ClassRow} c
+ * @param {string} head
+ */
+export const chance = (c, head) => head === 'linear' ? number(c.p) : percent(c.p);
+
+const HUES = ['Red', 'Yellow', 'Green', 'Cyan', 'Blue', 'Magenta'];
+
+/** What the last colour of a palette looks like: "Bright" where it is the lightest one, else its hue. */
+export function endOf(palette) {
+  const light = Array.from({ length: palette.length / 3 }, (_, tone) => lightness(palette, tone));
+  if (light.at(-1) === Math.max(...light)) return 'Bright';
+  const [r, g, b] = palette.slice(-3), high = Math.max(r, g, b), spread = high - Math.min(r, g, b);
+  if (spread === 0) return 'Dark';
+  const hue = high === r ? (g - b) / spread : high === g ? 2 + (b - r) / spread : 4 + (r - g) / spread;
+  return HUES[(Math.round(hue) + 6) % 6];
+}
+
+// ---- the viewer ------------------------------------------------------------------------------
+
+/** The one class rather than the other. @param {Answer} answer */
+export function comparison(answer, turned = false) {
+  const labels = [answer.target, answer.other].map((index) => classOf(answer, index).label);
+  return (turned ? labels.reverse() : labels).join(' rather than ');
+}
+
+/**
+ * What is seen.
+ * @param {Look} look
+ * @param {Uint8Array} palette that is used where one sign is shown
+ */
+export function saying({ answer, grid, method, band, sign, top }, palette) {
+  const layer = `layer ${grid.row.name} (${grids(grid.row.shape)} cells)`, c = shownClass(answer, band);
+  const alone = `${c.label} (${chance(c, answer.model.head)})`;
+  if (method.classless) return `${endOf(palette)}: the strongest pattern in ${layer}, the same for every class.`;
+  if (sign === 'both' && band === 'ab') {
+    return `Red is evidence for ${comparison(answer)}, blue the other way round, white is neither, in ${layer}.`;
+  }
+  if (sign === 'both') {
+    return `Red is evidence for ${alone}, blue is evidence against it, white is neither, in ${layer}.`;
+  }
+  const what = band === 'ab' ? `for ${comparison(answer, sign === 'against')}` : `${sign} ${alone}`;
+  if (isEmpty(grid, sign, top)) return `In ${layer} there is no evidence ${what}.`;
+  return `${endOf(palette)}: where ${layer} finds evidence ${what}.`;
+}
+
+/** The line below the overlay. @param {Look} look */
+export function caption({ answer, grid, method, band }) {
+  const label = band === 'ab' ? comparison(answer) : shownClass(answer, band).label;
+  return `${method.name}${method.classless ? '' : ` for ${label}`} · ${grid.row.name}`;
+}
+
+/** What a method does. @param {MethodRow} method */
+export function aboutMethod(method) {
+  return [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
+}
+
+/** Why a map is empty; nothing if it is not. @param {Look} look */
+export function emptiness({ grid, method, sign, top }) {
+  if (!isEmpty(grid, sign, top)) return '';
+  if (grid.top === 0 && grid.bottom === 0) {
+    const nothing = method.classless ? 'nothing is active in this layer'
+      : 'this layer says nothing at all about the class';
+    return `The map is empty: for this picture, ${nothing}.`;
+  }
+  if (sign === 'against') return 'The map is empty: no place at this layer speaks against the class.';
+  const where = method.against ? 'is below zero' : 'speaks against the class';
+  return `The map is empty: at this layer every place ${where}, and the ReLU sets such places to zero.`;
+}
+
+/**
+ * The strongest colour stands for the strongest evidence of the sign that is shown, however weak.
+ * @param {Look} look
+ */
+export function weakness({ grid, method, sign }) {
+  if (sign === 'both' || method.against) return '';
+  const [shown, hidden, other] = sign === 'for' ? [grid.top, grid.bottom, 'against'] : [grid.bottom, grid.top, 'for'];
+  if (!(shown > 0) || shown >= 0.1 * hidden) return '';
+  return `The strongest evidence ${sign} is ${percent(shown / hidden)} of the strongest evidence ${other}.`;
+}
+
+/**
+ * What to be careful with, whatever method and sign are shown.
+ * @param {Look} look
+ * @returns {string[]}
+ */
+export function cautions({ answer, grid }) {
+  const sentences = [];
+  if (grid.row.poor) sentences.push(`This is not a good layer to explain with: ${grid.row.poor}.`);
+  if (answer.detail) {
+    sentences.push(
+      `The network runs at ${grids(answer.model.input)}, twice its usual side: a finer map, but less trustworthy ` +
+      'probabilities.',
+    );
+  }
+  return sentences;
+}
+
+/**
+ * All there is to be careful with.
+ * @param {Look} look
+ * @returns {string[]}
+ */
+export function warnings(look) {
+  const shared = sharesScale(look.answer, look.method) ? 'All three questions share one scale.' : '';
+  return [emptiness(look), weakness(look), ...cautions(look), shared].filter(Boolean);
+}
+
+/**
+ * What else is to be known of a map.
+ * @param {Grid} grid
+ * @param {string[]} twins methods that give the same one
+ * @returns {string[]}
+ */
+export function notes(grid, twins) {
+  const sentences = [];
+  if (twins.length) {
+    sentences.push(
+      `At this layer ${listed(twins)} give the same map: the score’s gradient is the same at every place, as it is ` +
+      'where the network only averages over the places after this layer.',
+    );
+  }
+  if (grid.h < grid.row.shape[0]) {
+    const averages = grids([grid.h, grid.w]), cells = grids(grid.row.shape);
+    sentences.push(`Drawn from ${averages} averages of its ${cells} cells; the figure has them all.`);
+  }
+  return sentences;
+}
+
+/**
+ * The cell that is read.
+ * @param {Look} look
+ * @param {number[]} cell row, column
+ */
+export function aboutCell({ grid, method }, [i, j]) {
+  const v = valueAt(grid, i * grid.w + j);
+  const what = method.classless ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
+  const share = v < 0 && method.against ? ', set to zero by the ReLU'
+    : v ? `, ${percent(shareOf(grid, [i, j]))} of ${what}` : '';
+  return `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;
+}
+
+const SCORES = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before sigmoid', linear: 'Output' };
+
+/**
+ * The numbers behind a map: names and values.
+ * @param {Look} look
+ * @param {Box | null} box in pixels
+ * @returns {[string, string][]}
+ */
+export function numbersBehind({ answer, grid, band, sign }, box) {
+  const { head, input, title } = answer.model, [H, W] = answer.picture;
+  const [a, b] = [answer.target, answer.other].map((index) => classOf(answer, index));
+  const about = (what, c) => [
+    [what, `${c.label}, number ${c.index}`],
+    [SCORES[head], number(c.y)],
+    ...(head === 'linear' ? [] : [['Probability', percent(c.p)]]),
+    ['Rank', `${c.rank} of ${answer.count}`],
+  ];
+  const rows = about('Class', shownClass(answer, band));
+  if (band === 'ab') {
+    rows.push(...about('Rather than', b), ['Difference of the two, the score explained', number(a.y - b.y)]);
+  }
+  rows.push(['Smallest and largest value before the ReLU', `${number(grid.min)} … ${number(grid.max)}`]);
+  if (sign !== 'both') rows.push(['Places cut by the ReLU', percent(grid.cut[sign])]);
+  if (box) {
+    const edges = ['left', 'top', 'right', 'bottom'].map((edge, n) => `${edge} ${Math.round(box[n])}`).join(', ');
+    rows.push(['Box', `${edges}, in a picture ${W} pixels wide and ${H} high`]);
+  }
+  rows.push(
+    ['Grid, channels', `${grids(grid.row.shape)}, ${grid.row.shape[2]}`],
+    ['What the network was given', `the picture squashed to ${grids(input)}`],
+    ['Network', title],
+  );
+  return rows;
+}
+
+/**
+ * The layer doctor's verdict.
+ * @param {Answer['doctor'][number]} row
+ * @param {string} best name of the layer to begin with
+ */
+export function verdictOf([name, shape, , poor], best) {
+  if (name === best) return `best: the last feature map before the answer, ${shape.join('×')}`;
+  return poor ? `poor: ${poor}` : `good, ${shape.join('×')}`;
+}
+
+// ---- the steps: what each says of its numbers ------------------------------------------------
+
+const quoted = (label) => `“${label}”`;
+
+/** Pixels of the picture to a cell. */
+export const few = (x) => x < 10 ? Number(x.toPrecision(2)) : Math.round(x);
+
+const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' };
+
+/**
+ * The classes and their scores: a line of heads, then a line each; what softmax leaves for all others is the last.
+ * @param {{ classes: ClassRow[], count: number, head: string }} view
+ * @returns {string[][]}
+ */
+export function scoreTable({ classes, count, head }) {
+  const lines = classes.map((c) => [c.label, number(c.y), chance(c, head)]), others = count - classes.length;
+  if (head === 'softmax' && others > 0) {
+    const rest = 1 - classes.reduce((sum, c) => sum + c.p, 0);
+    lines.push([`the other ${others}`, '', percent(Math.max(rest, 0))]);
+  }
+  return [['Class', 'Score y (logit)', AFTER[head]], ...lines];
+}
+
+/**
+ * @param {Lesson} lesson
+ * @param {{ label: string, classes: ClassRow[], unsure: boolean }} view
+ */
+export function aboutQuestion({ score }, { label, classes, unsure }) {
+  const ask = unsure || classes.some((c) => c.y > score) ? 'speaks for it, and what against' : 'makes it so large';
+  return `The question here: y = ${number(score)}, the score of ${quoted(label)}. What in the picture ${ask}?`;
+}
+
+/**
+ * @param {Lesson} lesson
+ * @param {Tile} tile the one that is followed
+ */
+export function aboutMaps(lesson, tile, label) {
+  const [shown, all] = [lesson.tiles.length, lesson.shape[2]];
+  const which = shown < all ? `Shown are the ${shown} that` : 'All are shown, those first that';
+  return `Layer ${lesson.layer} has K = ${all} feature maps of ${grids(lesson.shape)} cells. ` +
+    `${which} matter most for ${quoted(label)}.\n` +
+    `You follow #${tile.k}: its mean is ${number(tile.strength)}. ` +
+    'Click another one to follow it through the next three steps.';
+}
+
+/**
+ * Whether the promise of the gradient holds for one nudge.
+ * @param {number} rounding of the score
+ */
+export function verdict(predicted, found, rounding) {
+  const size = Math.max(Math.abs(predicted), Math.abs(found)), apart = Math.abs(predicted - found) / (size || 1);
+  const by = apart < 0.01 ? 'less than 1\u00a0%' : percent(apart);
+  if (!size) return 'Neither changes anything.';
+  if (apart <= 0.1) return `Here the promise holds: they differ by ${by}.`;
+  if (apart * size < rounding) return 'They differ by no more than the computer’s rounding; a larger nudge tells more.';
+  if (predicted * found < 0) return 'Here the promise is broken: the score goes the other way.';
+  if (apart < 0.5) return `Here the promise begins to fail: they differ by ${by}.`;
+  const times = predicted ? `${number(found / predicted, 2)} times the predicted one` : 'not zero';
+  return `Here the promise does not hold: the true change is ${times}.`;
+}
+
+/**
+ * @param {Nudge} nudge
+ * @param {number} n which of its changes
+ * @param {string} what was nudged
+ * @param {boolean} even whether every cell has the same gradient
+ * @param {number} rounding of the score
+ */
+export function aboutNudge(nudge, n, what, even, rounding) {
+  const [size, predicted, found] = [nudge.steps[n], nudge.predicted[n], nudge.true[n]];
+  const judgement = even && alwaysHolds(nudge)
+    ? 'The promise holds for every nudge here: after this layer the network only averages and adds.'
+    : verdict(predicted, found, rounding);
+  return `Gradient of ${what}: ${number(nudge.g, 4)}.\n` +
+    `Predicted change: ${number(nudge.g, 4)} × ${number(size, 4)} = ${number(predicted)}.  ` +
+    `True change: ${number(found)}.\n${judgement}`;
+}
+
+/**
+ * @param {Tile} tile
+ * @param {number[]} shape h, w, K
+ */
+export function aboutPooling(tile, [h, w]) {
+  return `Sum of the gradients: ${number(tile.total, 4)}.  Number of cells: ${h} × ${w} = ${tile.cells}.\n` +
+    `α of #${tile.k} = ${number(tile.total, 4)} / ${tile.cells} = ${number(tile.alpha)}.`;
+}
+
+/** How many terms are added up. */
+export function firstTerms(count, channels, k) {
+  return count === 1 ? `the first of ${channels} terms, #${k}` : `the first ${count} of ${channels} terms`;
+}
+
+/**
+ * @param {Station} station
+ * @param {Tile} tile the one that is followed
+ * @param {number} place of its term, from 1
+ */
+export function aboutSum(station, channels, tile, place) {
+  const r = station.correlation.toFixed(3).replace('-', '−');
+  return `With ${station.count} of ${channels} feature maps: ${percent(station.share)} of all that is added up, ` +
+    `plus and minus counted alike. The map is like the whole one by r = ${r} ` +
+    '(1: the same pattern; 0: nothing in common; −1: the opposite).\n' +
+    `The term of #${tile.k}, which you follow, is number ${place} of them: ` +
+    `α · A = ${number(tile.alpha)} × its feature map.`;
+}
+
+/**
+ * What the switchboard's score says.
+ * @param {Term[]} off terms that are switched off
+ * @param {Without | 'running' | 'failed'} score without them
+ * @param {number} rounding of the score
+ */
+export function aboutSwitches(off, score, label, rounding) {
+  if (!off.length) return 'Switch terms off and the network is run again without those channels.';
+  if (score === 'running') return 'Running the network without them …';
+  if (score === 'failed') return 'The network could not be run; switch once more.';
+  const { before, after } = score, sum = off.reduce((all, term) => all + term.total, 0), change = after - before;
+  const missed = Math.abs(change + sum);
+  const kept = missed <= 0.01 * Math.abs(sum) ? 'As promised, within 1\u00a0%.'
+    : missed <= rounding ? 'As promised, within the rounding of the score.'
+      : 'Not as promised: a weight is only the mean of the gradients, and a gradient speaks of small changes.';
+  const names = off.map((term) => `#${term.k}`).join(', '), sums = off.length > 1 ? 'their sums' : 'its sum';
+  return `Score of ${quoted(label)} with all channels: ${number(before)}; ` +
+    `with ${names} switched off: ${number(after)}.\n` +
+    `Promised by ${sums}: ${signed(-sum)}. True change: ${signed(change)}. ${kept}`;
+}
+
+/**
+ * @param {Whole} whole
+ * @param {boolean} turned whether evidence against the class is kept
+ */
+export function aboutRelu(whole, turned) {
+  const [cut, low, high] = turned ? [whole.above, -whole.max, -whole.min] : [whole.below, whole.min, whole.max];
+  return (turned ? 'Turned round: what stays now is evidence against the class.\n' : '') +
+    `Below zero and cut: ${cut} of ${whole.cells} cells, ${percent(cut / whole.cells)}.\n` +
+    `Smallest value before: ${number(low)}; largest: ${number(high)}.`;
+}
+
+/**
+ * @param {Lesson} lesson
+ * @param {number[]} picture H, W
+ */
+export function aboutScaling({ shape, whole }, [H, W]) {
+  const sizes = `${grids(shape)} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
+    `${few(W / shape[1])} by ${few(H / shape[0])} of them.\n`;
+  if (whole.max <= 0) return `${sizes}No number is above zero, so the map is empty.`;
+  const share = whole.max / -whole.min;
+  const weak = share >= 0 && share < 0.1 ? ` It is weak: ${percent(share)} of the strongest evidence against.` : '';
+  return `${sizes}Every number is divided by the largest, ${number(whole.max)}; ` +
+    `so 1 is the strongest evidence, 0 none.${weak}`;
+}
+
+/** @param {Lesson} lesson */
+export function aboutOverlay({ layer, whole }, label) {
+  if (whole.max <= 0) {
+    return 'The map is empty: this layer found no evidence for the class, ' +
+      'so the overlay shows the lowest colour all over.';
+  }
+  return `This map says where layer ${layer} found evidence for ${quoted(label)}. It does not say that the answer is ` +
+    'right, nor that the network needs those places: to know that, cover them in the picture and look again.';
+}
+
+/**
+ * That a grid is drawn from fewer cells.
+ * @param {number[]} sent h, w
+ * @param {number[]} shape h, w, K
+ */
+export function averaged(sent, shape) {
+  return `Drawn from ${grids(sent)} averages of the ${grids(shape)} cells, and so are the ends of the colour scales; ` +
+    'the numbers in the text are those of all cells.';
+}
+
+/** What stands in a cell: in units, with so many places; "<0" for what is negative but rounds to nothing. */
+export function digits(v, { unit, places }) {
+  const text = (v / unit).toFixed(places);
+  return v === 0 ? '0' : v < 0 && !Number(text) ? '<0' : text.replace('-', '−');
+}

@@ -1,0 +1,278 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import * as maps from '../../demo/viewer/maps.js';
+import { BOTH, CHEETAH, FOR, HYENA, LION, TWIN, answerOf, packed } from './small.js';
+
+const near = (found, wanted) => {
+  assert.equal(found.length, wanted.length);
+  wanted.forEach((v, n) => assert.ok(Math.abs(found[n] - v) < 1e-6, `${n}: ${found[n]} is not ${v}`));
+};
+const one = (cells, top, bottom) => {
+  const { layers, bytes } = packed({ 'x a/Both': [cells, top, bottom] });
+  return maps.gridOf(layers[0], bytes, 'Both', 'a');
+};
+
+// ---- what is in an answer
+
+test('base64 is read as bytes, with and without a sign', () => {
+  assert.deepEqual([...maps.bytesOf('AIF/')], [0, 129, 127]);
+  assert.deepEqual([...maps.signedBytesOf('AIF/')], [0, -127, 127]);
+});
+
+test('a byte stands for its share of the largest value of its own sign', () => {
+  const grid = one([[127, -127, 0], [1, -1, 64]], 254, 12.7);
+  near([0, 1, 2, 3, 4, 5].map((i) => maps.valueAt(grid, i)), [254, -12.7, 0, 2, -0.1, 128]);
+});
+
+test('a map is found by its layer, its band and its method', () => {
+  const { layers, bytes } = packed({
+    'early a/Both': [[[1, 2, 3], [4, 5, 6]], 1, 0],
+    'early b/Both': [[[7, 8, 9], [10, 11, 12]], 2, 0],
+    'late a/Both': [[[13, 14]], 3, 0],
+    'late b/Both': [[[15, 16]], 4, 0],
+  });
+  const grid = maps.gridOf(maps.rowOf(answerOf(layers), 'late'), bytes, 'Both', 'b');
+  assert.deepEqual([grid.h, grid.w, [...grid.q], grid.top, grid.row.name], [1, 2, [15, 16], 4, 'late']);
+});
+
+test('there are three questions where a class is held against another', () => {
+  assert.deepEqual(maps.bandsOf(answerOf([])), ['a']);
+  const answer = answerOf([], { other: 293 });
+  assert.deepEqual(maps.bandsOf(answer), ['a', 'b', 'ab']);
+  assert.deepEqual(['a', 'b', 'ab'].map((band) => maps.shownClass(answer, band).label), ['lion', 'cheetah', 'lion']);
+});
+
+test('a new answer shows the layer that was in view or on its way, or asks for it, or begins with the best', () => {
+  const { layers } = packed({ 'early a/Both': [[[1]], 1, 0], 'late a/Both': [[[1]], 1, 0] });
+  const doctor = ['early', 'middle', 'late'].map((name) => [name, [1, 1, 8], 'Conv2D', '']);
+  const answer = answerOf(layers, { doctor, best: 'late' }), other = { ...answer, model: { key: 'other' } };
+  for (const [before, shown, wanted, layer, missing] of [
+    [null, null, undefined, 'late', null],
+    [answer, 'early', undefined, 'early', null],
+    [answer, 'late', 'early', 'early', null],
+    [answer, 'early', 'middle', 'early', 'middle'],
+    [answer, 'middle', undefined, 'late', 'middle'],
+    [other, 'middle', undefined, 'late', null],
+    [other, 'early', 'middle', 'early', null],
+    [answer, 'gone', undefined, 'late', null],
+  ]) assert.deepEqual(maps.layerAfter(before, answer, shown, wanted), { layer, missing });
+});
+
+test('the likeliest other class is the rival, if both are likely', () => {
+  assert.equal(maps.rivalOf(answerOf([])), CHEETAH);
+  assert.equal(maps.rivalOf(answerOf([], { target: 293 })), LION);
+  assert.equal(maps.rivalOf(answerOf([], { target: 276 })), null);
+  assert.equal(maps.rivalOf(answerOf([], { classes: [LION, HYENA] })), null);
+  assert.equal(maps.rivalOf(answerOf([], { classes: [LION] })), null);
+  assert.equal(maps.rivalOf(answerOf([], { other: 293 })), null, 'it is asked about already');
+  assert.equal(maps.rivalOf(answerOf([], { model: { head: 'sigmoid' } })), null);
+});
+
+test('a network is unsure whose likeliest class is below a fifth', () => {
+  const classes = [{ ...LION, p: 0.19 }, { ...CHEETAH, p: 0.1 }];
+  assert.equal(maps.isUnsure(answerOf([], { classes })), true);
+  assert.equal(maps.isUnsure(answerOf([], { classes, model: { head: 'linear' } })), false);
+  assert.equal(maps.isUnsure(answerOf([])), false);
+});
+
+// ---- scales
+
+test('the end of a scale is the largest of its sign, of both signs the larger', () => {
+  const grids = [{ top: 3, bottom: 1 }, { top: 2, bottom: 5 }];
+  assert.deepEqual(['for', 'against', 'both'].map((sign) => maps.reach(grids, sign)), [3, 5, 5]);
+  assert.deepEqual(['for', 'against', 'both'].map((sign) => maps.reach(grids.slice(0, 1), sign)), [3, 1, 3]);
+  assert.equal(maps.reach([{ top: 0, bottom: 2 }], 'for'), 0);
+  const all = [{ top: 3, bottom: 1, max: 4, min: -6 }];
+  assert.equal(maps.reach(all, 'against', (g) => [g.max, -g.min]), 6, 'of all cells, not of what was sent');
+});
+
+test('two classes and their difference share a scale, if the method knows both signs', () => {
+  const shown = Object.fromEntries(['a', 'b', 'ab'].flatMap((band, n) => [
+    [`x ${band}/Both`, [[[127]], n + 1, 0]],
+    [`x ${band}/For`, [[[127]], n + 1, 0]],
+  ]));
+  const { layers, bytes } = packed(shown), answer = answerOf(layers, { other: 293 });
+  const tops = (...asked) => maps.sharing(...asked).map((grid) => grid.top);
+  assert.deepEqual(tops(answer, bytes, layers[0], BOTH, 'b'), [1, 2, 3]);
+  assert.deepEqual(tops(answer, bytes, layers[0], FOR, 'b'), [2]);
+  assert.deepEqual(tops(answerOf(layers), bytes, layers[0], BOTH, 'a'), [1]);
+});
+
+test('a map becomes shares of the end of its scale', () => {
+  const grid = one([[127, -127, 0]], 2, 1);
+  near(maps.toUnit(grid, 'for', 2), [1, 0, 0]);
+  near(maps.toUnit(grid, 'for', 8), [0.25, 0, 0]);
+  near(maps.toUnit(grid, 'against', 1), [0, 1, 0]);
+  near(maps.toUnit(grid, 'both', 2), [1, 0.25, 0.5]);
+  near(maps.toUnit(one([[0, 0]], 0, 0), 'for', 0), [0, 0]);
+  near(maps.toUnit(one([[0, 0]], 0, 0), 'both', 0), [0.5, 0.5]);
+});
+
+test('the filmstrip shows in every frame the map of its own layer, on its own scale', () => {
+  const { layers, bytes } = packed({
+    'early a/Both': [[[127, 0, -127], [0, 127, 0]], 1, 1],
+    'late a/Both': [[[0, 127]], 9, 0],
+    'last a/Both': [[[-127], [127]], 1, 4],
+  });
+  const frames = maps.framesOf(answerOf(layers), bytes, BOTH, 'a', 'for');
+  assert.deepEqual(frames.map((f) => [f.row.name, f.h, f.w]), [['early', 2, 3], ['late', 1, 2], ['last', 2, 1]]);
+  near(frames[0].unit, [1, 0, 0, 0, 1, 0]);
+  near(frames[1].unit, [0, 1]);
+  near(frames[2].unit, [0, 1]);
+  near(maps.framesOf(answerOf(layers), bytes, BOTH, 'a', 'both')[2].unit, [0, 0.625]);
+});
+
+test('the ticks below the colours: what speaks against is below zero', () => {
+  assert.deepEqual(maps.ticksOf(4, 'for'), [0, 2, 4]);
+  assert.deepEqual(maps.ticksOf(4, 'against'), [0, -2, -4]);
+  assert.deepEqual(maps.ticksOf(4, 'both'), [-4, 0, 4]);
+});
+
+test('a map is empty that has nothing of the sign that is shown', () => {
+  const grid = one([[-127]], 0, 2);
+  assert.equal(maps.isEmpty(grid, 'for', 0), true);
+  assert.equal(maps.isEmpty(grid, 'for', 3), true, 'though others that share its scale are not');
+  assert.equal(maps.isEmpty(grid, 'against', 2), false);
+  assert.equal(maps.isEmpty(grid, 'both', 2), false);
+  assert.equal(maps.isEmpty(one([[127]], 2, 0), 'against', 3), true);
+});
+
+test('methods are twins whose maps are the same but for their scale', () => {
+  const cells = [[127, -50, 0], [3, 20, -127]], other = [[127, -50, 10], [3, 20, -127]];
+  const row = (third) => packed({
+    'x a/Both': [cells, 2, 1], 'x a/Twin': [cells, 6, 3], 'x a/Third': [third, 2, 1], 'x a/For': [cells, 2, 1],
+  });
+  const methods = [{ ...BOTH, name: 'Third' }, TWIN, FOR, BOTH];
+  const twins = ({ layers, bytes }, method) => maps.twinsOf(methods, layers[0], bytes, method, 'a');
+  assert.deepEqual(twins(row(cells), BOTH), ['Third', 'Twin', 'Both']);
+  assert.deepEqual(twins(row(other), BOTH), ['Twin', 'Both'], 'one that differs silences nobody');
+  assert.deepEqual(twins(row(other), methods[0]), [], 'alone');
+  assert.deepEqual(twins(row(cells), FOR), []);
+});
+
+// ---- one cell, one box
+
+test('a place lies in a cell, and a cell has a middle', () => {
+  assert.deepEqual(maps.cellAt([0, 0], 3, 5), [0, 0]);
+  assert.deepEqual(maps.cellAt([0.5, 0.5], 3, 5), [1, 2]);
+  assert.deepEqual(maps.cellAt([1, 1], 3, 5), [2, 4], 'the edge belongs to the last one');
+  assert.deepEqual(maps.cellAt([0.34, 0.19], 3, 5), [1, 0]);
+  near(maps.middleOf([0, 4], 3, 5), [1 / 6, 0.9]);
+  assert.deepEqual(maps.inside([-1, 7], 3, 5), [0, 4]);
+  assert.deepEqual(maps.inside([3, -Infinity], 3, 5), [2, 0]);
+  near(maps.frameOf([2, 1], 3, 5), [0.2, 2 / 3, 0.4, 1]);
+});
+
+test('the share of a cell is of the evidence of its own sign', () => {
+  const grid = one([[127, 0, -127], [127, -127, -127]], 3, 5);
+  assert.equal(maps.shareOf(grid, [0, 0]), 1 / 2);
+  assert.equal(maps.shareOf(grid, [1, 2]), 1 / 3);
+  assert.equal(maps.shareOf(grid, [0, 1]), 0);
+});
+
+test('the box goes round the largest part, to the far sides of its outermost pixels', () => {
+  // 4 rows, 5 columns: a part of 2, one of 4 that goes round a corner, and one pixel that is only the strongest
+  const heat = Float32Array.from([
+    0.9, 0.9, 0, 0, 0,
+    0, 0, 0.9, 0.9, 0,
+    0, 0, 0, 0.9, 0.9,
+    1, 0, 0, 0, 0,
+  ]);
+  near(maps.boxOf(heat, 4, 5, 0.5), [2 / 5, 1 / 4, 5 / 5, 3 / 4]);
+  near(maps.inPixels([2 / 5, 1 / 4, 1, 3 / 4], 4, 5), [2, 1, 5, 3]);
+  near(maps.boxOf(heat, 4, 5, 0.95), [0, 3 / 4, 1 / 5, 1]);
+  near(maps.boxOf(new Float32Array(6).fill(0.2), 2, 3, 1), [0, 0, 1, 1]);
+  assert.equal(maps.boxOf(new Float32Array(6), 2, 3, 0.15), null);
+});
+
+test('of two parts that are as large the first is taken', () => {
+  near(maps.boxOf(Float32Array.from([1, 0, 1]), 1, 3, 0.15), [0, 0, 1 / 3, 1]);
+});
+
+// ---- sizes
+
+test('a large picture is shown smaller, a small one as it is', () => {
+  assert.deepEqual(maps.fitted(1440, 720, 720), [720, 360]);
+  assert.deepEqual(maps.fitted(100, 301, 720), [100, 301]);
+});
+
+test('bilinear: even between the middles of the cells, level outside', () => {
+  near(maps.upsample([0, 4], 1, 2, 1, 4), [0, 1, 3, 4]);
+  near(maps.upsample([0, 4], 2, 1, 4, 1), [0, 1, 3, 4]);
+  near(maps.upsample([0, 2, 4, 8, 10, 12], 2, 3, 2, 3), [0, 2, 4, 8, 10, 12]);
+  near(maps.upsample([0, 0, 4, 4], 2, 2, 4, 2), [0, 0, 1, 1, 3, 3, 4, 4]);
+});
+
+test('nearest: every cell over its own part of the picture', () => {
+  assert.deepEqual([...maps.nearest([1, 2, 3, 4, 5, 6], 2, 3, 4, 6)], [
+    1, 1, 2, 2, 3, 3,
+    1, 1, 2, 2, 3, 3,
+    4, 4, 5, 5, 6, 6,
+    4, 4, 5, 5, 6, 6,
+  ]);
+  assert.deepEqual([...maps.nearest([1, 2, 3, 4, 5, 6], 3, 2, 3, 4)], [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]);
+});
+
+// ---- colours
+
+const RAMP = Uint8Array.from({ length: 768 }, (_, n) => [n / 3 | 0, 255 - (n / 3 | 0), 7][n % 3]);
+
+test('a value becomes red, green, blue, and is opaque', () => {
+  assert.deepEqual([...maps.coloured([0, 1, -3, 7], RAMP)], [
+    0, 255, 7, 255, 255, 0, 7, 255, 0, 255, 7, 255, 255, 0, 7, 255,
+  ]);
+  assert.equal(maps.toneOf(0.2), 51);
+});
+
+test('green is lighter than red, red than blue', () => {
+  const palette = Uint8Array.from([255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255]);
+  near([0, 1, 2, 3].map((tone) => maps.lightness(palette, tone)), [76.245, 149.685, 29.07, 255]);
+});
+
+// ---- the steps
+
+test('few numbers are taken as they are, many out of the bytes', () => {
+  const bytes = Int8Array.from([9, 9, 127, -127, 0]);
+  assert.deepEqual([...maps.valuesOf({ numbers: [1.5, -2] }, bytes)], [1.5, -2]);
+  assert.deepEqual([...maps.valuesOf({ at: 2, sent: [1, 3], top: 4, bottom: 2, numbers: null }, bytes)], [4, -2, 0]);
+});
+
+test('numbers become shares of their largest, or of a given one, round zero if they have two signs', () => {
+  assert.deepEqual(maps.scaled([2, -4, 1], false), { top: 2, unit: [1, 0, 0.5] });
+  assert.deepEqual(maps.scaled([2, -4, 1], true), { top: 4, unit: [0.75, 0, 0.625] });
+  assert.deepEqual(maps.scaled([2, -4], true, 8), { top: 8, unit: [0.625, 0.25] });
+  assert.deepEqual(maps.scaled([0, 0], false), { top: 1, unit: [0, 0] });
+});
+
+test('in a cell there is room for two digits', () => {
+  assert.deepEqual(maps.printed(0.42), { unit: 1, places: 2 });
+  assert.deepEqual(maps.printed(5), { unit: 1, places: 1 });
+  assert.deepEqual(maps.printed(420), { unit: 1, places: 0 });
+  assert.deepEqual(maps.printed(0.0042), { unit: 0.001, places: 1 });
+  assert.deepEqual(maps.printed(52000), { unit: 10000, places: 1 });
+});
+
+test('terms are taken out of a sum cell by cell', () => {
+  assert.deepEqual(maps.without([5, 6], [[1, 2], [3, 3]]), [1, 1]);
+  assert.deepEqual(maps.without([5, 6], []), [5, 6]);
+});
+
+test('an earlier layer shows more: the last one before with more rows', () => {
+  const layers = [['a', 28], ['b', 14], ['c', 14], ['d', 7], ['e', 7]].map(([name, n]) => ({ name, shape: [n, n, 1] }));
+  assert.equal(maps.earlier(layers, 'e', 7).name, 'c');
+  assert.equal(maps.earlier(layers, 'c', 14).name, 'a');
+  assert.equal(maps.earlier(layers.slice(1, 3), 'c', 14).name, 'b', 'none is finer');
+  assert.equal(maps.earlier(layers, 'a', 28), null);
+  assert.equal(maps.earlier(layers, 'one that was asked for', 10).name, 'c');
+});
+
+test('a nudge begins above the rounding of the score, and a promise may hold for all', () => {
+  near([maps.roundingOf([{ y: -10 }, { y: 3 }])], [2e-5]);
+  const nudge = { steps: [-2, -1, 0, 1, 2], predicted: [-2, -1, 0, 1, 2], true: [-2, -1, 0.01, 1, 2.01] };
+  assert.equal(maps.tellingNudge(nudge, 0.1), 3);
+  assert.equal(maps.tellingNudge(nudge, 0.6), 4);
+  assert.equal(maps.tellingNudge(nudge, 100), 3, 'no one is: the smallest');
+  assert.equal(maps.alwaysHolds(nudge), true);
+  assert.equal(maps.alwaysHolds({ ...nudge, true: [-2, -1, 0.03, 1, 2] }), false);
+});

@@ -1,0 +1,31 @@
+// A small answer of the server, by hand: two layers of 2x3 and 1x2 cells, two classes, two methods.
+
+export const BOTH = { name: 'Both', line: 'Adds.', cost: 'little', paper: '', against: '', classless: false };
+export const TWIN = { ...BOTH, name: 'Twin' };
+export const FOR = { ...BOTH, name: 'For', against: 'It cannot show what speaks against the class.' };
+export const PATTERN = { ...FOR, name: 'Pattern', classless: true };
+
+/** Maps one after another: { 'layer band/method': [rows, top, bottom] } -> rows of the answer and their bytes. */
+export function packed(maps) {
+  const rows = {}, bytes = [];
+  for (const [key, [cells, top, bottom]] of Object.entries(maps)) {
+    const [name, which] = key.split(' '), sent = [cells.length, cells[0].length];
+    rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, maps: {} };
+    const cut = { for: 0.25, against: 0.5 };
+    rows[name].maps[which] = { at: bytes.length, sent, top, bottom, min: -bottom, max: top, cut };
+    bytes.push(...cells.flat());
+  }
+  return { layers: Object.values(rows), bytes: Int8Array.from(bytes) };
+}
+
+export const LION = { index: 291, label: 'lion', p: 0.5, y: 8, rank: 1 };
+export const CHEETAH = { index: 293, label: 'cheetah', p: 0.25, y: 6, rank: 2 };
+export const HYENA = { index: 276, label: 'hyena', p: 0.05, y: 3, rank: 3 };
+
+export function answerOf(layers, more = {}) {
+  return {
+    layers, classes: [LION, CHEETAH, HYENA], target: 291, other: -1, detail: false, count: 1000,
+    model: { key: 'net', title: 'Net', head: 'softmax', input: [224, 224] },
+    picture: [256, 512], best: layers[0]?.name, ...more,
+  };
+}

@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { gridOf } from '../../demo/viewer/maps.js';
+import * as words from '../../demo/viewer/words.js';
+import { BOTH, FOR, PATTERN, answerOf, packed } from './small.js';
+
+/** With ordinary spaces and minus signs. */
+const plain = (text) => text.replaceAll('\u00a0', ' ').replaceAll('−', '-');
+const said = (found, wanted) => assert.equal(plain(found), wanted);
+
+/** What is seen of a layer "x" of 1x2 cells. */
+function look({ cells = [[127, -127]], top = 4, bottom = 2, method = BOTH, band = 'a', sign = 'for', ...more } = {}) {
+  const maps = Object.fromEntries(['a', 'b', 'ab'].map((b) => [`x ${b}/${method.name}`, [cells, top, bottom]]));
+  const { layers, bytes } = packed(maps), answer = answerOf(layers, more);
+  const end = sign === 'for' ? top : sign === 'against' ? bottom : Math.max(top, bottom);
+  return { answer, grid: gridOf(layers[0], bytes, method.name, band), method, band, sign, top: end };
+}
+const palette = (...colours) => Uint8Array.from(colours.flat());
+const BRIGHT = palette([0, 0, 0], [255, 255, 255]);
+
+// ---- numbers
+
+test('percent: neither nothing nor certain unless it is', () => {
+  for (const [p, text] of [
+    [0, '0 %'], [1, '100 %'], [0.00009, 'below 0.01 %'], [0.99991, 'above 99.99 %'], [0.996, '99.60 %'],
+    [0.994, '99 %'], [0.1, '10 %'], [0.0456, '4.6 %'], [0.00456, '0.46 %'], [0.0995, '10 %'], [0.0994, '9.9 %'],
+  ]) said(words.percent(p), text);
+});
+
+test('percent: what lies in the middle goes to the even digit', () => {
+  said(words.percent(0.125), '12 %');
+  said(words.percent(0.375), '38 %');
+  said(words.percent(0.0225), '2.2 %');
+  said(words.percent(0.00125), '0.12 %');
+});
+
+test('a number has three digits, a whole one all', () => {
+  for (const [x, text] of [
+    [0, '0'], [-0, '0'], [12, '12'], [-123456, '-123456'], [1e6, '1.00e+6'], [1234.5, '1.23e+3'], [3.14159, '3.14'],
+    [-0.5, '-0.500'], [0.000123456, '0.000123'], [1.234e-7, '1.23e-7'],
+  ]) said(words.number(x), text);
+  said(words.number(3.14159, 2), '3.1');
+  said(words.signed(2), '+2');
+  said(words.signed(-2), '-2');
+  said(words.signed(0), '0');
+});
+
+test('names are listed as in a sentence', () => {
+  assert.equal(words.listed(['A', 'B', 'C']), 'A, B and C');
+  assert.equal(words.listed(['A', 'B']), 'A and B');
+  assert.equal(words.listed(['A']), 'A');
+});
+
+test('the strong end of a palette is bright if it is the lightest, else it has a hue', () => {
+  assert.equal(words.endOf(palette([68, 1, 84], [33, 144, 140], [253, 231, 37])), 'Bright');
+  assert.equal(words.endOf(palette([48, 18, 59], [164, 252, 60], [122, 4, 3])), 'Red');
+  assert.equal(words.endOf(palette([255, 255, 255], [8, 48, 107])), 'Blue');
+  assert.equal(words.endOf(palette([255, 255, 255], [0, 68, 27])), 'Green');
+  assert.equal(words.endOf(palette([255, 255, 255], [103, 0, 31])), 'Red', 'though it leans to blue');
+  assert.equal(words.endOf(palette([255, 255, 255], [0, 0, 0])), 'Dark');
+});
+
+// ---- the viewer
+
+test('what is seen', () => {
+  said(words.saying(look(), BRIGHT), 'Bright: where layer x (1×2 cells) finds evidence for lion (50 %).');
+  said(words.saying(look({ sign: 'against' }), palette([255, 255, 255], [128, 0, 0])),
+    'Red: where layer x (1×2 cells) finds evidence against lion (50 %).');
+  said(words.saying(look({ sign: 'both' }), BRIGHT),
+    'Red is evidence for lion (50 %), blue is evidence against it, white is neither, in layer x (1×2 cells).');
+  said(words.saying(look({ method: PATTERN }), BRIGHT),
+    'Bright: the strongest pattern in layer x (1×2 cells), the same for every class.');
+  said(words.saying(look({ top: 0 }), BRIGHT), 'In layer x (1×2 cells) there is no evidence for lion (50 %).');
+});
+
+test('what is seen of one class rather than another', () => {
+  const at = (more) => words.saying(look({ other: 293, ...more }), BRIGHT);
+  said(at({ band: 'b' }), 'Bright: where layer x (1×2 cells) finds evidence for cheetah (25 %).');
+  said(at({ band: 'ab' }), 'Bright: where layer x (1×2 cells) finds evidence for lion rather than cheetah.');
+  said(at({ band: 'ab', sign: 'against' }),
+    'Bright: where layer x (1×2 cells) finds evidence for cheetah rather than lion.');
+  said(at({ band: 'ab', sign: 'both' }),
+    'Red is evidence for lion rather than cheetah, blue the other way round, white is neither, ' +
+    'in layer x (1×2 cells).');
+});
+
+test('the line below the overlay', () => {
+  assert.equal(words.caption(look()), 'Both for lion · x');
+  assert.equal(words.caption(look({ other: 293, band: 'ab' })), 'Both for lion rather than cheetah · x');
+  assert.equal(words.caption(look({ method: PATTERN })), 'Pattern · x');
+});
+
+test('why a map is empty', () => {
+  assert.equal(words.emptiness(look()), '');
+  assert.equal(words.emptiness(look({ top: 0, bottom: 0 })),
+    'The map is empty: for this picture, this layer says nothing at all about the class.');
+  assert.equal(words.emptiness(look({ top: 0, bottom: 0, method: PATTERN })),
+    'The map is empty: for this picture, nothing is active in this layer.');
+  assert.equal(words.emptiness(look({ top: 0 })), 'The map is empty: at this layer every place speaks against the ' +
+    'class, and the ReLU sets such places to zero.');
+  assert.equal(words.emptiness(look({ top: 0, method: FOR })), 'The map is empty: at this layer every place is below ' +
+    'zero, and the ReLU sets such places to zero.');
+  assert.equal(words.emptiness(look({ bottom: 0, sign: 'against' })),
+    'The map is empty: no place at this layer speaks against the class.');
+});
+
+test('weak evidence in strong colours is said to be weak', () => {
+  said(words.weakness(look({ top: 0.5, bottom: 10 })),
+    'The strongest evidence for is 5.0 % of the strongest evidence against.');
+  said(words.weakness(look({ top: 10, bottom: 0.5, sign: 'against' })),
+    'The strongest evidence against is 5.0 % of the strongest evidence for.');
+  assert.equal(words.weakness(look({ top: 1, bottom: 10 })), '', 'a tenth is enough');
+  assert.equal(words.weakness(look({ top: 0.5, bottom: 10, sign: 'both' })), '');
+  assert.equal(words.weakness(look({ top: 0, bottom: 10 })), '', 'it is empty');
+});
+
+test('what to be careful with', () => {
+  const poor = look({ top: 0, bottom: 0, detail: true, other: 293 });
+  poor.grid.row.poor = 'it is only one place';
+  assert.deepEqual(words.warnings(poor), [
+    'The map is empty: for this picture, this layer says nothing at all about the class.',
+    'This is not a good layer to explain with: it is only one place.',
+    'The network runs at 224×224, twice its usual side: a finer map, but less trustworthy probabilities.',
+    'All three questions share one scale.',
+  ]);
+  assert.deepEqual(words.warnings(look({ method: FOR, other: 293 })), []);
+});
+
+test('methods that give the same map are named, and averages are said to be such', () => {
+  const { grid } = look();
+  assert.deepEqual(words.notes(grid, []), []);
+  assert.deepEqual(words.notes(grid, ['A', 'B']), ['At this layer A and B give the same map: the score’s gradient is ' +
+    'the same at every place, as it is where the network only averages over the places after this layer.']);
+  grid.row.shape = [10, 20, 8];
+  assert.deepEqual(words.notes(grid, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
+});
+
+test('the cell that is read', () => {
+  const cells = [[127, 127, -127], [0, -127, -127]];
+  said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for');
+  said(words.aboutCell(look({ cells }), [1, 1]), 'Row 2, column 2: about -2, 33 % of all evidence against');
+  said(words.aboutCell(look({ cells }), [1, 0]), 'Row 2, column 1: about 0');
+  said(words.aboutCell(look({ cells, method: PATTERN }), [0, 0]), 'Row 1, column 1: about 4, 50 % of the pattern');
+  said(words.aboutCell(look({ cells, method: FOR }), [0, 2]), 'Row 1, column 3: about -2, set to zero by the ReLU');
+});
+
+test('the numbers behind a map', () => {
+  const rows = (more, box = null) => words.numbersBehind(look(more), box).map(([name, text]) => [name, plain(text)]);
+  assert.deepEqual(rows({}), [
+    ['Class', 'lion, number 291'],
+    ['Score before softmax (logit)', '8'],
+    ['Probability', '50 %'],
+    ['Rank', '1 of 1000'],
+    ['Smallest and largest value before the ReLU', '-2 … 4'],
+    ['Places cut by the ReLU', '25 %'],
+    ['Grid, channels', '1×2, 8'],
+    ['What the network was given', 'the picture squashed to 224×224'],
+    ['Network', 'Net'],
+  ]);
+  assert.equal(Object.fromEntries(rows({ sign: 'against' }))['Places cut by the ReLU'], '50 %');
+  assert.equal(Object.fromEntries(rows({ sign: 'both' }))['Places cut by the ReLU'], undefined);
+  assert.equal(Object.fromEntries(rows({}, [1.4, 2.6, 30, 40]))['Box'],
+    'left 1, top 3, right 30, bottom 40, in a picture 512 pixels wide and 256 high');
+  const two = rows({ other: 293, band: 'ab' });
+  assert.deepEqual([two[0], two[4], two[8]], [
+    ['Class', 'lion, number 291'], ['Rather than', 'cheetah, number 293'],
+    ['Difference of the two, the score explained', '2'],
+  ]);
+  const linear = rows({ model: { head: 'linear', title: 'Net', input: [8, 9] } });
+  assert.deepEqual(linear[1], ['Output', '8']);
+  assert.equal(Object.fromEntries(linear).Probability, undefined);
+  assert.equal(Object.fromEntries(linear)['What the network was given'], 'the picture squashed to 8×9');
+});
+
+test('the doctor’s verdict', () => {
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'x'),
+    'best: the last feature map before the answer, 7×9×32');
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'y'), 'good, 7×9×32');
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', 'too early'], 'y'), 'poor: too early');
+});
+
+// ---- the steps
+
+const LESSON = {
+  layer: 'x', shape: [7, 14, 64], score: 3, tiles: [{}, {}],
+  whole: { cells: 98, below: 49, above: 40, min: -4, max: 2 },
+};
+const TILE = { k: 5, alpha: 0.25, strength: 1.5, total: 24.5, cells: 98 };
+
+test('the classes and their scores, and what is left for all others', () => {
+  const classes = [{ label: 'lion', y: 8, p: 0.75 }, { label: 'cheetah', y: 6.5, p: 0.125 }];
+  const lines = (more) => words.scoreTable({ classes, count: 12, ...more }).map((line) => line.map(plain));
+  assert.deepEqual(lines({ head: 'softmax' }), [
+    ['Class', 'Score y (logit)', 'After softmax'],
+    ['lion', '8', '75 %'],
+    ['cheetah', '6.50', '12 %'],
+    ['the other 10', '', '12 %'],
+  ]);
+  assert.equal(lines({ head: 'softmax', count: 2 }).length, 3);
+  assert.deepEqual(lines({ head: 'sigmoid' }).slice(-1), [['cheetah', '6.50', '12 %']]);
+  assert.deepEqual(lines({ head: 'linear' }).slice(0, 2), [
+    ['Class', 'Score y (logit)', 'Output'], ['lion', '8', '0.750'],
+  ]);
+});
+
+test('the score asks, and the feature maps answer', () => {
+  const view = { label: 'lion', classes: [{ y: 3 }, { y: 1 }], unsure: false };
+  said(words.aboutQuestion(LESSON, view),
+    'The question here: y = 3, the score of “lion”. What in the picture makes it so large?');
+  const second = { ...view, classes: [{ y: 3 }, { y: 4 }] };
+  for (const modest of [{ ...view, unsure: true }, second]) {
+    assert.match(words.aboutQuestion(LESSON, modest), /What in the picture speaks for it, and what against\?$/);
+  }
+  said(words.aboutMaps(LESSON, TILE, 'lion'),
+    'Layer x has K = 64 feature maps of 7×14 cells. Shown are the 2 that matter most for “lion”.\n' +
+    'You follow #5: its mean is 1.50. Click another one to follow it through the next three steps.');
+  const all = words.aboutMaps({ ...LESSON, shape: [7, 14, 2] }, TILE, 'lion');
+  assert.match(all, /All are shown, those first that matter most for “lion”\.\n/);
+});
+
+test('whether the promise of a gradient holds', () => {
+  for (const [predicted, found, text] of [
+    [0, 0, 'Neither changes anything.'],
+    [1, 0.999, 'Here the promise holds: they differ by less than 1 %.'],
+    [1, 0.92, 'Here the promise holds: they differ by 8.0 %.'],
+    [1e-7, -1e-7, 'They differ by no more than the computer’s rounding; a larger nudge tells more.'],
+    [1, -1, 'Here the promise is broken: the score goes the other way.'],
+    [1, 0.75, 'Here the promise begins to fail: they differ by 25 %.'],
+    [1, 3, 'Here the promise does not hold: the true change is 3 times the predicted one.'],
+    [0, 3, 'Here the promise does not hold: the true change is not zero.'],
+  ]) said(words.verdict(predicted, found, 1e-6), text);
+  const nudge = { steps: [-1, 2], predicted: [-0.5, 1], true: [-0.5, 1.25], g: 0.5 };
+  const told = (change, even) => plain(words.aboutNudge({ ...nudge, ...change }, 1, '#5 at row 1', even, 1e-6));
+  const numbers = 'Gradient of #5 at row 1: 0.5000.\nPredicted change: 0.5000 × 2 = 1.  True change: ';
+  const always = 'The promise holds for every nudge here: after this layer the network only averages and adds.';
+  assert.equal(told({}, true), `${numbers}1.25.\nHere the promise begins to fail: they differ by 20 %.`);
+  assert.equal(told({ true: [-0.5, 1] }, true), `${numbers}1.\n${always}`);
+  assert.equal(told({ true: [-0.5, 1] }, false),
+    `${numbers}1.\nHere the promise holds: they differ by less than 1 %.`);
+});
+
+test('the weight is a mean, and the terms are added up', () => {
+  said(words.aboutPooling(TILE, [7, 14, 64]),
+    'Sum of the gradients: 24.50.  Number of cells: 7 × 14 = 98.\nα of #5 = 24.50 / 98 = 0.250.');
+  assert.equal(words.firstTerms(1, 64, 5), 'the first of 64 terms, #5');
+  assert.equal(words.firstTerms(3, 64, 5), 'the first 3 of 64 terms');
+  said(words.aboutSum({ count: 3, share: 0.5, correlation: -0.25 }, 64, TILE, 2),
+    'With 3 of 64 feature maps: 50 % of all that is added up, plus and minus counted alike. ' +
+    'The map is like the whole one by r = -0.250 (1: the same pattern; 0: nothing in common; -1: the opposite).\n' +
+    'The term of #5, which you follow, is number 2 of them: α · A = 0.250 × its feature map.');
+});
+
+test('what the switchboard promised', () => {
+  const off = [{ k: 5, total: 2 }, { k: 9, total: -0.5 }];
+  const told = (terms, score) => plain(words.aboutSwitches(terms, score, 'lion', 1e-5));
+  assert.equal(told([], 'running'), 'Switch terms off and the network is run again without those channels.');
+  assert.equal(told(off, 'running'), 'Running the network without them …');
+  assert.equal(told(off, 'failed'), 'The network could not be run; switch once more.');
+  assert.equal(told(off, { before: 8, after: 6.5 }),
+    'Score of “lion” with all channels: 8; with #5, #9 switched off: 6.50.\n' +
+    'Promised by their sums: -1.50. True change: -1.50. As promised, within 1 %.');
+  assert.match(told(off.slice(0, 1), { before: 8, after: 7 }),
+    /Promised by its sum: -2\. True change: -1\. Not as promised: a weight is only the mean of the gradients/);
+  assert.match(told([{ k: 5, total: 1e-6 }], { before: 8, after: 8 }),
+    /As promised, within the rounding of the score\.$/);
+});
+
+test('what the ReLU cuts, either way round', () => {
+  said(words.aboutRelu(LESSON.whole, false),
+    'Below zero and cut: 49 of 98 cells, 50 %.\nSmallest value before: -4; largest: 2.');
+  said(words.aboutRelu(LESSON.whole, true),
+    'Turned round: what stays now is evidence against the class.\n' +
+    'Below zero and cut: 40 of 98 cells, 41 %.\nSmallest value before: -2; largest: 4.');
+});
+
+test('scaling up: rows and columns, and what 1 stands for', () => {
+  const told = (whole) => plain(words.aboutScaling({ ...LESSON, whole }, [70, 1400]));
+  assert.equal(told(LESSON.whole),
+    '7×14 numbers become a picture 1400 pixels wide and 70 high: one cell covers about 100 by 10 of them.\n' +
+    'Every number is divided by the largest, 2; so 1 is the strongest evidence, 0 none.');
+  assert.match(told({ min: -100, max: 2 }), /0 none\. It is weak: 2\.0 % of the strongest evidence against\.$/);
+  assert.match(told({ min: 0, max: 2 }), /0 none\.$/);
+  assert.match(told({ min: 1, max: 2 }), /0 none\.$/);
+  assert.match(told({ min: -4, max: 0 }), /No number is above zero, so the map is empty\.$/);
+  assert.equal(words.few(3.456), 3.5);
+  assert.equal(words.few(34.56), 35);
+});
+
+test('what the overlay does not say', () => {
+  assert.match(words.aboutOverlay(LESSON, 'lion'), /^This map says where layer x found evidence for “lion”\./);
+  assert.match(words.aboutOverlay({ ...LESSON, whole: { max: 0 } }, 'lion'), /^The map is empty/);
+});
+
+test('averages are said to be such', () => {
+  assert.equal(words.averaged([28, 56], [56, 112, 16]), 'Drawn from 28×56 averages of the 56×112 cells, and so are ' +
+    'the ends of the colour scales; the numbers in the text are those of all cells.');
+});
+
+test('what stands in a cell', () => {
+  const cell = (v) => plain(words.digits(v, { unit: 1, places: 1 }));
+  assert.deepEqual([0, 0.24, -0.26, -0.04, 0.04].map(cell), ['0', '0.2', '-0.3', '<0', '0.0']);
+  assert.equal(words.digits(1200, { unit: 1000, places: 1 }), '1.2');
+});
