@@ -409,7 +409,7 @@ function showAbout() {
   const turned = steps.findIndex((s) => s.key === 'relu'), others = [...wanted.cautions];
   if (wanted.unsure) others.push('The network is not sure.');
   if (wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
-  if (wanted.other) others.push(`What speaks for it rather than for ${wanted.other} is not taken apart here.`);
+  if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} is not taken apart here.`);
   if (wanted.sign !== 'for' && step !== turned) others.push(`Evidence against the class comes in step ${turned + 1}.`);
   $('.gl-about').textContent = `${where} · ${lesson.layer} · ${topic.model}`;
   tell($('.gl-other'), others.join(' '));

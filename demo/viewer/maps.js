@@ -18,7 +18,7 @@
  */
 
 /** @typedef {'for' | 'against' | 'both'} Sign */
-/** @typedef {'a' | 'b' | 'ab'} Band the target, the class it is held against, the one rather than the other */
+/** @typedef {'target' | 'rival' | 'contrast'} Band the class, the one it is held against, the one rather than it */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
 
 // ---- what is in an answer --------------------------------------------------------------------
@@ -47,13 +47,13 @@ export const classOf = (answer, index) => answer.classes.find((c) => c.index ===
  * @param {Answer} answer
  * @param {Band} band
  */
-export const shownClass = (answer, band) => classOf(answer, band === 'b' ? answer.other : answer.target);
+export const shownClass = (answer, band) => classOf(answer, band === 'rival' ? answer.rival : answer.target);
 
 /**
  * @param {Answer} answer
  * @returns {Band[]}
  */
-export const bandsOf = (answer) => answer.other < 0 ? ['a'] : ['a', 'b', 'ab'];
+export const bandsOf = (answer) => answer.rival === null ? ['target'] : ['target', 'rival', 'contrast'];
 
 /**
  * @param {Row} row
@@ -81,7 +81,7 @@ export function layerAfter(before, answer, shown, wanted = shown) {
 }
 
 /** Two classes and their difference share one scale, where a method knows both signs. @param {MethodRow} method */
-export const sharesScale = (answer, method) => answer.other >= 0 && !method.against;
+export const sharesScale = (answer, method) => answer.rival !== null && !method.against;
 
 /**
  * The likeliest of the other classes, if both are likely at all.
@@ -89,7 +89,7 @@ export const sharesScale = (answer, method) => answer.other >= 0 && !method.agai
  * @returns {ClassRow | null}
  */
 export function rivalOf(answer) {
-  if (answer.other >= 0 || answer.model.head !== 'softmax') return null;
+  if (answer.rival !== null || answer.model.head !== 'softmax') return null;
   const [best] = answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p);
   return best && Math.min(classOf(answer, answer.target).p, best.p) >= 0.1 ? best : null;
 }

@@ -30,7 +30,7 @@ const { state, set, view } = store({
   base: null, // that picture once it is there: { image, url, ratio }
   layer: null,
   method: props.methods[0].name,
-  band: 'a',
+  band: 'target',
   sign: 'for', // that was chosen; a method may not know it
   colours: props.colours[0],
   opacity: 50,
@@ -248,7 +248,7 @@ function showMethod() {
 function showRival() {
   if (!ready()) return;
   const why = $('.gv-why'), { answer } = state, rival = rivalOf(answer);
-  why.hidden = !rival || methodNow().classless;
+  why.hidden = !rival || methodNow().class_agnostic;
   if (!rival) return;
   why.textContent = `Why ${classOf(answer, answer.target).label} rather than ${rival.label}?`;
   why.dataset.rival = rival.index;
@@ -292,10 +292,10 @@ function showQuestions() {
   if (!answer) return;
   const labels = bandsOf(answer).map((band) => {
     const label = make('label', null), input = make('input', null, { type: 'radio', name: 'gv-band', value: band });
-    label.append(input, band === 'ab' ? comparison(answer) : shownClass(answer, band).label);
+    label.append(input, band === 'contrast' ? comparison(answer) : shownClass(answer, band).label);
     return label;
   });
-  bands.hidden = answer.other < 0;
+  bands.hidden = answer.rival === null;
   bands.replaceChildren(bands.querySelector('legend'), ...labels);
   view(() => $$('[name=gv-band]').forEach((n) => { n.checked = n.value === state.band; }));
 }
@@ -332,7 +332,7 @@ function breakable(name) {
  * @property {{ name: string, shape: number[], best: boolean }[]} layers that are suggested
  * @property {string} method
  * @property {Sign} sign
- * @property {string} other the class it is held against, or empty
+ * @property {string} rival the class it is held against, or empty
  * @property {string[]} cautions
  * @property {boolean} unsure
  * @property {string} chance of the class
@@ -353,7 +353,7 @@ function announce() {
   window.gradcam = {
     request: { path: answer.path, model: key, target: c.index, detail: answer.detail, layer: state.layer },
     layers: layers.map(({ name, shape }) => ({ name, shape, best: name === answer.best })),
-    method: state.method, sign: now.sign, other: band === 'ab' ? classOf(answer, answer.other).label : '',
+    method: state.method, sign: now.sign, rival: band === 'contrast' ? classOf(answer, answer.rival).label : '',
     cautions: cautions(now), unsure: isUnsure(answer), chance: chance(c, head),
     base: state.base.image.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label,
     model: title, input, head, count: answer.count,
@@ -400,9 +400,9 @@ function play(on) {
 
 /** What a class's button does: a question that was answered already is only shown. */
 function chooseClass(index) {
-  const { target, other } = state.answer;
-  if (other >= 0 && index === other) goOn({ band: 'b' });
-  else if (other >= 0 && index === target) goOn({ band: 'a' });
+  const { target, rival } = state.answer;
+  if (rival !== null && index === rival) goOn({ band: 'rival' });
+  else if (rival !== null && index === target) goOn({ band: 'target' });
   else trigger('choose', { index, rival: false });
 }
 
@@ -500,7 +500,7 @@ function figureNow() {
   const { answer, band, layer, method, colours, opacity } = state, shared = sharesScale(answer, methodNow());
   return {
     path: answer.path, model: answer.model.key, target: shownClass(answer, band).index,
-    other: band === 'ab' ? answer.other : -1, layer, method, sign: signNow(), colours, opacity: opacity / 100,
+    rival: band === 'contrast' ? answer.rival : null, layer, method, sign: signNow(), colours, opacity: opacity / 100,
     detail: answer.detail, top: shared ? reach(sharingNow(), signNow(), (map) => [map.max, -map.min]) : 0,
     box: boxNow(),
   };
@@ -529,7 +529,7 @@ async function saveFigure(button) {
  * @param {View} value
  */
 function overtaken({ base, answer }) {
-  const about = (a, url) => JSON.stringify([url, a.model.key, a.target, a.other, a.detail]);
+  const about = (a, url) => JSON.stringify([url, a.model.key, a.target, a.rival, a.detail]);
   if (!answer?.extra || !state.answer || about(answer, base.url) === about(state.answer, state.url)) return false;
   const { wanted } = state;
   if (wanted && state.answer !== wanted.answer) fetchLayer(wanted.layer);
@@ -552,15 +552,15 @@ function receive() {
 function take(answer, url) {
   const before = state.answer, askedWhy = document.activeElement === $('.gv-why');
   const { layer, missing } = layerAfter(before, answer, state.layer, state.wanted?.layer);
-  const asksAnew = !before || before.target !== answer.target || before.other !== answer.other;
+  const asksAnew = !before || before.target !== answer.target || before.rival !== answer.rival;
   set({
     answer, url, layer, bytes: signedBytesOf(answer.bytes), wanted: null,
     band: asksAnew ? bandsOf(answer).at(-1) : state.band,
     place: state.base?.url === url ? state.place : null,
   });
-  if (askedWhy && answer.other >= 0) $('[name=gv-band]:checked').focus({ preventScroll: true }); // the link goes
+  if (askedWhy && answer.rival !== null) $('[name=gv-band]:checked').focus({ preventScroll: true }); // the link goes
   if (before && (asksAnew || before.model.key !== answer.model.key)) comeBack();
-  element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.other}`;
+  element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.rival ?? ''}`;
   if (state.base?.url !== url) load(answer, url);
   if (missing) fetchLayer(missing);
 }

@@ -34,14 +34,14 @@
  * @property {string} best name of the layer to begin with
  * @property {[string, number[], string, string][]} doctor of every layer with a grid: name, shape, kind, why it is poor
  * @property {string} found what was found out about the network, in words
- * @property {ClassRow[]} classes the likeliest ones, the target and the other
+ * @property {ClassRow[]} classes the likeliest ones, the target and the rival
  * @property {number} count of classes the network knows, C
  * @property {number} target index of the class that is explained
- * @property {number} other index of the class it is held against, -1 for none
+ * @property {number | null} rival index of the class it is held against, null for none
  * @property {boolean} predicted whether the target is the class the network says, not one that was chosen
  * @property {boolean} detail whether the network runs at twice its side
  * @property {string} extra name of a layer that was asked for beside those suggested, or empty
- * @property {boolean} scalable whether the network can run at twice its side
+ * @property {boolean} fully_convolutional whether the network can run at twice its side
  */
 
 /**
@@ -56,7 +56,7 @@
  * A layer and its maps.
  * @typedef {object} Row
  * @property {string} name
- * @property {Record<string, SignedMap>} maps `${band}/${method}` -> map; band: a the target, b the other, ab both
+ * @property {Record<string, SignedMap>} maps `${band}/${method}` -> map; band: target, rival, contrast
  * @property {number[]} shape h, w, K
  * @property {string} poor why not to look here, empty: good
  * @property {boolean} suggested
@@ -98,7 +98,7 @@
  * @property {string} cost in words
  * @property {string} paper address of the article
  * @property {string} against why it shows no evidence against a class, empty: it does
- * @property {boolean} classless whether its map is the same for every class
+ * @property {boolean} class_agnostic whether its map is the same for every class
  */
 
 /**
@@ -106,7 +106,7 @@
  * @property {string} path
  * @property {string} model
  * @property {number} target
- * @property {number} other -1 for none
+ * @property {number | null} rival null for none
  * @property {string} layer
  * @property {string} method
  * @property {'for' | 'against' | 'both'} sign

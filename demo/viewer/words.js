@@ -78,7 +78,7 @@ export function endOf(palette) {
 
 /** The one class rather than the other. @param {Answer} answer */
 export function comparison(answer, turned = false) {
-  const labels = [answer.target, answer.other].map((index) => classOf(answer, index).label);
+  const labels = [answer.target, answer.rival].map((index) => classOf(answer, index).label);
   return (turned ? labels.reverse() : labels).join(' rather than ');
 }
 
@@ -90,22 +90,22 @@ export function comparison(answer, turned = false) {
 export function saying({ answer, grid, method, band, sign, top }, palette) {
   const layer = `layer ${grid.row.name} (${grids(grid.row.shape)} cells)`, c = shownClass(answer, band);
   const alone = `${c.label} (${chance(c, answer.model.head)})`;
-  if (method.classless) return `${endOf(palette)}: the strongest pattern in ${layer}, the same for every class.`;
-  if (sign === 'both' && band === 'ab') {
+  if (method.class_agnostic) return `${endOf(palette)}: the strongest pattern in ${layer}, the same for every class.`;
+  if (sign === 'both' && band === 'contrast') {
     return `Red is evidence for ${comparison(answer)}, blue the other way round, white is neither, in ${layer}.`;
   }
   if (sign === 'both') {
     return `Red is evidence for ${alone}, blue is evidence against it, white is neither, in ${layer}.`;
   }
-  const what = band === 'ab' ? `for ${comparison(answer, sign === 'against')}` : `${sign} ${alone}`;
+  const what = band === 'contrast' ? `for ${comparison(answer, sign === 'against')}` : `${sign} ${alone}`;
   if (isEmpty(grid, sign, top)) return `In ${layer} there is no evidence ${what}.`;
   return `${endOf(palette)}: where ${layer} finds evidence ${what}.`;
 }
 
 /** The line below the overlay. @param {Look} look */
 export function caption({ answer, grid, method, band }) {
-  const label = band === 'ab' ? comparison(answer) : shownClass(answer, band).label;
-  return `${method.name}${method.classless ? '' : ` for ${label}`} · ${grid.row.name}`;
+  const label = band === 'contrast' ? comparison(answer) : shownClass(answer, band).label;
+  return `${method.name}${method.class_agnostic ? '' : ` for ${label}`} · ${grid.row.name}`;
 }
 
 /** What a method does. @param {MethodRow} method */
@@ -117,7 +117,7 @@ export function aboutMethod(method) {
 export function emptiness({ grid, method, sign, top }) {
   if (!isEmpty(grid, sign, top)) return '';
   if (grid.top === 0 && grid.bottom === 0) {
-    const nothing = method.classless ? 'nothing is active in this layer'
+    const nothing = method.class_agnostic ? 'nothing is active in this layer'
       : 'this layer says nothing at all about the class';
     return `The map is empty: for this picture, ${nothing}.`;
   }
@@ -192,7 +192,7 @@ export function notes(grid, twins) {
  */
 export function aboutCell({ grid, method }, [i, j]) {
   const v = valueAt(grid, i * grid.w + j);
-  const what = method.classless ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
+  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
   const share = v < 0 && method.against ? ', set to zero by the ReLU'
     : v ? `, ${percent(shareOf(grid, [i, j]))} of ${what}` : '';
   return `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;
@@ -208,7 +208,7 @@ const SCORES = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before
  */
 export function numbersBehind({ answer, grid, band, sign }, box) {
   const { head, input, title } = answer.model, [H, W] = answer.picture;
-  const [a, b] = [answer.target, answer.other].map((index) => classOf(answer, index));
+  const [a, b] = [answer.target, answer.rival].map((index) => classOf(answer, index));
   const about = (what, c) => [
     [what, `${c.label}, number ${c.index}`],
     [SCORES[head], number(c.y)],
@@ -216,7 +216,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
     ['Rank', `${c.rank} of ${answer.count}`],
   ];
   const rows = about('Class', shownClass(answer, band));
-  if (band === 'ab') {
+  if (band === 'contrast') {
     rows.push(...about('Rather than', b), ['Difference of the two, the score explained', number(a.y - b.y)]);
   }
   rows.push(['Smallest and largest value before the ReLU', `${number(grid.min)} … ${number(grid.max)}`]);

@@ -9,8 +9,8 @@ const near = (found, wanted) => {
   wanted.forEach((v, n) => assert.ok(Math.abs(found[n] - v) < 1e-6, `${n}: ${found[n]} is not ${v}`));
 };
 const one = (cells, top, bottom) => {
-  const { layers, bytes } = packed({ 'x a/Both': [cells, top, bottom] });
-  return maps.gridOf(layers[0], bytes, 'Both', 'a');
+  const { layers, bytes } = packed({ 'x target/Both': [cells, top, bottom] });
+  return maps.gridOf(layers[0], bytes, 'Both', 'target');
 };
 
 // ---- what is in an answer
@@ -27,24 +27,25 @@ test('a byte stands for its share of the largest value of its own sign', () => {
 
 test('a map is found by its layer, its band and its method', () => {
   const { layers, bytes } = packed({
-    'early a/Both': [[[1, 2, 3], [4, 5, 6]], 1, 0],
-    'early b/Both': [[[7, 8, 9], [10, 11, 12]], 2, 0],
-    'late a/Both': [[[13, 14]], 3, 0],
-    'late b/Both': [[[15, 16]], 4, 0],
+    'early target/Both': [[[1, 2, 3], [4, 5, 6]], 1, 0],
+    'early rival/Both': [[[7, 8, 9], [10, 11, 12]], 2, 0],
+    'late target/Both': [[[13, 14]], 3, 0],
+    'late rival/Both': [[[15, 16]], 4, 0],
   });
-  const grid = maps.gridOf(maps.rowOf(answerOf(layers), 'late'), bytes, 'Both', 'b');
+  const grid = maps.gridOf(maps.rowOf(answerOf(layers), 'late'), bytes, 'Both', 'rival');
   assert.deepEqual([grid.h, grid.w, [...grid.q], grid.top, grid.row.name], [1, 2, [15, 16], 4, 'late']);
 });
 
 test('there are three questions where a class is held against another', () => {
-  assert.deepEqual(maps.bandsOf(answerOf([])), ['a']);
-  const answer = answerOf([], { other: 293 });
-  assert.deepEqual(maps.bandsOf(answer), ['a', 'b', 'ab']);
-  assert.deepEqual(['a', 'b', 'ab'].map((band) => maps.shownClass(answer, band).label), ['lion', 'cheetah', 'lion']);
+  assert.deepEqual(maps.bandsOf(answerOf([])), ['target']);
+  const answer = answerOf([], { rival: 293 });
+  assert.deepEqual(maps.bandsOf(answer), ['target', 'rival', 'contrast']);
+  const labels = ['target', 'rival', 'contrast'].map((band) => maps.shownClass(answer, band).label);
+  assert.deepEqual(labels, ['lion', 'cheetah', 'lion']);
 });
 
 test('a new answer shows the layer that was in view or on its way, or asks for it, or begins with the best', () => {
-  const { layers } = packed({ 'early a/Both': [[[1]], 1, 0], 'late a/Both': [[[1]], 1, 0] });
+  const { layers } = packed({ 'early target/Both': [[[1]], 1, 0], 'late target/Both': [[[1]], 1, 0] });
   const doctor = ['early', 'middle', 'late'].map((name) => [name, [1, 1, 8], 'Conv2D', '']);
   const answer = answerOf(layers, { doctor, best: 'late' }), other = { ...answer, model: { key: 'other' } };
   for (const [before, shown, wanted, layer, missing] of [
@@ -65,7 +66,7 @@ test('the likeliest other class is the rival, if both are likely', () => {
   assert.equal(maps.rivalOf(answerOf([], { target: 276 })), null);
   assert.equal(maps.rivalOf(answerOf([], { classes: [LION, HYENA] })), null);
   assert.equal(maps.rivalOf(answerOf([], { classes: [LION] })), null);
-  assert.equal(maps.rivalOf(answerOf([], { other: 293 })), null, 'it is asked about already');
+  assert.equal(maps.rivalOf(answerOf([], { rival: 293 })), null, 'it is asked about already');
   assert.equal(maps.rivalOf(answerOf([], { model: { head: 'sigmoid' } })), null);
 });
 
@@ -88,15 +89,15 @@ test('the end of a scale is the largest of its sign, of both signs the larger', 
 });
 
 test('two classes and their difference share a scale, if the method knows both signs', () => {
-  const shown = Object.fromEntries(['a', 'b', 'ab'].flatMap((band, n) => [
+  const shown = Object.fromEntries(['target', 'rival', 'contrast'].flatMap((band, n) => [
     [`x ${band}/Both`, [[[127]], n + 1, 0]],
     [`x ${band}/For`, [[[127]], n + 1, 0]],
   ]));
-  const { layers, bytes } = packed(shown), answer = answerOf(layers, { other: 293 });
+  const { layers, bytes } = packed(shown), answer = answerOf(layers, { rival: 293 });
   const tops = (...asked) => maps.sharing(...asked).map((grid) => grid.top);
-  assert.deepEqual(tops(answer, bytes, layers[0], BOTH, 'b'), [1, 2, 3]);
-  assert.deepEqual(tops(answer, bytes, layers[0], FOR, 'b'), [2]);
-  assert.deepEqual(tops(answerOf(layers), bytes, layers[0], BOTH, 'a'), [1]);
+  assert.deepEqual(tops(answer, bytes, layers[0], BOTH, 'rival'), [1, 2, 3]);
+  assert.deepEqual(tops(answer, bytes, layers[0], FOR, 'rival'), [2]);
+  assert.deepEqual(tops(answerOf(layers), bytes, layers[0], BOTH, 'target'), [1]);
 });
 
 test('a map becomes shares of the end of its scale', () => {
@@ -111,16 +112,16 @@ test('a map becomes shares of the end of its scale', () => {
 
 test('the filmstrip shows in every frame the map of its own layer, on its own scale', () => {
   const { layers, bytes } = packed({
-    'early a/Both': [[[127, 0, -127], [0, 127, 0]], 1, 1],
-    'late a/Both': [[[0, 127]], 9, 0],
-    'last a/Both': [[[-127], [127]], 1, 4],
+    'early target/Both': [[[127, 0, -127], [0, 127, 0]], 1, 1],
+    'late target/Both': [[[0, 127]], 9, 0],
+    'last target/Both': [[[-127], [127]], 1, 4],
   });
-  const frames = maps.framesOf(answerOf(layers), bytes, BOTH, 'a', 'for');
+  const frames = maps.framesOf(answerOf(layers), bytes, BOTH, 'target', 'for');
   assert.deepEqual(frames.map((f) => [f.row.name, f.h, f.w]), [['early', 2, 3], ['late', 1, 2], ['last', 2, 1]]);
   near(frames[0].unit, [1, 0, 0, 0, 1, 0]);
   near(frames[1].unit, [0, 1]);
   near(frames[2].unit, [0, 1]);
-  near(maps.framesOf(answerOf(layers), bytes, BOTH, 'a', 'both')[2].unit, [0, 0.625]);
+  near(maps.framesOf(answerOf(layers), bytes, BOTH, 'target', 'both')[2].unit, [0, 0.625]);
 });
 
 test('the ticks below the colours: what speaks against is below zero', () => {
@@ -141,10 +142,11 @@ test('a map is empty that has nothing of the sign that is shown', () => {
 test('methods are twins whose maps are the same but for their scale', () => {
   const cells = [[127, -50, 0], [3, 20, -127]], other = [[127, -50, 10], [3, 20, -127]];
   const row = (third) => packed({
-    'x a/Both': [cells, 2, 1], 'x a/Twin': [cells, 6, 3], 'x a/Third': [third, 2, 1], 'x a/For': [cells, 2, 1],
+    'x target/Both': [cells, 2, 1], 'x target/Twin': [cells, 6, 3],
+    'x target/Third': [third, 2, 1], 'x target/For': [cells, 2, 1],
   });
   const methods = [{ ...BOTH, name: 'Third' }, TWIN, FOR, BOTH];
-  const twins = ({ layers, bytes }, method) => maps.twinsOf(methods, layers[0], bytes, method, 'a');
+  const twins = ({ layers, bytes }, method) => maps.twinsOf(methods, layers[0], bytes, method, 'target');
   assert.deepEqual(twins(row(cells), BOTH), ['Third', 'Twin', 'Both']);
   assert.deepEqual(twins(row(other), BOTH), ['Twin', 'Both'], 'one that differs silences nobody');
   assert.deepEqual(twins(row(other), methods[0]), [], 'alone');

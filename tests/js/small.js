@@ -1,9 +1,9 @@
 // A small answer of the server, by hand: two layers of 2x3 and 1x2 cells, two classes, two methods.
 
-export const BOTH = { name: 'Both', line: 'Adds.', cost: 'little', paper: '', against: '', classless: false };
+export const BOTH = { name: 'Both', line: 'Adds.', cost: 'little', paper: '', against: '', class_agnostic: false };
 export const TWIN = { ...BOTH, name: 'Twin' };
 export const FOR = { ...BOTH, name: 'For', against: 'It cannot show what speaks against the class.' };
-export const PATTERN = { ...FOR, name: 'Pattern', classless: true };
+export const PATTERN = { ...FOR, name: 'Pattern', class_agnostic: true };
 
 /** Maps one after another: { 'layer band/method': [rows, top, bottom] } -> rows of the answer and their bytes. */
 export function packed(maps) {
@@ -24,7 +24,7 @@ export const HYENA = { index: 276, label: 'hyena', p: 0.05, y: 3, rank: 3 };
 
 export function answerOf(layers, more = {}) {
   return {
-    layers, classes: [LION, CHEETAH, HYENA], target: 291, other: -1, detail: false, count: 1000,
+    layers, classes: [LION, CHEETAH, HYENA], target: 291, rival: null, detail: false, count: 1000,
     model: { key: 'net', title: 'Net', head: 'softmax', input: [224, 224] },
     picture: [256, 512], best: layers[0]?.name, ...more,
   };

@@ -10,8 +10,11 @@ const plain = (text) => text.replaceAll('\u00a0', ' ').replaceAll('−', '-');
 const said = (found, wanted) => assert.equal(plain(found), wanted);
 
 /** What is seen of a layer "x" of 1x2 cells. */
-function look({ cells = [[127, -127]], top = 4, bottom = 2, method = BOTH, band = 'a', sign = 'for', ...more } = {}) {
-  const maps = Object.fromEntries(['a', 'b', 'ab'].map((b) => [`x ${b}/${method.name}`, [cells, top, bottom]]));
+function look({
+  cells = [[127, -127]], top = 4, bottom = 2, method = BOTH, band = 'target', sign = 'for', ...more
+} = {}) {
+  const bands = ['target', 'rival', 'contrast'];
+  const maps = Object.fromEntries(bands.map((b) => [`x ${b}/${method.name}`, [cells, top, bottom]]));
   const { layers, bytes } = packed(maps), answer = answerOf(layers, more);
   const end = sign === 'for' ? top : sign === 'against' ? bottom : Math.max(top, bottom);
   return { answer, grid: gridOf(layers[0], bytes, method.name, band), method, band, sign, top: end };
@@ -75,19 +78,19 @@ test('what is seen', () => {
 });
 
 test('what is seen of one class rather than another', () => {
-  const at = (more) => words.saying(look({ other: 293, ...more }), BRIGHT);
-  said(at({ band: 'b' }), 'Bright: where layer x (1×2 cells) finds evidence for cheetah (25 %).');
-  said(at({ band: 'ab' }), 'Bright: where layer x (1×2 cells) finds evidence for lion rather than cheetah.');
-  said(at({ band: 'ab', sign: 'against' }),
+  const at = (more) => words.saying(look({ rival: 293, ...more }), BRIGHT);
+  said(at({ band: 'rival' }), 'Bright: where layer x (1×2 cells) finds evidence for cheetah (25 %).');
+  said(at({ band: 'contrast' }), 'Bright: where layer x (1×2 cells) finds evidence for lion rather than cheetah.');
+  said(at({ band: 'contrast', sign: 'against' }),
     'Bright: where layer x (1×2 cells) finds evidence for cheetah rather than lion.');
-  said(at({ band: 'ab', sign: 'both' }),
+  said(at({ band: 'contrast', sign: 'both' }),
     'Red is evidence for lion rather than cheetah, blue the other way round, white is neither, ' +
     'in layer x (1×2 cells).');
 });
 
 test('the line below the overlay', () => {
   assert.equal(words.caption(look()), 'Both for lion · x');
-  assert.equal(words.caption(look({ other: 293, band: 'ab' })), 'Both for lion rather than cheetah · x');
+  assert.equal(words.caption(look({ rival: 293, band: 'contrast' })), 'Both for lion rather than cheetah · x');
   assert.equal(words.caption(look({ method: PATTERN })), 'Pattern · x');
 });
 
@@ -116,7 +119,7 @@ test('weak evidence in strong colours is said to be weak', () => {
 });
 
 test('what to be careful with', () => {
-  const poor = look({ top: 0, bottom: 0, detail: true, other: 293 });
+  const poor = look({ top: 0, bottom: 0, detail: true, rival: 293 });
   poor.grid.row.poor = 'it is only one place';
   assert.deepEqual(words.warnings(poor), [
     'The map is empty: for this picture, this layer says nothing at all about the class.',
@@ -124,7 +127,7 @@ test('what to be careful with', () => {
     'The network runs at 224×224, twice its usual side: a finer map, but less trustworthy probabilities.',
     'All three questions share one scale.',
   ]);
-  assert.deepEqual(words.warnings(look({ method: FOR, other: 293 })), []);
+  assert.deepEqual(words.warnings(look({ method: FOR, rival: 293 })), []);
 });
 
 test('methods that give the same map are named, and averages are said to be such', () => {
@@ -162,7 +165,7 @@ test('the numbers behind a map', () => {
   assert.equal(Object.fromEntries(rows({ sign: 'both' }))['Places cut by the ReLU'], undefined);
   assert.equal(Object.fromEntries(rows({}, [1.4, 2.6, 30, 40]))['Box'],
     'left 1, top 3, right 30, bottom 40, in a picture 512 pixels wide and 256 high');
-  const two = rows({ other: 293, band: 'ab' });
+  const two = rows({ rival: 293, band: 'contrast' });
   assert.deepEqual([two[0], two[4], two[8]], [
     ['Class', 'lion, number 291'], ['Rather than', 'cheetah, number 293'],
     ['Difference of the two, the score explained', '2'],
