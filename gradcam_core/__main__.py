@@ -18,7 +18,7 @@ from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
 
-FORMATS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
+FIGURE_FORMATS = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("-i", "--input", type=Path, help="the picture")
-    add("-o", "--output", type=Path, help=f"where to save the figure ({', '.join(FORMATS)})")
+    add("-o", "--output", type=Path, help=f"where to save the figure ({', '.join(FIGURE_FORMATS)})")
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
     add("--model", default=models.DEFAULT, help=f"one of: {', '.join(models.MODELS)}")
     add("--class", dest="target", help="class number or name (default: the likeliest)")
@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> None:
         raise UserError("Name a picture with --input, or list the layers with --list-layers.")
     if not options.output and options.quiet:
         raise UserError("With --quiet nothing is shown, so name a file with --output.")
-    if options.output and options.output.suffix.lower() not in FORMATS:
-        raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
+    if options.output and options.output.suffix.lower() not in FIGURE_FORMATS:
+        raise UserError(f"The name of the output must end in one of: {', '.join(FIGURE_FORMATS)}.")
     lookup.network(spec, progress=progress)
     result = pipeline.explain(
         pictures.read_rgb(options.input), spec, options.layer, options.target, (options.method,)

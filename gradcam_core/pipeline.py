@@ -99,6 +99,10 @@ def ask(
         asking.close()
 
 
+def not_here(method: str, layer: str) -> str:
+    return f"{method} cannot be made at the layer {layer}; choose another layer."
+
+
 def survey(
     image: U8,
     model: str | ModelSpec = models.DEFAULT,
@@ -148,7 +152,7 @@ def explain(
     maps = {method: signed for (_, method), signed in seen.maps.items()}
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
-        raise UserError(f"{missing[0]} cannot be made at the layer {name}; choose another layer.")
+        raise UserError(not_here(missing[0], name))
     size = (image.shape[0], image.shape[1])
     return Explanation(
         image=image,

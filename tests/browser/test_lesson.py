@@ -8,7 +8,7 @@ import pytest
 from lab import plain
 from playwright.sync_api import expect
 
-from demo.handlers import EXAMPLES, EXAMPLES_DIR
+from demo.question import EXAMPLES, EXAMPLES_DIR
 from gradcam_core import heatmap, lookup, pipeline, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam

@@ -12,8 +12,8 @@ from lab import Lab, Server, plain
 from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
-from demo import handlers
-from demo.handlers import EXAMPLES_DIR, NO_PICTURE
+from demo import words
+from demo.question import EXAMPLES_DIR, NO_PICTURE
 from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
@@ -635,7 +635,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     third_example_but(lab, r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},")
     assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
     assert numbers(lab)["Probability"] == words
-    assert handlers.percent(p) == words
+    assert words.percent(p) == words
 
 
 @pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
@@ -993,7 +993,7 @@ def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
         tmp_path / "both.gif", save_all=True, append_images=frames[1:], duration=100, loop=0
     )
     lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
-    assert lab.text(".gv-hint") == handlers.MOVES
+    assert lab.text(".gv-hint") == words.MOVES
     assert "evidence for cheetah" in lab.say
     seen = shot(lab, ".gv-original .gv-frame")
     assert apart(seen[3:-3, 3:-3], small(pictures.read_rgb(tmp_path / "both.gif"))[3:-3, 3:-3]) < 8
