@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from demo.handlers import View
+from demo.wire import View
 
 
 class Picture(gr.Image):

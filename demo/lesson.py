@@ -1,7 +1,7 @@
-"""How it is made: the numbers of each step, for the picture, network, class and layer in view.
+"""The tab "How it is made": the numbers of each step, for what is in view.
 
 Opening it runs no new pass; a nudge or a switch runs the network's tail, guided backpropagation one
-pass of its own. Each answer is JSON, or {"error": sentence}.
+pass of its own. Whoever asks names a wire.LessonRequest, or a list of it and more.
 """
 
 import base64
@@ -10,79 +10,92 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demo import handlers
-from demo.handlers import PREDICTED, Wire
-from gradcam_core import heatmap, lookup, models, steps
+from demo import engine
+from demo.question import from_json
+from demo.wire import (
+    CellSum,
+    Guided,
+    Lesson,
+    Nudge,
+    Packing,
+    StepMap,
+    StepRow,
+    Tile,
+    Without,
+    served,
+)
+from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam
-from gradcam_core.types import F32, Survey, Target, UserError
+from gradcam_core.types import F32, U8, Asked, Survey, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
 SIDE = 56  # of a tile at most
 NUMBERED = 64  # cells at most of a grid whose numbers are sent as they are
 STEPS_EACH_WAY = 10  # of a nudge
-GONE = "That part of the network is not in view any more; choose the layer and the class again."
-
-Request = dict[str, Any]
+NOT_IN_VIEW = (
+    "That part of the network is not in view any more; choose the layer and the class again."
+)
 
 
 class InView(NamedTuple):
     """What the viewer shows."""
 
-    net: Any  # its `network.Network`
+    asked: Asked
     survey: Survey
     layer: str
 
 
-def in_view(request: Request) -> InView:
+def in_view(request: Any) -> InView:
     """The survey out of the kept ones; made anew if it has left them."""
-    path, spec = handlers.own_file(request["path"]), models.find(request["model"])
-    chosen = handlers.class_of(request["target"], spec, PREDICTED)
-    detail = bool(request["detail"]) and spec.fully_convolutional
-    net = lookup.network(spec, detail)
-    layer = lookup.layer_of(net, request["layer"]).name
-    first = handlers.survey(path, request["model"], None, detail)
-    target = None if chosen in (PREDICTED, first.target.index) else Target(chosen)
-    extra = () if layer in net.suggested else (layer,)
-    return InView(net, handlers.survey(path, request["model"], target, detail, extra), layer)
+    posed, layer = from_json(request)
+    return InView(posed.asked, engine.survey_of(engine.kept(posed), layer), layer)
 
 
-def answered(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """A request, or a list of it and more, in; what fn says of what is in view, or a sentence, out.
+def taken_apart(name: str) -> Callable[[Callable[[InView, list[Any]], Any]], Any]:
+    """What the browser calls by this name, with what is in view and what else it said.
 
-    A survey takes one of the places in `busy` by itself: fn gets its own only after that.
+    A survey takes one of the compute slots by itself: the answer gets its own only after that.
     """
 
-    def safe(request: Any) -> Any:
-        try:
-            first, *rest = request if isinstance(request, list) and request else [request]
+    def step(answer: Callable[[InView, list[Any]], Any]) -> Any:
+        @served(name)
+        def safe(request: Any) -> Any:
+            first, *more = request if isinstance(request, list) and request else [request]
             view = in_view(first)
-            with handlers.busy:
-                return fn(view, *rest)
-        except UserError as error:
-            return {"error": str(error)}
-        except (TypeError, KeyError, IndexError, AttributeError) as error:
-            handlers.log.info("a step was asked for in vain: %r", error)
-            return {"error": GONE}
-        except Exception:
-            handlers.log.exception("a step failed")
-            return {"error": handlers.FAILED}
+            with engine.compute_slots:
+                return answer(view, more)
 
-    safe.__name__ = fn.__name__  # not functools.wraps: Gradio would fill in the inner arguments
-    return safe
+        return safe
+
+    return step
 
 
-def rounded(values: Any) -> list[float]:
+def indices(given: Any, limits: tuple[int, ...]) -> list[int]:
+    """Whole numbers from the browser, each below its limit; or a sentence."""
+    if (
+        not isinstance(given, list)
+        or len(given) != len(limits)
+        or any(
+            type(n) is not int or not 0 <= n < most for n, most in zip(given, limits, strict=True)
+        )
+    ):
+        raise UserError(NOT_IN_VIEW)
+    return given
+
+
+def rounded(values: F32) -> list[float]:
     return [float(f"{v:.5g}") for v in values]
 
 
-def png(image: Any) -> str:
+def address(image: U8) -> str:
+    """A picture as the address of itself."""
     return "data:image/png;base64," + base64.b64encode(pictures.png(image)).decode()
 
 
-@answered
-def lesson(view: InView) -> dict[str, Any]:
+@taken_apart("lesson")
+def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
     _, survey, layer = view
     trace = survey.trace
@@ -92,32 +105,36 @@ def lesson(view: InView) -> dict[str, Any]:
     order = steps.order(a, alpha)
     built = steps.build_up(a, alpha, order)
     counts = np.unique(np.geomspace(1, len(order), COUNTS).round().astype(int))
-    wire, x = Wire(SIDE), trace.inputs
+    packing, x = Packing(SIDE), trace.inputs
     spread = float(x.max() - x.min()) or 1.0
 
-    def put(grid: F32) -> dict[str, Any]:
+    def tile(k: int) -> Tile:
+        of_a, of_g = a[:, :, k], g[:, :, k]
+        total, cells, mean = steps.pooling(of_g)
+        return {
+            "k": k,
+            "alpha": float(alpha[k]),
+            "strength": float(of_a.mean()),
+            "a": put(of_a),
+            "g": put(of_g),
+            "even": bool(np.ptp(of_g) <= 1e-4 * np.abs(of_g).max()),
+            "total": total,
+            "cells": cells,
+            "mean": mean,
+        }
+
+    def put(grid: F32) -> StepMap:
         numbers = rounded(grid.ravel()) if grid.size <= NUMBERED else None
-        return wire.put(grid) | {"numbers": numbers}
+        return {**packing.put(grid), "numbers": numbers}
 
     return {
-        "input": png(pictures.fit(survey.image, x.shape[:2]).round().astype(np.uint8)),
-        "after": png(((x - x.min()) / spread * 255).astype(np.uint8)),
+        "input": address(pictures.fit(survey.image, x.shape[:2]).round().astype(np.uint8)),
+        "after": address(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
-        "tiles": [
-            {
-                "k": int(k),
-                "alpha": float(alpha[k]),
-                "strength": float(a[:, :, k].mean()),
-                "a": put(a[:, :, k]),
-                "g": put(g[:, :, k]),
-                "even": bool(np.ptp(g[:, :, k]) <= 1e-4 * np.abs(g[:, :, k]).max()),
-                **steps.pooling(g[:, :, k])._asdict(),
-            }
-            for k in order[:TILES]
-        ],
+        "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [
             {
@@ -140,22 +157,21 @@ def lesson(view: InView) -> dict[str, Any]:
             "min": float(signed.min()),
             "max": float(signed.max()),
         },
-        "bytes": wire.text(),
+        "bytes": packing.text(),
     }
 
 
-@answered
-def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
-    """What changes of A^k_ij do to the score: predicted by the gradient, and truly."""
-    net, survey, layer = view
+@taken_apart("nudge")
+def nudged(view: InView, more: list[Any]) -> Nudge:
+    """What changes of A^k_ij do to the score: as the gradient says, and truly. more: k, i, j."""
+    asked, survey, layer = view
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
-    if not (0 <= i < h and 0 <= j < w and 0 <= k < channels):
-        raise UserError(GONE)
+    k, i, j = indices(more, (channels, h, w))
     span = 8 * (float(np.abs(a[:, :, k]).max()) or 1.0)
     up = np.geomspace(span / 800, span, STEPS_EACH_WAY)  # from a hundredth of the largest A
     sizes = np.concatenate([-up[::-1], [0], up])
-    done = steps.nudge(net, survey.trace, layer, (i, j), k, sizes.tolist())
+    done = steps.nudge(asked, survey.trace, layer, (i, j), k, sizes.tolist())
     return {
         "steps": rounded(sizes),
         "predicted": rounded(done.predicted),
@@ -165,24 +181,23 @@ def nudge(view: InView, k: int, i: int, j: int) -> dict[str, Any]:
     }
 
 
-@answered
-def without(view: InView, off: list[int]) -> dict[str, Any]:
-    """The score of the network with these channels set to zero, and as it was."""
-    net, survey, layer = view
+@taken_apart("without")
+def switched_off(view: InView, more: list[Any]) -> Without:
+    """The score as it was, and with some channels set to zero. more: a list of them."""
+    asked, survey, layer = view
     channels = survey.trace.activations[layer].shape[-1]
-    if not all(isinstance(k, int) and 0 <= k < channels for k in off):
-        raise UserError(GONE)
-    before, after = steps.score_without(net, survey.trace, layer, [(), tuple(off)])
+    given = more[0] if len(more) == 1 and isinstance(more[0], list) else None
+    off = indices(given, (channels,) * len(given or ()))
+    before, after = steps.score_without(asked, survey.trace, layer, [(), tuple(off)])
     return {"before": float(before), "after": float(after)}
 
 
-@answered
-def cell(view: InView, i: int, j: int) -> dict[str, Any]:
-    """The sum that made one cell of the map."""
+@taken_apart("cell")
+def summed(view: InView, more: list[Any]) -> CellSum:
+    """The sum that made one cell of the map. more: i, j."""
     _, survey, layer = view
     a = survey.trace.activations[layer]
-    if not (0 <= i < a.shape[0] and 0 <= j < a.shape[1]):
-        raise UserError(GONE)
+    i, j = indices(more, a.shape[:2])
     alpha = grad_cam(a, survey.trace.gradients[layer])
     made = steps.cell(a, alpha, i, j)
     return {
@@ -196,18 +211,18 @@ def cell(view: InView, i: int, j: int) -> dict[str, Any]:
     }
 
 
-@answered
-def guided(view: InView) -> dict[str, Any]:
+@taken_apart("guided")
+def lines(view: InView, _more: list[Any]) -> Guided:
     """Guided backpropagation, and times the map, as pictures round middle grey."""
     trace, layer = view.survey.trace, view.layer
-    lines = view.net.guided_backprop(trace.inputs, trace.target)
+    found = view.asked.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    both = steps.guided_grad_cam(lines, heatmap.upsample(heat, lines.shape[:2]))
-    return {"guided": png(heatmap.grey(lines)), "both": png(heatmap.grey(both))}
+    both = steps.guided_grad_cam(found, heatmap.upsample(heat, found.shape[:2]))
+    return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 
 
-def table() -> list[dict[str, str]]:
+def table() -> list[StepRow]:
     """The steps as the page explains them: words, formula as a picture, the project's own code."""
     return [
         {

@@ -15,15 +15,21 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 import gradio as gr
 from gradio import processing_utils
 
-from demo import handlers, lesson
+from demo import engine, handlers, lesson
+from demo.api import endpoint
 from demo.components import Picture, Viewer
-from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED, View
-from gradcam_core import heatmap, models, upload
+from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, row_of
+from demo.turns import settle, turn
+from demo.wire import MethodRow, View
+from demo.words import class_choices
+from gradcam_core import heatmap, image, models, upload
 from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
+PATIENT = 16  # who may wait at once for what takes long
+PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 ).set(
@@ -77,21 +83,21 @@ def part(name: str) -> dict[str, Any]:
 
 
 def viewer() -> Viewer:
-    methods = [
+    methods: list[MethodRow] = [
         {
-            "name": n, "line": m.line, "cost": m.cost, "paper": m.paper,
-            "against": m.against, "classless": m.class_agnostic,
+            "name": n, "line": m.line, "cost": m.cost, "paper": m.paper, "against": m.against,
+            "class_agnostic": m.class_agnostic, "asks": m.ask is not None,
         }
         for n, m in METHODS.items()
     ]  # fmt: skip
     return Viewer(
-        elem_id="viewer", server_functions=[handlers.figure], methods=methods,
-        no_picture=handlers.NO_PICTURE, **handlers.HEAVY, **part("viewer"),
+        elem_id="viewer", server_functions=[handlers.draw, handlers.stop], methods=methods,
+        no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
 
 
 def steps_of_the_map() -> gr.HTML:
-    functions = [lesson.lesson, lesson.nudge, lesson.without, lesson.cell, lesson.guided]
+    functions = [lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.lines]
     return gr.HTML(
         elem_id="lesson", server_functions=functions, steps=lesson.table(), **part("lesson")
     )
@@ -103,7 +109,7 @@ def stay_inside() -> None:
     check = processing_utils._check_allowed
 
     def refuse(*_args: Any, **_options: Any) -> Any:
-        raise gr.Error(handlers.NOT_UPLOADED, print_exception=False)
+        raise gr.Error(NOT_UPLOADED, print_exception=False)
 
     def check_allowed(path: Any, check_in_upload_folder: bool) -> None:
         try:
@@ -139,10 +145,10 @@ def own_model(model: gr.Dropdown, own: gr.State) -> None:
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
 
-    def take_in(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
+    def opened(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
         yield gr.skip(), "Opening it in a process of its own …", had
         try:
-            key = handlers.take_in(path, lines, scale)
+            key = engine.open_upload(path, lines, scale)
         except UserError as error:
             yield gr.skip(), str(error), had
             return
@@ -150,12 +156,12 @@ def own_model(model: gr.Dropdown, own: gr.State) -> None:
         yield gr.Dropdown(choices=offers(had), value=key), "It is first in the list now.", had
 
     button.click(
-        take_in, [file, names, preprocess, own], [model, said, own],
+        opened, [file, names, preprocess, own], [model, said, own],
         api_visibility="private", concurrency_limit=1, show_progress="hidden",
     )  # fmt: skip
 
 
-def build(uploads: bool = False) -> gr.Blocks:
+def build_page(uploads: bool = False) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
@@ -184,13 +190,13 @@ def build(uploads: bool = False) -> gr.Blocks:
                 own = gr.State([])
                 if uploads:
                     own_model(model, own)
-                every = handlers.class_choices(models.MODELS[first])
+                every = class_choices(models.MODELS[first].labels)
                 target = gr.Dropdown(
-                    [("predicted class", PREDICTED), *every], value=PREDICTED,
+                    [PREDICTED, *every], value="",
                     label="Class to explain", info="Type to search", elem_id="class",
                 )  # fmt: skip
                 other = gr.Dropdown(
-                    [("no other class", NOBODY), *every], value=NOBODY, label="Rather than",
+                    [NOBODY, *every], value="", label="Rather than",
                     info="What speaks for the one and not for the other?", elem_id="other",
                 )  # fmt: skip
                 detail = gr.Checkbox(
@@ -203,12 +209,12 @@ def build(uploads: bool = False) -> gr.Blocks:
                 with gr.Tab("How it is made"):
                     steps_of_the_map()
 
-        last = gr.State(None)
+        last, picked = gr.State(None), gr.State(0)
         inputs = [picture, model, target, other, detail]
-        choices_made = [page.load, *(part.change for part in inputs)]
+        lists = [part.change for part in (model, target, other, detail)]
         model_event: dict[str, Any] = {
-            "api_visibility": "private", "concurrency_id": "model", "concurrency_limit": CPUS,
-            "show_progress": "minimal", "trigger_mode": "always_last", "show_progress_on": [view],
+            "api_visibility": "private", "show_progress": "minimal", "show_progress_on": [view],
+            "trigger_mode": "always_last",
         }  # fmt: skip
 
         def look(
@@ -217,71 +223,64 @@ def build(uploads: bool = False) -> gr.Blocks:
             index: Any,
             rival: Any,
             wide: Any,
-            last: tuple[Any, ...] | None,
+            last: Chosen | None,
             had: list[str],
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
-            """Whatever was chosen: one event for all, so that answers come in the order of choices.
-
-            A new picture begins with its likeliest class. A network that cannot be had leaves the
-            one before it chosen, and the list says why. What this sets itself comes back as a
-            question: it was answered.
-            """
-            given = index, rival
-            if last and (path != last[0] or handlers.other_classes(last[1], key)):
-                index, rival = PREDICTED, NOBODY
-            question = path, key, index, rival, wide
-            if question == last:
+            """Whatever was chosen: one event for all, so that answers come in the order of it."""
+            spec = row_of(key)
+            chosen = Chosen(path, key, index, rival, wide, spec.labels if spec else ())
+            asking = turn(last, chosen)
+            if asking is None:
                 return gr.skip()
-            made = handlers.look(*question, progress=progress)
-            if made.error == handlers.SAME and last and (key, wide) != (last[1], last[4]):
-                rival = NOBODY  # it is what this network predicts
-                question = path, key, index, rival, wide
-                made = handlers.look(*question, progress=progress)
-                made = handlers.alone(made, key) if made.answer else made
-            if made.answer is None:
-                before = last[1] if last else first
-                listed = gr.Dropdown(choices=offers(had), value=before)
-                if last and (path, *given, wide) == (last[0], *last[2:]):
-                    made = made.model_copy(update={"stands": True})
-                return made, listed, (path, before, *given, wide), gr.skip(), gr.skip()
-            listed = gr.Dropdown(choices=offers(had))  # what is chosen may be newer
-            if last and (path, key, wide) == (last[0], last[1], last[4]):
-                return made, listed, question, gr.skip(), gr.skip()
-            choices = handlers.choices(path, key, bool(wide))
-            new = [
-                {} if now == then else {"value": now}
-                for now, then in zip((index, rival), given, strict=True)
-            ]
-            return (
-                made,
-                listed,
-                question,
-                gr.Dropdown(choices=[("predicted class", PREDICTED), *choices], **new[0]),
-                gr.Dropdown(choices=[("no other class", NOBODY), *choices], **new[1]),
-            )
+            made = handlers.view_of(asking.asks, spec, asking.alone, progress)
+            after = settle(last, chosen, asking.asks, made)
+            # where there is an answer, what is chosen by now may be newer
+            listed = gr.Dropdown(choices=offers(had), **value_of(after.model, None))
+            classes = [gr.skip(), gr.skip()]
+            if after.fills:
+                every = handlers.choices(after.view, chosen.labels)
+                classes = [
+                    gr.Dropdown(choices=[PREDICTED, *every], **value_of(after.last.target, index)),
+                    gr.Dropdown(choices=[NOBODY, *every], **value_of(after.last.rival, rival)),
+                ]
+            return after.view, listed, after.last, *classes
 
         def look_at(
-            path: Any, key: Any, index: Any, rival: Any, wide: Any, event: gr.EventData
+            path: Any,
+            key: Any,
+            index: Any,
+            rival: Any,
+            wide: Any,
+            event: gr.EventData,
+            progress: Any = gr.Progress(),  # noqa: B008
         ) -> View:
-            return handlers.look(path, key, index, rival, wide, event.name)
+            wanted = event._data if isinstance(event._data, dict) else {}
+            return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
 
-        def pick(event: gr.SelectData) -> str:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index])
+        def pick(count: int, event: gr.SelectData) -> tuple[str, int]:
+            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), count + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, gr.skip())
 
-        examples.select(pick, None, picture, **quick())
+        examples.select(pick, picked, [picture, picked], **(quick() | {"queue": True}))
         view.choose(pick_class, None, [target, other], **quick())
+        # Of an upload Gradio says twice that the picture changed, and once that it came in.
         gr.on(
-            choices_made, look, [*inputs, last, own], [view, model, last, target, other],
+            [page.load, picture.input, picked.change, *lists], look, [*inputs, last, own],
+            [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,
             **model_event,
         )  # fmt: skip
-        view.layer(look_at, inputs, view, **model_event)
-        gr.api(handlers.explain, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
+        view.layer(look_at, inputs, view, concurrency_limit=PATIENT, **model_event)
+        gr.api(endpoint, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page
+
+
+def value_of(now: Any, then: Any) -> dict[str, Any]:
+    """What is set in a list: nothing where it says so already, for that would come back."""
+    return {} if now == then else {"value": now}
 
 
 def quick() -> dict[str, Any]:
@@ -293,14 +292,14 @@ def quick() -> dict[str, Any]:
 
 def warm() -> None:
     """Load the default network and explain the first example: the first visitor waits less."""
-    handlers.look(FIRST_PICTURE, next(iter(models.MODELS)), PREDICTED, NOBODY, False)
+    handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS))))
     models.probe_servers()
 
 
 def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
-    """The page, served. uploads: as in `build`; options go to Gradio's `launch`."""
+    """The page, served. uploads: as in `build_page`; options go to Gradio's `launch`."""
     stay_inside()
-    page = build(uploads)
+    page = build_page(uploads)
     threading.Thread(target=warm, daemon=True).start()
     page.launch(
         theme=THEME,

@@ -16,7 +16,7 @@ from gradcam_core import BACKEND, SETTINGS
 os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 
 from gradcam_core import heatmap, lookup, models, pipeline
-from gradcam_core.explanation import FORMATS
+from gradcam_core.explanation import ENDINGS
 from gradcam_core.methods import METHODS
 from gradcam_core.types import Progress, UserError
 
@@ -30,7 +30,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     add("-i", "--input", type=Path, help="the picture")
     add(
         "-o", "--output", type=Path,
-        help=f"where to save the figure, or with .npz its numbers ({', '.join(FORMATS)})",
+        help=f"where to save the figure, or with .npz its numbers ({', '.join(ENDINGS)})",
     )  # fmt: skip
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
     add("--model", default=models.DEFAULT, help=f"one of: {', '.join(models.MODELS)}")
@@ -73,8 +73,8 @@ def run(options: argparse.Namespace) -> None:
             raise UserError("Name a picture with --input, or list the layers with --list-layers.")
         if not options.output and options.quiet:
             raise UserError("With --quiet nothing is shown, so name a file with --output.")
-        if options.output and options.output.suffix.lower() not in FORMATS:
-            raise UserError(f"The name of the output must end in one of: {', '.join(FORMATS)}.")
+        if options.output and options.output.suffix.lower() not in ENDINGS:
+            raise UserError(f"The name of the output must end in one of: {', '.join(ENDINGS)}.")
     with telling("fetching the weights", options.quiet) as progress:
         net = lookup.network(spec, options.detail, progress=progress)
     if options.list_layers:

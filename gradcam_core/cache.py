@@ -49,12 +49,6 @@ class Cache(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
-    def drop(self, unwanted: Callable[[K], bool]) -> None:
-        """Forget the values of these keys."""
-        with self._lock:
-            for key in [key for key in self._entries if unwanted(key)]:
-                del self._entries[key]
-
     def _keep(self, newest: K, entry: _Entry[V]) -> None:
         with self._lock:
             self._entries[newest] = entry  # it is not there where another thread's attempt failed

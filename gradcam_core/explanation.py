@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
-FORMATS = (*FIGURES, ".npz")
+ENDINGS = (*FIGURES, ".npz")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -71,8 +71,8 @@ class Explanation:
         and "heatmaps/Grad-CAM" (H, W) in [0, 1].
         """
         ending = Path(path).suffix.lower()
-        if ending not in FORMATS:
-            raise UserError(f"The name of the file must end in one of: {', '.join(FORMATS)}.")
+        if ending not in ENDINGS:
+            raise UserError(f"The name of the file must end in one of: {', '.join(ENDINGS)}.")
         if ending in FIGURES:
             heatmap.save_figure(self.figure(method, colours), path)
             return

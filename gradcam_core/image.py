@@ -37,8 +37,8 @@ MAX_ASPECT = 20  # longer side / shorter side
 MAX_READS = 30_000  # a PNG of 25 MB in blocks of 8 kB needs 13,000
 MAX_MARKS = 500  # an honest JPEG has about ten
 MAX_EXIF = 2**16  # bytes, as in a JPEG; each of its entries may claim all of them
-MEMORY = 1_500_000_000  # bytes, for an AVIF
-SECONDS = 10  # of computing, for an AVIF
+AVIF_MEMORY = 1_500_000_000  # bytes, for an AVIF
+AVIF_SECONDS = 10  # of computing, for an AVIF
 
 MISSING = "The file could not be opened; please choose it again."
 EMPTY = "The file is empty; please choose another picture."
@@ -63,7 +63,7 @@ NOT_RGB = (
     "uint8 and shape (H, W, 3), RGB"
 )
 
-Picture = str | os.PathLike[str] | Image.Image | U8  # what `from_any` takes
+AnyPicture = str | os.PathLike[str] | Image.Image | U8  # what `from_any` takes
 
 JPEG_START = b"\xff\xd8"
 JPEG_MARKS = (b"\xff\xda", b"Exif\0\0")  # each scan is a pass over all pixels; EXIF is joined
@@ -109,7 +109,7 @@ def read(path: str | os.PathLike[str]) -> tuple[U8, tuple[str, ...]]:
     return _apart(data) if boxes and "AVIF" in FORMATS else _here(data)
 
 
-def from_any(picture: Picture) -> tuple[U8, tuple[str, ...]]:
+def from_any(picture: AnyPicture) -> tuple[U8, tuple[str, ...]]:
     """A path, a Pillow image or an RGB array -> upright RGB (H, W, 3) u8, fresh; and remarks.
 
     A file comes as `read` gives it; what is in memory keeps its size. Raises UserError.
@@ -199,7 +199,7 @@ def _apart(data: bytes) -> tuple[U8, tuple[str, ...]]:
     """
     home = str(Path(__file__).resolve().parent.parent)
     env = {"PYTHONPATH": home, "OPENBLAS_NUM_THREADS": "1"}
-    code = f"from gradcam_core import image; image._limited({MEMORY}, {SECONDS})"
+    code = f"from gradcam_core import image; image._limited({AVIF_MEMORY}, {AVIF_SECONDS})"
     try:
         with _one:
             done = subprocess.run(

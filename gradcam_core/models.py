@@ -365,10 +365,10 @@ def load_file(
     return from_keras(model, labels, preprocess, title=f"{path.stem} (yours)", head=head, most=most)
 
 
-def read_labels(path: Path) -> list[str]:
+def read_labels(path: str | Path) -> list[str]:
     """Class names from a text file, one a line."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError("The labels file cannot be read; give a text file in UTF-8.") from error
     return [line.strip() for line in lines if line.strip()]

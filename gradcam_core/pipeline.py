@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gradcam_core import blas, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
-from gradcam_core.image import Picture
+from gradcam_core.image import AnyPicture
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
@@ -93,8 +93,12 @@ def ask(
             progress(part)
 
 
+def not_here(method: str, layer: str) -> str:
+    return f"{method} cannot be made at the layer {layer}; choose another layer."
+
+
 def survey(
-    image: Picture,
+    image: AnyPicture,
     model: str | ModelSpec = models.DEFAULT,
     target: int | str | Target | None = None,
     layers: str | Sequence[str] = (),
@@ -120,7 +124,7 @@ def survey(
 
 
 def explain(
-    image: Picture,
+    image: AnyPicture,
     model: str | ModelSpec = models.DEFAULT,
     layer: str | None = None,
     target: int | str | Target | None = None,
@@ -143,7 +147,7 @@ def explain(
     maps = {method: signed for (_, method), signed in seen.maps.items()}
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
-        raise UserError(f"{missing[0]} cannot be made at the layer {name}; choose another layer.")
+        raise UserError(not_here(missing[0], name))
     size = picture.shape[0], picture.shape[1]
     return Explanation(
         image=picture,

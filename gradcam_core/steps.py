@@ -22,7 +22,7 @@ from gradcam_core.types import F32, Asked, Trace
 Channels = NDArray[np.intp]
 
 
-class Nudge(NamedTuple):
+class Response(NamedTuple):
     """What a change of one number does to the score, for S sizes of the change."""
 
     predicted: F32  # (S,), gradient * step
@@ -45,7 +45,7 @@ class BuildUp(NamedTuple):
     correlation: F32  # (K,) in [-1, 1]: Pearson's, with the whole sum; 0 where one of them is flat
 
 
-class Term(NamedTuple):
+class Summand(NamedTuple):
     """One term alpha_k A^k of the weighted sum."""
 
     channel: int  # k
@@ -54,7 +54,7 @@ class Term(NamedTuple):
     grid: F32  # (h, w), alpha_k A^k
 
 
-class CellSum(NamedTuple):
+class Breakdown(NamedTuple):
     """The sum that made one cell of the map: total = sum of values + rest."""
 
     channels: Channels  # (top,), the largest |alpha_k A^k_ij| first
@@ -75,7 +75,7 @@ def order(a: F32, alpha: F32) -> Channels:
 
 def nudge(
     asked: Asked, trace: Trace, layer: str, cell: tuple[int, int], k: int, steps: Sequence[float]
-) -> Nudge:
+) -> Response:
     """A^k_ij + step for each of S steps: predicted d y / d A^k_ij * step, and the true change.
 
     One batch of S + 1 runs of the tail; the first is left as it is, to compare with.
@@ -85,7 +85,7 @@ def nudge(
     batch = np.repeat(trace.activations[layer][None], len(sizes) + 1, axis=0)
     batch[1:, i, j, k] += sizes
     scores = asked.score_from(layer, batch, trace)
-    return Nudge(trace.gradients[layer][i, j, k] * sizes, scores[1:] - scores[0])
+    return Response(trace.gradients[layer][i, j, k] * sizes, scores[1:] - scores[0])
 
 
 def pooling(g_k: F32) -> Pooling:
@@ -118,7 +118,9 @@ def build_up(a: F32, alpha: F32, order: Channels) -> BuildUp:
     return BuildUp(*(x.astype(np.float32) for x in (maps, share, correlation)))
 
 
-def switchboard(trace: Trace, layer: str, k_positive: int = 5, k_negative: int = 5) -> list[Term]:
+def switchboard(
+    trace: Trace, layer: str, k_positive: int = 5, k_negative: int = 5
+) -> list[Summand]:
     """The terms with the largest positive sums over places, then those with the most negative.
 
     Strongest first on either side; fewer where fewer have that sign.
@@ -130,7 +132,7 @@ def switchboard(trace: Trace, layer: str, k_positive: int = 5, k_negative: int =
     raising = [k for k in ranked[::-1][:k_positive] if totals[k] > 0]
     lowering = [k for k in ranked[:k_negative] if totals[k] < 0]
     return [
-        Term(int(k), float(alpha[k]), float(totals[k]), alpha[k] * a[:, :, k])
+        Summand(int(k), float(alpha[k]), float(totals[k]), alpha[k] * a[:, :, k])
         for k in raising + lowering
     ]
 
@@ -148,13 +150,13 @@ def score_without(
     return asked.score_from(layer, batch, trace)
 
 
-def cell(a: F32, alpha: F32, i: int, j: int, top: int = 5) -> CellSum:
+def cell(a: F32, alpha: F32, i: int, j: int, top: int = 5) -> Breakdown:
     """sum over k of alpha_k A^k_ij, equation 2 at one place: its largest terms, and the rest."""
     values = a[i, j] * alpha
     ranked = np.argsort(-np.abs(values), kind="stable")
     first, others = ranked[:top], ranked[top:]
     rest = values[others].sum(dtype=np.float64)
-    return CellSum(first, values[first], float(rest), float(rest + values[first].sum()))
+    return Breakdown(first, values[first], float(rest), float(rest + values[first].sum()))
 
 
 def head_start(asked: Asked, trace: Trace, layer: str) -> float | None:

@@ -7,6 +7,7 @@ from gradcam_core import SETTINGS
 os.environ |= SETTINGS | os.environ
 
 import re
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,6 +52,26 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         keras.layers.Dense(3, activation="softmax"),
     ]
     return save(keras.Sequential(layers), tmp_path_factory.mktemp("model") / "mine.keras")
+
+
+@pytest.fixture
+def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An upload folder for one test: no answer of another test is kept under its paths."""
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def put(uploads: Path) -> Callable[..., str]:
+    """A copy of an example, as if somebody had uploaded it."""
+    from demo.question import EXAMPLES_DIR
+
+    def copy(name: str = "lion.jpg", as_name: str = "") -> str:
+        return str(shutil.copy(EXAMPLES_DIR / name, uploads / (as_name or name)))
+
+    return copy
 
 
 @pytest.fixture(scope="session")

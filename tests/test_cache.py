@@ -102,11 +102,3 @@ def test_keeps_what_a_second_attempt_made():
             first.result(timeout=60)
     assert ask() == "value"
     assert len(made) == 1
-
-
-def test_drops_what_is_unwanted():
-    cache: Cache[Any, Any] = Cache(9)
-    for key in range(4):
-        cache.get(key, lambda: "value")
-    cache.drop(lambda key: key % 2 == 0)
-    assert [key in cache for key in range(4)] == [False, True, False, True]

@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from visitor import answered
 
-from demo import handlers, lesson
-from demo.handlers import EXAMPLES, EXAMPLES_DIR, NOBODY, PREDICTED
+from demo import engine, lesson
+from demo.question import EXAMPLES, EXAMPLES_DIR
 from gradcam_core import models
 from gradcam_core.cache import Cache
 
@@ -20,7 +21,7 @@ PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 BEST = "top_activation"
 
 
-def request(path: str = PICTURE, layer: str = BEST, target: int = -1) -> dict[str, Any]:
+def request(path: str = PICTURE, layer: str = BEST, target: int | None = None) -> dict[str, Any]:
     model = models.DEFAULT
     return {"path": path, "model": model, "target": target, "detail": False, "layer": layer}
 
@@ -28,11 +29,11 @@ def request(path: str = PICTURE, layer: str = BEST, target: int = -1) -> dict[st
 def test_a_survey_that_left_is_made_anew_where_one_may_be_at_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The survey and the step both want a place in `busy`: never two at once."""
-    monkeypatch.setattr(handlers, "busy", threading.BoundedSemaphore(1))
-    monkeypatch.setattr(handlers, "_surveys", Cache(300e6))
+    """The survey and the step both want a compute slot: never two at once."""
+    monkeypatch.setattr(engine, "compute_slots", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(engine, "_surveys", Cache(300e6))
     said: list[Any] = []
-    asking = threading.Thread(target=lambda: said.append(lesson.lesson(request())), daemon=True)
+    asking = threading.Thread(target=lambda: said.append(lesson.whole(request())), daemon=True)
     asking.start()
     asking.join(120)
     assert said, "it waits for itself"
@@ -40,14 +41,14 @@ def test_a_survey_that_left_is_made_anew_where_one_may_be_at_work(
 
 
 def test_the_nudge_promises_what_the_gradient_says() -> None:
-    said = lesson.nudge([request(layer="block5c_add"), 7, 3, 4])
+    said = lesson.nudged([request(layer="block5c_add"), 7, 3, 4])
     assert np.allclose(said["predicted"], said["g"] * np.array(said["steps"]), rtol=1e-3)
 
 
 def test_nudges_are_dense_round_zero() -> None:
     """A hundredth of the largest activation keeps the promise, eight times it does not."""
     asked = request(layer="block5c_add")
-    said = lesson.nudge([asked, 70, 7, 7])
+    said = lesson.nudged([asked, 70, 7, 7])
     tried, predicted, true = (np.array(said[key]) for key in ("steps", "predicted", "true"))
     a = lesson.in_view(asked).survey.trace.activations["block5c_add"][:, :, 70]
     assert np.allclose(tried, -tried[::-1])
@@ -60,7 +61,7 @@ def test_nudges_are_dense_round_zero() -> None:
 
 def test_few_numbers_are_sent_as_they_are() -> None:
     """7 x 7 of them; 14 x 14 as bytes only. A gradient that is the same everywhere is named."""
-    last, earlier = lesson.lesson(request()), lesson.lesson(request(layer="block5c_add"))
+    last, earlier = lesson.whole(request()), lesson.whole(request(layer="block5c_add"))
     trace = lesson.in_view(request()).survey.trace
     first = last["tiles"][0]
     true = trace.activations[BEST][:, :, first["k"]].ravel()
@@ -79,10 +80,9 @@ def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> 
     ]
     spec = models.from_keras(keras.Sequential(layers), preprocess="none")
     monkeypatch.setitem(models.MODELS, "flat", spec)
-    made = handlers.look(PICTURE, "flat", PREDICTED, NOBODY, False).answer
-    assert made
+    made = answered(PICTURE, "flat")
     assert made["model"]["input"] == (12, 20)
-    said = lesson.lesson(request(layer="conv") | {"model": "flat"})
+    said = lesson.whole(request(layer="conv") | {"model": "flat"})
     data = base64.b64decode(said["input"].removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(data)) as shown:
         assert shown.size == (20, 12)
@@ -95,10 +95,10 @@ def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> 
     ids=str,
 )  # fmt: skip
 def test_what_makes_no_sense_gets_a_sentence(asked: Any, sentence: Any) -> None:
-    sentence(lesson.nudge(asked)["error"])
+    sentence(lesson.nudged(asked)["error"])
 
 
 def test_a_picture_that_is_not_ours(tmp_path: Path, sentence: Any) -> None:
     other = tmp_path / "secret.jpg"
     other.write_bytes(Path(PICTURE).read_bytes())
-    sentence(lesson.lesson(request(path=str(other)))["error"])
+    sentence(lesson.whole(request(path=str(other)))["error"])

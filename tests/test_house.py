@@ -15,12 +15,20 @@ HOME = Path(__file__).parent.parent
 RULES = {
     "app": "__init__ demo.ui models sandbox types",
     "demo": "",
-    "demo.ui": "demo.components demo.handlers demo.lesson models methods heatmap upload types "
-    "gradio",
-    "demo.components": "demo.handlers gradio",
-    "demo.lesson": "demo.handlers lookup steps models methods heatmap image types numpy",
-    "demo.handlers": "pipeline lookup models methods heatmap explanation image sandbox "
-    "cache types gradio numpy",
+    "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.turns demo.engine "
+    "demo.question demo.wire demo.words models methods heatmap image upload types gradio",
+    "demo.components": "demo.wire gradio",
+    "demo.handlers": "demo.engine demo.question demo.wire demo.words lookup methods heatmap image "
+    "cache types gradio",
+    "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
+    "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
+    "image types gradio",
+    "demo.turns": "demo.question demo.wire",
+    "demo.engine": "demo.question demo.words pipeline lookup models methods image sandbox cache "
+    "types",
+    "demo.question": "lookup models types gradio",
+    "demo.wire": "demo.words heatmap methods types gradio numpy",
+    "demo.words": "types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
@@ -46,7 +54,14 @@ RULES = {
     "types": "numpy",
 }
 ONLY_IN = {  # package -> where it may be
-    "gradio": {"app", "demo.ui", "demo.components", "demo.handlers"},
+    "gradio": {
+        "demo.ui",
+        "demo.components",
+        "demo.handlers",
+        "demo.api",
+        "demo.question",
+        "demo.wire",
+    },
     "tensorflow": {"network", "layers", "heads", "gradients"},
     "keras": {"network", "layers", "heads", "gradients", "models", "efficientnet_lite"},
     "PIL": {"image"},
@@ -140,6 +155,38 @@ def test_a_framework_stays_at_its_door(package):
     assert users <= ONLY_IN[package]
     assert users, "a rule without a use"
     assert all(room in ONLY_IN[package] for room, w in RULES.items() if package in w.split())
+
+
+TWICE = {
+    "main": "where a program starts",
+    "parse": "what a program was called with",
+    "log": "one log of the whole page",
+    "probe_servers": "the list's networks, by their files",
+    "DAMAGED": "of a picture and of a model file",
+    "UNKNOWN": "of a picture and of a model file",
+}  # name -> why two rooms may define it
+
+
+def names(source: str) -> set[str]:
+    """The public functions, classes and constants that a text defines at its top level."""
+    out: set[str] = set()
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            out.add(node.name)
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            out |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+    return {name for name in out if not name.startswith("_")}
+
+
+def test_a_name_means_one_thing():
+    assert names("A, B = 1, 2\nC: int = 3\n_D = 4\ndef f(): e = 5\nclass G: h = 6") == set("ABCfG")
+    homes: dict[str, list[str]] = {}
+    for room, path in ROOMS.items():
+        for name in names(path.read_text()):
+            homes.setdefault(name, []).append(room)
+    twice = {name for name, rooms in homes.items() if len(rooms) > 1}
+    assert twice == set(TWICE), {name: homes.get(name) for name in twice ^ set(TWICE)}
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))

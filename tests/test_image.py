@@ -353,7 +353,7 @@ def test_the_size_an_avif_claims(read, width, height, words):
 @needs_avif
 def test_an_avif_has_so_much_memory(read, monkeypatch):
     """1 kB that says it is 64 x 64 and holds 36 million pixels."""
-    monkeypatch.setattr(door, "MEMORY", 100_000_000)
+    monkeypatch.setattr(door, "AVIF_MEMORY", 100_000_000)
     assert read(encode(PLAIN, "AVIF")).shape == (32, 32, 3)
     with pytest.raises(UserError) as caught:
         read(avif_that_says(64, 64, Image.new("RGB", (6000, 6000))))
@@ -363,7 +363,7 @@ def test_an_avif_has_so_much_memory(read, monkeypatch):
 @needs_avif
 def test_an_avif_has_so_much_time(read, monkeypatch):
     """16 million pixels, 500 times in a file of 200 kB."""
-    monkeypatch.setattr(door, "SECONDS", 1)
+    monkeypatch.setattr(door, "AVIF_SECONDS", 1)
     with pytest.raises(UserError, match="too much time") as caught:
         read(avif_of_frames(500, Image.new("L", (4000, 4000))))
     check_sentence(caught.value)

@@ -5,14 +5,15 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import numpy as np
 import pytest
 from playwright._impl._driver import compute_driver_executable
 
-from demo import handlers, ui
-from demo.handlers import Wire
+from demo import ui, wire, words
+from demo.wire import Packing
 from gradcam_core import heatmap
 from gradcam_core.types import F32
 
@@ -163,10 +164,10 @@ def grids(rng: np.random.Generator) -> list[F32]:
 
 def sent(signed: F32, limit: int = 448) -> dict[str, Any]:
     """A map as the browser has it: its grid, its ends, its bytes."""
-    wire = Wire(limit)
-    about = wire.put(signed)
+    packing = Packing(limit)
+    about = packing.put(signed)
     h, w = about["sent"]
-    return about | {"h": h, "w": w, "q": {"signed": wire.text()}}
+    return about | {"h": h, "w": w, "q": {"signed": packing.text()}}
 
 
 def borders() -> list[float]:
@@ -183,7 +184,7 @@ def test_percent_says_the_same_in_both_languages() -> None:
     cases = borders()
     said = computed("words", "percent", [(p,) for p in cases])
     plain = [text.replace("\N{NO-BREAK SPACE}", " ") for text in said]
-    told = [handlers.percent(p).replace("\N{NO-BREAK SPACE}", " ") for p in cases]
+    told = [words.percent(p).replace("\N{NO-BREAK SPACE}", " ") for p in cases]
     differ = [(p, js, py) for p, js, py in zip(cases, plain, told, strict=True) if js != py]
     assert differ == []
 
@@ -194,7 +195,7 @@ def test_how_likely_a_class_is_in_both_languages(rng: np.random.Generator) -> No
     heads = [("softmax", 0.25), ("sigmoid", 0.996), *(("linear", p) for p in outputs)]
     said = computed("words", "chance", [({"p": p}, head) for head, p in heads])
     for (head, p), js in zip(heads, said, strict=True):
-        py = handlers.told(p, head)
+        py = words.told(p, head)
         if head == "linear":
             assert float(js.replace("\N{MINUS SIGN}", "-")) == pytest.approx(float(py), rel=6e-3)
         else:
@@ -208,7 +209,7 @@ def test_bytes_become_the_values_they_came_from(rng: np.random.Generator, limit:
     wired = [sent(grid, limit) for grid in all_grids]
     got = computed("maps", "valuesOf", [({**map_, "numbers": None}, map_["q"]) for map_ in wired])
     for grid, values in zip(all_grids, got, strict=True):
-        small = handlers.shrink(grid, limit)
+        small = wire.shrink(grid, limit)
         back = np.array(values).reshape(small.shape)
         top, bottom = max(small.max(), 0), max(-small.min(), 0)
         step = np.where(small > 0, top, bottom) / 127
@@ -287,3 +288,55 @@ def test_the_box_is_the_same_to_the_pixel(rng: np.random.Generator) -> None:
             assert [got[0] * w, got[1] * h, got[2] * w, got[3] * h] == pytest.approx(box, abs=1e-9)
     assert any(box is None for box in expected)
     assert any(box is not None for box in expected)
+
+
+# ---- the contract: demo/wire.py and viewer/wire.js say the same ----------------------------------
+
+
+def in_js(hint: Any) -> str:
+    """A type of Python's as JSDoc writes it."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " | ".join("null" if part is NoneType else in_js(part) for part in parts)
+    if origin is Literal:
+        return " | ".join(f"'{part}'" for part in parts)
+    if origin is dict:
+        return f"Record<string, {in_js(parts[1])}>"
+    if origin is list or (origin is tuple and len(set(parts)) == 1):
+        return f"{in_js(parts[0])}[]"
+    if origin is tuple:
+        return f"[{', '.join(map(in_js, parts))}]"
+    plain = {str: "string", int: "number", float: "number", bool: "boolean"}
+    return plain.get(hint) or str(hint.__name__)
+
+
+def test_types_are_written_as_jsdoc_writes_them() -> None:
+    hints = [
+        list[wire.Row], dict[str, float], int | None, tuple[int, int, int], tuple[str, int],
+        Literal["for", "both"], list[list[float] | None],
+    ]  # fmt: skip
+    assert [in_js(hint) for hint in hints] == [
+        "Row[]", "Record<string, number>", "number | null", "number[]", "[string, number]",
+        "'for' | 'both'", "number[] | null[]",
+    ]  # fmt: skip
+
+
+def test_the_contract_is_the_same_in_both_languages() -> None:
+    text = (VIEWER / "wire.js").read_text("utf-8")
+    here = {
+        name: {field: kind for kind, field in re.findall(r"@property \{(.+)\} (\w+)", block)}
+        for block in re.findall(r"/\*\*.*?\*/", text, re.DOTALL)
+        for name in re.findall(r"@typedef \{object\} (\w+)", block)
+    }
+    typed = {name: kind for name, kind in vars(wire).items() if is_typeddict(kind)}
+    there = {
+        name: {field: in_js(hint) for field, hint in get_type_hints(kind).items()}
+        for name, kind in typed.items()
+    }
+    bases = [n for n, f in there.items() if any(f.items() < g.items() for g in there.values())]
+    assert {"Sent", "Packed"} <= set(bases), "what others are made of"
+    assert len(there) > 15
+    for name in {*there} - ({*bases} - {*here}):
+        assert here.get(name) == there[name], name
+    assert set(here) - set(there) == {"Refusal", "View", "PictureFile"}, "types that nobody sends"
+    assert set(here["View"]) == set(wire.View.model_fields)

@@ -14,7 +14,8 @@ import {
   saying, verdictOf, warnings,
 } from './words.js';
 
-/** @import { Answer, ClassRow, Figure, FigureRequest, LessonRequest, MethodRow, Refusal, View } from './wire.js' */
+/** @import { Answer, ClassRow, FigureAnswer, FigureRequest } from './wire.js' */
+/** @import { LessonRequest, MethodRow, Refusal, View } from './wire.js' */
 /** @import { Sign } from './maps.js' */
 /** @import { Look } from './words.js' */
 
@@ -511,7 +512,7 @@ async function saveFigure(button) {
   button.disabled = true;
   button.textContent = 'Drawing the figure …';
   try {
-    /** @type {Figure | Refusal} */
+    /** @type {FigureAnswer | Refusal} */
     const made = await server.figure(figureNow());
     if (made.png) save('figure', new Blob([bytesOf(made.png)], { type: 'image/png' }));
     else say(made.error);

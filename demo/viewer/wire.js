@@ -30,7 +30,7 @@
  * @property {NetworkRow} model
  * @property {number[]} picture H, W
  * @property {string} path of the picture, for further questions
- * @property {boolean} moves whether the picture has more than one frame
+ * @property {string[]} remarks what was done to the picture that a browser would not, in sentences
  * @property {string} best name of the layer to begin with
  * @property {[string, number[], string, string][]} doctor of every layer with a grid: name, shape, kind, why it is poor
  * @property {string} found what was found out about the network, in words
@@ -40,8 +40,22 @@
  * @property {number | null} rival index of the class it is held against, null for none
  * @property {boolean} predicted whether the target is the class the network says, not one that was chosen
  * @property {boolean} detail whether the network runs at twice its side
- * @property {string} extra name of a layer that was asked for beside those suggested, or empty
+ * @property {Extra | null} extra what was asked for beside what every answer has
  * @property {boolean} fully_convolutional whether the network can run at twice its side
+ */
+
+/**
+ * @typedef {object} Extra
+ * @property {string} layer
+ * @property {string} method one that asks many times; empty: only the layer
+ */
+
+/**
+ * What the event `layer` asks for.
+ * @typedef {object} Wanted
+ * @property {string} name of the layer
+ * @property {string} method one that asks many times
+ * @property {string} token any word, by which it can be stopped
  */
 
 /**
@@ -99,6 +113,7 @@
  * @property {string} paper address of the article
  * @property {string} against why it shows no evidence against a class, empty: it does
  * @property {boolean} class_agnostic whether its map is the same for every class
+ * @property {boolean} asks whether it asks many times: its maps come only when somebody wants them
  */
 
 /**
@@ -118,7 +133,7 @@
  */
 
 /**
- * @typedef {object} Figure
+ * @typedef {object} FigureAnswer
  * @property {string} png in base64
  */
 

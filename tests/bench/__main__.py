@@ -109,7 +109,7 @@ def endpoint_costs(image: np.ndarray) -> None:
     import gradio as gr
     from gradio_client import Client, handle_file
 
-    from demo import handlers, ui
+    from demo import engine, ui
     from gradcam_core import image as pictures
     from gradcam_core import pipeline
 
@@ -118,12 +118,12 @@ def endpoint_costs(image: np.ndarray) -> None:
     with gr.Blocks() as echo:
         entry, out = gr.Image(type="filepath"), gr.Image()
         gr.Button().click(lambda path: path, entry, out, api_name="echo")
-    with ui.build() as page:
+    with ui.build_page() as page:
         pass
     options = {"prevent_thread_lock": True, "quiet": True, "show_error": True}
     urls = [app.launch(**options)[1] for app in (echo, page)]
     one, two = (Client(url, verbose=False) for url in urls)
-    handlers.log.disabled = True
+    engine.log.disabled = True
     times = rounds(
         {
             "echo": lambda: one.predict(handle_file(str(file)), api_name="/echo"),
@@ -157,7 +157,7 @@ def switch_costs() -> None:
     if not chromium:
         print("\nno Chromium on this machine: the layer switch was NOT measured")
         return
-    with ui.build() as page:
+    with ui.build_page() as page:
         pass
     url = page.launch(prevent_thread_lock=True, quiet=True)[1]
     with sync_playwright() as playwright:
@@ -186,17 +186,18 @@ def switch_costs() -> None:
 
 def memory_costs() -> None:
     """What the process grows by over requests that all differ, after the caches are full."""
-    from demo import handlers
+    from demo import engine, handlers
+    from demo.question import EXAMPLES, EXAMPLES_DIR, Chosen
 
     def resident() -> float:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         return pages * resource.getpagesize() / 2**20
 
-    files = [str(handlers.EXAMPLES_DIR / name) for name in handlers.EXAMPLES]
-    handlers.log.disabled = True
+    files = [str(EXAMPLES_DIR / name) for name in EXAMPLES]
+    engine.log.disabled = True
     sizes = []
     for number in range(600):
-        handlers.look(files[number % len(files)], "efficientnet_lite0", number, -1, False)
+        handlers.view_of(Chosen(files[number % len(files)], "efficientnet_lite0", number))
         if number % 100 == 99:
             sizes.append(resident())
     grown = ", ".join(f"{b - a:+.0f}" for a, b in itertools.pairwise(sizes))
@@ -206,7 +207,7 @@ def memory_costs() -> None:
 
 def main() -> None:
     os.environ |= SETTINGS | os.environ
-    from demo.handlers import EXAMPLES, EXAMPLES_DIR
+    from demo.question import EXAMPLES, EXAMPLES_DIR
     from gradcam_core import image as pictures
     from gradcam_core import models
 

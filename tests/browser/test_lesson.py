@@ -8,7 +8,7 @@ import pytest
 from lab import plain
 from playwright.sync_api import expect
 
-from demo.handlers import EXAMPLES, EXAMPLES_DIR
+from demo.question import EXAMPLES, EXAMPLES_DIR
 from gradcam_core import heatmap, lookup, pipeline, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam
@@ -235,11 +235,11 @@ def test_what_is_taken_apart_is_said(lesson, lab) -> None:
       Object.assign(window.gradcam, part);
       document.dispatchEvent(new Event('gradcam'));
     }"""
-    lab.page.evaluate(tell, {"method": "LayerCAM", "other": "cheetah", "sign": "both"})
+    lab.page.evaluate(tell, {"method": "LayerCAM", "rival": "cheetah", "sign": "both"})
     expect(other).to_contain_text("LayerCAM")
     expect(other).to_contain_text("cheetah")
     expect(other).to_contain_text("step 6")
-    lab.page.evaluate(tell, {"method": "Grad-CAM", "other": "", "sign": "for"})
+    lab.page.evaluate(tell, {"method": "Grad-CAM", "rival": "", "sign": "for"})
     expect(other).to_be_hidden()
 
 
@@ -256,7 +256,7 @@ def test_what_to_be_careful_with_is_said_here_too(lesson, lab) -> None:
 def test_of_a_comparison_the_class_that_is_shown_is_taken_apart(lesson, lab) -> None:
     lab.page.get_by_role("tab", name="Look").click()
     lab.drawn_after(lab.find(".gv-why").click)
-    lab.radio("gv-band", "b")
+    lab.radio("gv-band", "rival")
     lab.page.get_by_role("tab", name="How it is made").click()
     expect(lesson.locator(".gl-about")).to_contain_text("Grad-CAM for cheetah (")
     expect(lesson.locator(".gl-other")).to_be_hidden()

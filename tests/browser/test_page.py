@@ -12,8 +12,7 @@ from lab import Lab, Server, plain
 from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
-from demo import handlers
-from demo.handlers import EXAMPLES_DIR, NO_PICTURE
+from demo.question import EXAMPLES_DIR, NO_PICTURE
 from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
@@ -226,7 +225,7 @@ def test_typing_filters_the_thousand_classes(lab: Lab) -> None:
     assert options.inner_text().strip() == "tabby cat · 281"
     lab.drawn_after(options.click)
     assert "evidence for tabby cat" in lab.say
-    assert lab.data("answer") == "efficientnet_lite0/281/-1"
+    assert lab.data("answer") == "efficientnet_lite0/281/"
 
 
 def test_one_class_rather_than_another(lab: Lab) -> None:
@@ -235,11 +234,11 @@ def test_one_class_rather_than_another(lab: Lab) -> None:
     assert "lion rather than cheetah" in lab.say
     labels = lab.find(".gv-bands label").all_inner_texts()
     assert labels == ["lion", "cheetah", "lion rather than cheetah"]
-    assert lab.find("[name=gv-band][value=ab]").is_checked()
+    assert lab.find("[name=gv-band][value=contrast]").is_checked()
 
     assert lab.text(".gv-warn") == "All three questions share one scale."
     # one common scale: the largest of the three maps is the end of all of them
-    bands = {"a": first(LION), "b": first(CHEETAH), "ab": first(LION, CHEETAH)}
+    bands = {"target": first(LION), "rival": first(CHEETAH), "contrast": first(LION, CHEETAH)}
     maps = {band: seen.maps[BEST, "Grad-CAM"] for band, seen in bands.items()}
     top = max(float(m.max()) for m in maps.values())
     for band, signed in maps.items():
@@ -249,7 +248,7 @@ def test_one_class_rather_than_another(lab: Lab) -> None:
     assert hottest(lab.canvas())[1] > 0.5
 
     # Grad-CAM is linear in the score, so what speaks for A rather than B is their difference
-    assert np.allclose(maps["ab"], maps["a"] - maps["b"], atol=1e-4)
+    assert np.allclose(maps["contrast"], maps["target"] - maps["rival"], atol=1e-4)
 
     lab.drawn_after(lambda: lab.choose("other", "no other class"))
     assert lab.find(".gv-bands").is_hidden()
@@ -264,7 +263,7 @@ def test_the_question_that_the_picture_asks_is_one_click_away(lab: Lab) -> None:
     assert "cheetah" in lab.page.locator("#other input").input_value()
     assert lab.page.locator("#class input").input_value() == "predicted class"
     assert why.is_hidden()
-    expect(lab.find("[name=gv-band][value=ab]")).to_be_focused()
+    expect(lab.find("[name=gv-band][value=contrast]")).to_be_focused()
     lab.drawn_after(lambda: lab.choose("other", "no other class"))
     lab.drawn_after(lambda: lab.row("cheetah"))
     assert why.inner_text() == "Why cheetah rather than lion?"
@@ -370,7 +369,7 @@ def test_the_rest_of_the_page_is_told_what_is_in_view_and_may_choose_a_layer(lab
         (name, network.layers[name].shape) for name in network.suggested
     ]
     assert [x["name"] for x in seen["layers"] if x["best"]] == [network.best]
-    assert (seen["method"], seen["other"]) == ("Grad-CAM", "")
+    assert (seen["method"], seen["rival"]) == ("Grad-CAM", "")
     before = lab.page.evaluate("window.told || 0")
     lab.find("[name=method]").select_option("HiResCAM")
     assert lab.page.evaluate("window.told") > before
@@ -380,7 +379,7 @@ def test_the_rest_of_the_page_is_told_what_is_in_view_and_may_choose_a_layer(lab
     )
     assert lab.layer == "block5c_add"
     lab.drawn_after(lambda: lab.choose("other", "cheetah"))
-    assert lab.page.evaluate("window.gradcam.other") == "cheetah"
+    assert lab.page.evaluate("window.gradcam.rival") == "cheetah"
 
 
 def test_while_the_server_works_the_page_can_be_read(lab: Lab) -> None:
@@ -604,11 +603,11 @@ def test_the_numbers_of_one_class_rather_than_another(lab: Lab) -> None:
     assert float(
         words["Smallest and largest value before the ReLU"].split(" … ")[0]
     ) == pytest.approx(signed.min(), rel=0.01)
-    lab.radio("gv-band", "b")
+    lab.radio("gv-band", "rival")
     assert numbers(lab)["Class"] == "cheetah, number 293"
     assert "Rather than" not in numbers(lab)
     assert "cheetah" in lab.find(".gv-classes [aria-pressed=true]").inner_text()
-    lab.radio("gv-band", "a")
+    lab.radio("gv-band", "target")
     assert "lion" in lab.find(".gv-classes [aria-pressed=true]").inner_text()
 
 
@@ -653,7 +652,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     third_example_but(lab, r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},")
     assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
     assert numbers(lab)["Probability"] == words
-    assert handlers.percent(p) == words
+    assert words.percent(p) == words
 
 
 @pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
@@ -801,7 +800,7 @@ def test_a_layer_that_comes_after_another_class_is_shown_for_that_class(lab: Lab
     lab.row("cheetah")
     lab.until("document.querySelector('[data-drawn]').dataset.answer.includes('/293/')")
     lab.settled()
-    assert lab.data("answer") == "efficientnet_lite0/293/-1"
+    assert lab.data("answer") == "efficientnet_lite0/293/"
     assert lab.layer == late
     assert f"layer {late} (112×112 cells) finds evidence for cheetah" in lab.say
 
@@ -873,7 +872,7 @@ def test_a_network_that_predicts_the_rival_is_shown_without_one(lab: Lab) -> Non
     lab.choose("model", "EfficientNet-Lite2")
     lab.settled()
     assert lab.error == ""
-    assert lab.data("answer") == f"efficientnet_lite2/{CHEETAH}/-1"
+    assert lab.data("answer") == f"efficientnet_lite2/{CHEETAH}/"
     assert lab.page.locator("#model input").input_value() == "EfficientNet-Lite2"
     assert lab.page.locator("#other input").input_value() == "no other class"
     assert lab.text(".gv-hint") == (
@@ -1046,7 +1045,7 @@ def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -
     assert not LEAK.search(sentence)
     assert apart(lab.canvas(), before) == 0
     assert lab.say == said
-    assert lab.data("answer") == "efficientnet_lite0/291/-1"
+    assert lab.data("answer") == "efficientnet_lite0/291/"
     assert lab.page.locator("#model input").input_value() == "EfficientNet-Lite0"
     assert lab.find(".gv-before").is_hidden(), "the answer is still that of what is chosen"
     dim = "n => Number(getComputedStyle(n).opacity)"

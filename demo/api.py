@@ -1,0 +1,86 @@
+"""The public endpoint: asked by programs, and by the link at the foot of the page."""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Literal, TypedDict
+
+import gradio as gr
+from gradio.data_classes import FileData
+from gradio.utils import get_upload_folder
+
+from demo import engine
+from demo.question import method_of, pose
+from demo.wire import class_rows
+from demo.words import FAILED
+from gradcam_core import heatmap, lookup, models
+from gradcam_core import image as pictures
+from gradcam_core.methods import METHODS
+from gradcam_core.types import UserError
+
+log = logging.getLogger("gradcam_lab")
+
+
+class Prediction(TypedDict):
+    index: int
+    label: str
+    probability: float
+    logit: float
+
+
+class Reply(TypedDict):
+    predictions: list[Prediction]
+    target: int
+    layer: str
+    map: list[list[float]]
+    box: list[int] | None
+    overlay: FileData
+
+
+def endpoint(
+    image: FileData,
+    model: Literal[tuple(models.MODELS)] = models.DEFAULT,  # type: ignore[valid-type]
+    layer: str = "",
+    target: int | None = None,
+    method: Literal[tuple(METHODS)] = next(iter(METHODS)),  # type: ignore[valid-type]
+) -> Reply:
+    """Where a network sees the evidence for a class.
+
+    Args:
+        image: an uploaded picture
+        model: which network
+        layer: which layer; empty for the network's best
+        target: number of the class; null for the likeliest
+        method: which method
+    Returns:
+        The likeliest classes; the signed map (h, w) before its ReLU; the overlay as a PNG file,
+        its longest side 1280 pixels at most; the box (left, top, right, bottom), in pixels of the
+        overlay, round what is above 15 % of the maximum.
+    """
+    try:
+        posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
+        name, way = lookup.layer_of(posed.asked, layer).name, method_of(method)
+        seen, signed = engine.one_map(posed, name, way)
+        heat = heatmap.upsample(heatmap.normalise(signed), seen.image.shape[:2])
+        question = posed.question, seen.target.index, name, way
+        folder = Path(get_upload_folder()) / hashlib.sha256(repr(question).encode()).hexdigest()
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures.save_png(heatmap.overlay(seen.image, heat), folder / "overlay.png")
+        box = heatmap.box(heat)
+        likeliest = class_rows(seen.probabilities, seen.logits, posed.spec.labels)
+        return {
+            "predictions": [
+                {"index": c["index"], "label": c["label"], "probability": c["p"], "logit": c["y"]}
+                for c in likeliest
+            ],
+            "target": seen.target.index,
+            "layer": name,
+            "map": signed.tolist(),
+            "box": list(box) if box else None,
+            "overlay": FileData(path=str(folder / "overlay.png")).model_dump(),
+        }
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    except Exception:
+        log.exception("an API call failed")
+        raise gr.Error(FAILED, print_exception=False) from None

@@ -1,0 +1,182 @@
+"""Question -> Survey, each made once for all who ask; and models that visitors bring.
+
+Here, in this process, today.
+"""
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from demo.question import Posed, own_file
+from demo.words import FAILED
+from gradcam_core import image as pictures
+from gradcam_core import lookup, models, pipeline, sandbox
+from gradcam_core.cache import Cache
+from gradcam_core.methods import METHODS, one_pass
+from gradcam_core.types import F32, U8, Progress, Question, Survey, Target, UserError
+
+log = logging.getLogger("gradcam_lab")
+
+NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
+MODEL_GONE = "The model is no longer here; please upload it again."
+KNOWN_UPLOADS = 30  # models of visitors at once; the oldest leaves
+PATIENCE = 0.2  # seconds, until who waits looks whether it is still wanted
+
+
+class At(NamedTuple):
+    """What is kept, and for which question."""
+
+    question: Question
+    layer: str = ""  # empty: the suggested ones; of a map: the picture itself
+    method: str = ""  # empty: all of one pass
+
+
+def _weight(survey: Survey) -> float:
+    trace = survey.trace
+    return float(sum(a.nbytes for t in (trace.activations, trace.gradients) for a in t.values()))
+
+
+_surveys: Cache[At, Survey] = Cache(300e6, _weight)
+_pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(16)
+_maps: Cache[At, F32] = Cache(256)  # of methods that ask many times
+compute_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
+long_slot = threading.BoundedSemaphore(1)  # beside them, so that nobody waits for what takes long
+
+
+def picture(question: Question) -> tuple[U8, tuple[str, ...]]:
+    """The picture (H, W, 3), and what was done to it in sentences; read once for all."""
+    return _pictures.get(question.picture, lambda: pictures.read(question.picture))
+
+
+def survey_of(posed: Posed, layer: str = "") -> Survey:
+    """The suggested layers; or the one named, if it is none of them."""
+    question, spec, asked = posed
+    extra = "" if layer in asked.suggested else layer
+
+    def make() -> Survey:
+        start = time.monotonic()
+        image, _ = picture(question)
+        layers = (extra,) if extra else asked.suggested
+        with compute_slots:
+            done = pipeline.look(image, spec, asked, target_in(question), layers, one_pass())
+        taken = 1e3 * (time.monotonic() - start)
+        log.info("%s %s %s: %.0f ms", question.model, image.shape, target_in(question), taken)
+        return done
+
+    return _surveys.get(At(question, extra), make)
+
+
+def target_in(question: Question) -> Target | None:
+    return None if question.target is None else Target(question.target, question.rival)
+
+
+def first_look(posed: Posed) -> Survey:
+    """What the network itself says."""
+    return survey_of(posed._replace(question=replace(posed.question, target=None, rival=None)))
+
+
+def bands(posed: Posed) -> dict[str, Posed]:
+    """The target; in a comparison also the rival, and the contrast: the one rather than it.
+
+    As all ask who want the same: for the likeliest class without its number.
+    """
+    question, predicted = posed.question, first_look(posed).target.index
+
+    def band(target: int | None, rival: int | None = None) -> Posed:
+        same = rival is None and target == predicted
+        return posed._replace(
+            question=replace(question, target=None if same else target, rival=rival)
+        )
+
+    target = predicted if question.target is None else question.target
+    if question.rival is None:
+        return {"target": band(target)}
+    if question.rival == target:
+        raise UserError(lookup.SAME)
+    return {
+        "target": band(target),
+        "rival": band(question.rival),
+        "contrast": band(target, question.rival),
+    }
+
+
+def kept(posed: Posed) -> Posed:
+    """The same question, as all ask it who want the same."""
+    return list(bands(posed).values())[-1]
+
+
+def map_of(posed: Posed, layer: str, method: str, progress: Progress | None = None) -> F32:
+    """The signed map of a method that asks many times. progress: may end it by raising Stopped."""
+    at = At(posed.question, "" if METHODS[method].of_picture else layer, method)
+
+    def make() -> F32:
+        trace = survey_of(posed, at.layer).trace
+        while not long_slot.acquire(timeout=PATIENCE):
+            if progress:
+                progress(0)
+        try:
+            return pipeline.ask(posed.asked, trace, method, layer, progress)
+        finally:
+            long_slot.release()
+
+    return _maps.get(at, make)
+
+
+def all_maps(
+    posed: Posed, layer: str = "", method: str = "", progress: Progress | None = None
+) -> Mapping[tuple[str, str], F32]:
+    """The signed maps of every suggested layer and of one more, with those of one pass's methods.
+
+    method: one more, that asks many times, for that layer.
+    """
+    maps = {**survey_of(posed).maps, **survey_of(posed, layer).maps}
+    if method:
+        maps[layer, method] = map_of(posed, layer, method, progress)
+    return maps
+
+
+def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
+    """One layer and one method: the signed map (h, w), and the survey it is from."""
+    if METHODS[method].ask:
+        posed = kept(posed)
+        return survey_of(posed, layer), map_of(posed, layer, method)
+    question, spec, asked = posed
+    image, _ = picture(question)
+    with compute_slots:
+        seen = pipeline.look(image, spec, asked, target_in(question), (layer,), (method,))
+    if (layer, method) not in seen.maps:
+        raise UserError(pipeline.not_here(method, layer))
+    return seen, seen.maps[layer, method]
+
+
+def open_upload(path: Any, names: Any, preprocess: Any) -> str:
+    """Open an uploaded model in a process of its own; the key under which `models.find` has it.
+
+    names: class names, one a line, or nothing. preprocess: a name of PREPROCESS, or nothing.
+    Raises UserError.
+    """
+    file = own_file(path, NO_MODEL, MODEL_GONE)
+    labels = [line.strip() for line in str(names or "").splitlines() if line.strip()] or None
+    if labels and any(len(name) > 100 or not name.isprintable() for name in labels):
+        raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
+    with open(file, "rb") as model:
+        content = hashlib.file_digest(model, "sha256").hexdigest()
+    key = hashlib.sha256(repr((file, content, labels, preprocess)).encode()).hexdigest()
+    try:
+        if key not in models.UPLOADS:
+            spec = sandbox.ModelProcess(file, labels, str(preprocess or "") or None).spec
+            log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
+            models.UPLOADS[key] = spec
+            while len(models.UPLOADS) > KNOWN_UPLOADS:
+                del models.UPLOADS[next(iter(models.UPLOADS))]
+    except UserError:
+        raise
+    except Exception as error:
+        log.exception("a model could not be taken in")
+        raise UserError(FAILED) from error
+    return key

@@ -1,0 +1,410 @@
+"""What goes between the server and the browser: the page's contract, and how maps are packed.
+
+Everything here but `View` is JSON. h, w, K are a layer's grid and channels, H and W the sides of
+the picture.
+"""
+
+import base64
+import io
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from gradio.data_classes import FileData, GradioModel
+
+from demo.words import FAILED
+from gradcam_core import heatmap
+from gradcam_core.methods import METHODS
+from gradcam_core.types import F32, Head, Layer, UserError
+
+log = logging.getLogger("gradcam_lab")
+
+MAX_SENT = 225_000  # bytes of maps, one a cell
+LIKELIEST = 5
+
+# ---- the tab "Look" ------------------------------------------------------------------------------
+
+
+class View(GradioModel):
+    """The value of the viewer: a new answer, or why there is none."""
+
+    base: FileData | None = None  # the picture, as a file that the browser has already
+    answer: dict[str, Any] | None = None  # an Answer
+    error: str = ""
+    stands: bool = False  # with an error: the answer before is still what the page asks for
+    note: str = ""  # what became of the question on the way
+
+
+class Sent(TypedDict):
+    """A map in the bytes: one b stands for b / 127 of `top` if positive, of `bottom` if not."""
+
+    at: int  # where in the bytes it begins
+    sent: list[int]  # h, w as sent, which may be fewer than the layer's: means
+    top: float  # the largest value that was sent, 0 if none is positive
+    bottom: float  # minus the smallest value that was sent, 0 if none is negative
+
+
+Cut = TypedDict("Cut", {"for": float, "against": float})  # shares that the ReLU sets to zero
+
+
+class SignedMap(Sent):
+    """A map before its ReLU."""
+
+    min: float  # of all cells
+    max: float
+    cut: Cut
+
+
+class Row(TypedDict):
+    """A layer and its maps."""
+
+    name: str
+    maps: dict[str, SignedMap]  # "band/method", band: target, rival, contrast
+    shape: tuple[int, int, int]  # h, w, K
+    poor: str  # why not to look here, empty: good
+    suggested: bool
+
+
+class NetworkRow(TypedDict):
+    key: str
+    title: str
+    head: Head
+    input: tuple[int, int]  # the sides of what it is given
+
+
+class ClassRow(TypedDict):
+    index: int
+    label: str
+    p: float  # its probability; of a "linear" head the output itself
+    y: float  # its score
+    rank: int  # 1: the likeliest
+
+
+class Extra(TypedDict):
+    """What was asked for beside what every answer has."""
+
+    layer: str
+    method: str  # one that asks many times; empty: only the layer
+
+
+DoctorRow = tuple[str, tuple[int, int, int], str, str]  # name, shape, kind, why not (empty: good)
+
+
+class Packed(TypedDict):
+    layers: list[Row]  # from early to late
+    bytes: str  # of all maps, in base64
+
+
+class Answer(Packed):
+    """All that the viewer shows of a picture, a network and a class."""
+
+    model: NetworkRow
+    picture: list[int]  # H, W
+    path: str  # of the picture, for further questions
+    remarks: list[str]  # what was done to the picture that a browser would not, in sentences
+    best: str  # the layer to begin with
+    doctor: list[DoctorRow]  # every layer that has a grid
+    found: str  # what was found out about the network, in words
+    classes: list[ClassRow]  # the likeliest ones, the target and the rival
+    count: int  # C
+    target: int  # number of the class that is explained
+    rival: int | None  # number of the class it is held against
+    predicted: bool  # whether the target is what the network says, not one that was chosen
+    detail: bool
+    extra: Extra | None
+    fully_convolutional: bool  # whether the network can run at twice its side
+
+
+class MethodRow(TypedDict):
+    """A row of METHODS, given with the page."""
+
+    name: str
+    line: str
+    cost: str
+    paper: str
+    against: str
+    class_agnostic: bool  # whether its map is the same for every class
+    asks: bool  # whether it asks many times: its maps come only when somebody wants them
+
+
+class Wanted(TypedDict, total=False):
+    """What the event `layer` asks for."""
+
+    name: str  # of the layer
+    method: str  # one that asks many times
+    token: str  # any word, by which it can be stopped
+
+
+class FigureRequest(TypedDict):
+    path: str
+    model: str
+    target: int
+    rival: int | None
+    detail: bool
+    layer: str
+    method: str
+    sign: Literal["for", "against", "both"]
+    colours: str
+    opacity: float  # in [0, 1]
+    top: float  # what the end of the colours stands for where maps share a scale, else 0
+    box: list[float] | None  # left, top, right, bottom as shares of the picture
+
+
+class FigureAnswer(TypedDict):
+    png: str  # in base64
+
+
+# ---- the tab "How it is made" --------------------------------------------------------------------
+
+
+class LessonRequest(TypedDict):
+    path: str
+    model: str
+    target: int
+    detail: bool
+    layer: str
+
+
+class StepRow(TypedDict):
+    """A row of STEPS, given with the page."""
+
+    key: str
+    title: str
+    words: str
+    formula: str  # SVG
+    aloud: str
+    code: str
+
+
+class StepMap(Sent):
+    numbers: list[float] | None  # (h w,) where they are few
+
+
+class Tile(TypedDict):
+    """A channel."""
+
+    k: int
+    alpha: float
+    strength: float  # the mean of A
+    a: StepMap
+    g: StepMap
+    even: bool  # whether the gradient is one number all over
+    total: float  # the sum of the gradients
+    cells: int
+    mean: float
+
+
+class Station(TypedDict):
+    """The sum after the first channels."""
+
+    count: int
+    share: float  # of all that is added up, in [0, 1]
+    correlation: float  # with the whole sum
+    map: StepMap
+
+
+class Term(TypedDict):
+    """A term of the switchboard."""
+
+    k: int
+    alpha: float
+    total: float  # the sum of its cells
+    map: StepMap
+
+
+class Whole(TypedDict):
+    """The sum's numbers, of all cells."""
+
+    cells: int
+    below: int  # zero
+    above: int
+    min: float
+    max: float
+
+
+class Lesson(TypedDict):
+    """All that the steps show before anything is played with."""
+
+    input: str  # the picture as the network gets it, address of an image
+    after: str  # the same after preprocessing
+    range: list[float]  # smallest and largest number after preprocessing
+    score: float
+    layer: str
+    shape: tuple[int, int, int]  # h, w, K
+    tiles: list[Tile]  # the channels that matter most, in the order of their terms
+    alphas: list[float]  # (K,)
+    build: list[Station]
+    switches: list[Term]
+    map: StepMap  # the whole sum
+    whole: Whole
+    bytes: str  # of all maps, in base64
+
+
+class Nudge(TypedDict):
+    """What changes of one number do to the score."""
+
+    steps: list[float]
+    predicted: list[float]
+    true: list[float]
+    a: float  # the number
+    g: float  # its gradient
+
+
+class Without(TypedDict):
+    """The score with all channels, and without some."""
+
+    before: float
+    after: float
+
+
+class CellTerm(TypedDict):
+    k: int
+    alpha: float
+    a: float
+    value: float
+
+
+class CellSum(TypedDict):
+    """The sum that made one cell of the map."""
+
+    terms: list[CellTerm]  # the largest ones
+    rest: float  # the sum of the others
+    total: float
+    others: int  # how many they are
+
+
+class Guided(TypedDict):
+    """Addresses of images."""
+
+    guided: str
+    both: str
+
+
+# ---- maps in bytes -------------------------------------------------------------------------------
+
+
+def side_limit(cells: Sequence[tuple[int, ...]]) -> int:
+    """The longest side a map may be sent with, so that all of them stay below MAX_SENT bytes.
+
+    cells: (h, w) of each.
+    """
+    for limit in (448, 224, 112, 56, 28):
+        if sum(min(h, limit) * min(w, limit) for h, w in cells) <= MAX_SENT:
+            return limit
+    return 14
+
+
+def shrink(grid: F32, limit: int) -> F32:
+    """(h, w) -> at most (limit, limit): each new cell the mean over its part of the whole."""
+    if max(grid.shape) <= limit:
+        return grid
+    rows, columns = (shares(n, -(-n * limit // max(grid.shape))) for n in grid.shape)
+    return np.asarray(rows @ grid @ columns.T, np.float32)
+
+
+def shares(many: int, few: int) -> F32:
+    """(few, many): of each of `few` equal parts of a line, how much each of `many` takes up."""
+    edges, cells = np.arange(few + 1)[:, None] * many / few, np.arange(many)
+    covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
+    return (np.maximum(covered, 0) * few / many).astype(np.float32)
+
+
+class Packing:
+    """Signed maps on their way to the browser, a signed byte a cell.
+
+    Both signs have 127 steps, however unequal they are.
+    """
+
+    def __init__(self, limit: int):
+        self._limit, self._bytes = limit, io.BytesIO()
+
+    def put(self, signed: F32) -> Sent:
+        small = shrink(signed, self._limit)
+        top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
+        part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
+        at = self._bytes.tell()
+        self._bytes.write(np.rint(127 * part).astype(np.int8).tobytes())
+        return {"at": at, "sent": list(small.shape), "top": top, "bottom": bottom}
+
+    def text(self) -> str:
+        return base64.b64encode(self._bytes.getvalue()).decode()
+
+
+def pack(maps: Mapping[str, Mapping[tuple[str, str], F32]], layers: Sequence[Layer]) -> Packed:
+    """The signed maps that there are of these layers as bytes, with the numbers they came from.
+
+    maps: band -> (layer, method) -> (h, w).
+    """
+    here = {
+        layer.name: {
+            f"{band}/{method}": of_band[layer.name, method]
+            for band, of_band in maps.items()
+            for method in METHODS
+            if (layer.name, method) in of_band
+        }
+        for layer in layers
+    }
+    packing = Packing(
+        side_limit([m.shape for of_layer in here.values() for m in of_layer.values()])
+    )
+
+    def put(signed: F32) -> SignedMap:
+        return {
+            **packing.put(signed),
+            "min": float(signed.min()),
+            "max": float(signed.max()),
+            "cut": {
+                "for": heatmap.relu_zeroed_fraction(signed),
+                "against": heatmap.relu_zeroed_fraction(-signed),
+            },
+        }
+
+    rows: list[Row] = [
+        {
+            "name": layer.name,
+            "maps": {key: put(signed) for key, signed in here[layer.name].items()},
+            "shape": layer.shape,
+            "poor": layer.poor,
+            "suggested": layer.suggested,
+        }
+        for layer in layers
+    ]
+    return {"layers": rows, "bytes": packing.text()}
+
+
+def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[ClassRow]:
+    """The likeliest classes, the likeliest first, then these others. p, y (C,)."""
+    order = [int(i) for i in p.argsort()[::-1]]
+    return [
+        {
+            "index": i,
+            "label": labels[i],
+            "p": float(p[i]),
+            "y": float(y[i]),
+            "rank": order.index(i) + 1,
+        }
+        for i in dict.fromkeys([*order[:LIKELIEST], *also])
+    ]
+
+
+# ---- what the browser may call -------------------------------------------------------------------
+
+
+def served(name: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """What the browser calls by this name: JSON in; JSON, or {"error": sentence}, out."""
+
+    def door(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def safe(request: Any) -> Any:
+            try:
+                return answer(request)
+            except UserError as error:
+                return {"error": str(error)}
+            except Exception:
+                log.exception("%s failed", name)
+                return {"error": FAILED}
+
+        safe.__name__ = name
+        return safe
+
+    return door

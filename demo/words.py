@@ -1,0 +1,67 @@
+"""Numbers and facts in words, for a visitor."""
+
+from collections.abc import Sequence
+
+from gradcam_core.types import Asked, Head, ModelSpec, Target
+
+FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
+STOPPED = "Stopped."
+HEADS = {
+    "softmax": "one class of many, by softmax; explained is the score before it",
+    "sigmoid": "a yes or no for each answer, by sigmoid; explained is the score before it",
+    "linear": "the output itself; explained is that number",
+}
+
+
+def percent(p: float) -> str:
+    if 0 < p < 1e-4:
+        return "below 0.01 %"
+    if 0.9999 < p < 1:
+        return "above 99.99 %"
+    places = 0 if p in (0, 1) or 0.0995 <= p < 0.995 else 1 if 0.01 <= p < 0.0995 else 2
+    return f"{100 * p:.{places}f} %"
+
+
+def told(p: float, head: Head) -> str:
+    """A probability in percent; of a "linear" head, the output itself."""
+    return f"{p:.3g}" if head == "linear" else percent(p)
+
+
+def class_choices(
+    labels: Sequence[str], likeliest: Sequence[tuple[int, float]] = (), head: Head = "softmax"
+) -> list[tuple[str, int]]:
+    """The likeliest classes with their probabilities, then all the others, name and number."""
+    taken = {i for i, _ in likeliest}
+    return [(f"{labels[i]} · {told(p, head)} · {i}", i) for i, p in likeliest] + [
+        (f"{name} · {i}", i) for i, name in enumerate(labels) if i not in taken
+    ]
+
+
+def found_out(spec: ModelSpec, asked: Asked) -> str:
+    """What was found out about a network."""
+    h, w, channels = asked.shape
+    good = sum(not layer.poor for layer in asked.layers.values())
+    return " ".join(
+        [
+            f"Input: {h}×{w} with {channels} channel{'s' if channels > 1 else ''}.",
+            f"Answer: {asked.classes} class{'es' * (asked.classes > 1)}, {HEADS[asked.head]}.",
+            f"{len(asked.layers)} layers with a grid, {good} of them good to look at.",
+            f"Chosen: {asked.best}, the last one before places are averaged or flattened away.",
+            *spec.notes,
+        ]
+    )
+
+
+def left_alone(spec: ModelSpec, index: int) -> str:
+    """Why a comparison is gone: the network predicts the class held against."""
+    return f"{spec.title} itself says {spec.labels[index]}, so nothing is left to compare it with."
+
+
+def figure_title(
+    spec: ModelSpec, head: Head, target: Target, p: float, layer: str, method: str, sign: str
+) -> str:
+    """The class with its p, the method and its sign, the network and its layer: three lines."""
+    name = f"{target.index}: {spec.labels[target.index]} ({told(p, head)})"
+    rather = "" if target.rival is None else f" rather than {spec.labels[target.rival]}"
+    how = {"for": "", "against": ", evidence against", "both": ", evidence for and against"}[sign]
+    return f"{name}{rather}\n{method}{how}\n{spec.title}, {layer}"

@@ -1,0 +1,106 @@
+"""Questions -> surveys, each made once; and models that visitors bring."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from visitor import MEGABYTE, SPEC, answered, is_a_sentence, look, refused
+
+from demo import engine
+from demo.question import EXAMPLES_DIR
+from gradcam_core import image as pictures
+from gradcam_core import models, sandbox
+
+pytestmark = pytest.mark.usefixtures("uploads")
+
+# ---- a model of a visitor's own ----------------------------------------------------------------
+
+
+@pytest.fixture
+def no_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "UPLOADS", {})
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
+    small_model: Path, uploads: Path, put: Callable[..., str]
+) -> None:
+    file = shutil.copy(small_model, uploads / "mine.keras")
+    key = engine.open_upload(str(file), "cat\n\n dog \nlion\n", "scale11")
+    assert key not in models.MODELS
+    assert models.find(key).labels == ("cat", "dog", "lion")
+    assert engine.open_upload(str(file), "cat\ndog\nlion", "scale11") == key
+    assert len(models.UPLOADS) == 1
+
+    made = answered(put(), key, 2)
+    x = pictures.fit(pictures.read_rgb(EXAMPLES_DIR / "lion.jpg"), (24, 24)) / 127.5 - 1
+    p = np.asarray(keras.models.load_model(small_model)(x[None], training=False))[0]
+    shown = {row["label"]: row["p"] for row in made["classes"]}
+    assert shown == pytest.approx(dict(zip(("cat", "dog", "lion"), p, strict=True)), abs=1e-5)
+    assert [row["name"] for row in made["layers"]] == ["edges", "shapes"]
+
+    child = models.find(key).asked()  # type: ignore[misc]
+    again = shutil.copy(small_model, uploads / "again.keras")
+    other = engine.open_upload(str(again), "cat\ndog\nlion", "scale11")
+    child._process.kill()
+    child._process.wait()
+    file.unlink()
+    said = look(put("cheetah.jpg"), key, 2)
+    assert said.answer is None
+    assert said.error == sandbox.GONE
+    assert look(put("cheetah.jpg"), other, 2).answer
+    assert look(put("tower.jpg")).answer
+
+
+@pytest.mark.usefixtures("no_uploads")
+@pytest.mark.parametrize(
+    ("content", "names", "preprocess", "part"),
+    [
+        (b"hello", "", "", "not a .keras file"),
+        (b"", None, None, "not a .keras file"),
+        (None, "only one", "", "gives 3 answers, but there are 1 names"),
+        (None, "a\nb\n" + 101 * "c", "", "class names as plain text"),
+        (None, "a\nb\n\u202ec", "", "class names as plain text"),
+        (None, "", "tenfold", "no such preprocessing"),
+        (None, "", ["scale01"], "no such preprocessing"),
+    ],
+)
+def test_a_model_is_refused_with_a_sentence(
+    content: bytes | None,
+    names: Any,
+    preprocess: Any,
+    part: str,
+    uploads: Path,
+    small_model: Path,
+) -> None:
+    file = uploads / "mine.keras"
+    file.write_bytes(small_model.read_bytes() if content is None else content)
+    said = refused(lambda: engine.open_upload(str(file), names, preprocess))
+    assert part in said
+    assert is_a_sentence(said.replace(".keras", ""))
+    assert not models.UPLOADS
+
+
+@pytest.mark.parametrize("path", [None, "", 7, ["a.keras"], "a\0b", MEGABYTE])
+def test_no_model_chosen(path: Any) -> None:
+    assert refused(lambda: engine.open_upload(path, "", "")) == engine.NO_MODEL
+
+
+def test_only_an_uploaded_model(small_model: Path) -> None:
+    assert refused(lambda: engine.open_upload(str(small_model), "", "")) == engine.MODEL_GONE
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_the_oldest_upload_leaves(monkeypatch: pytest.MonkeyPatch, uploads: Path) -> None:
+    monkeypatch.setattr(engine, "KNOWN_UPLOADS", 3)
+    monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: SimpleNamespace(spec=SPEC))
+    keys = []
+    for number in range(5):
+        (uploads / "m.keras").write_bytes(bytes([number]))
+        keys.append(engine.open_upload(str(uploads / "m.keras"), "", ""))
+    assert list(models.UPLOADS) == keys[2:]
