@@ -8,17 +8,17 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from demo.question import Posed, own_file
 from demo.words import FAILED
 from gradcam_core import image as pictures
-from gradcam_core import lookup, models, pipeline, sandbox
+from gradcam_core import lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS, one_pass
-from gradcam_core.types import F32, U8, Progress, Question, Survey, Target, UserError
+from gradcam_core.types import F32, U8, Layer, Progress, Question, Survey, Target, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -75,9 +75,13 @@ def target_in(question: Question) -> Target | None:
     return None if question.target is None else Target(question.target, question.rival)
 
 
+def likeliest(posed: Posed) -> Posed:
+    """The same question, of what the network itself says."""
+    return posed._replace(question=replace(posed.question, target=None, rival=None))
+
+
 def first_look(posed: Posed) -> Survey:
-    """What the network itself says."""
-    return survey_of(posed._replace(question=replace(posed.question, target=None, rival=None)))
+    return survey_of(likeliest(posed))
 
 
 def bands(posed: Posed) -> dict[str, Posed]:
@@ -138,6 +142,30 @@ def all_maps(
     if method:
         maps[layer, method] = map_of(posed, layer, method, progress)
     return maps
+
+
+def verdicts(posed: Posed, layers: Sequence[Layer]) -> dict[str, dict[str, str]]:
+    """Of each of these layers and every method of one pass, what is known: a key of VERDICTS."""
+    known = {}
+    for layer in layers:
+        is_even = trust.even(survey_of(posed, layer.name).trace.gradients[layer.name])
+        known[layer.name] = {
+            method: str(trust.verdict(posed.spec.title, layer, method, is_even))
+            for method in one_pass()
+        }
+    return known
+
+
+def start_of(posed: Posed) -> float | None:
+    """The score without the best layer's map, if the map's cells add up to all the rest of it.
+
+    Asked only where it can be: where the gradient is the same at every place.
+    """
+    trace, best = survey_of(posed).trace, posed.asked.best
+    if not trust.even(trace.gradients[best]):
+        return None
+    with compute_slots:
+        return steps.head_start(posed.asked, trace, best)
 
 
 def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:

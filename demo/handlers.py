@@ -126,7 +126,7 @@ def answer(
         others = [target] if question.rival is None else [target, question.rival]
         h, w = first.image.shape[:2]
         return {
-            **pack(maps, order),
+            **pack(maps, order, asked.best, engine.verdicts(every["target"], order)),
             "model": {
                 "key": question.model,
                 "title": spec.title,
@@ -137,6 +137,11 @@ def answer(
             "path": question.picture,
             "remarks": list(engine.picture(question)[1]),
             "best": asked.best,
+            "strength": {
+                f"{name}/{way}": max(float(signed.max()), 0)
+                for (name, way), signed in engine.all_maps(engine.likeliest(posed), layer).items()
+            },
+            "starts": {band: engine.start_of(one) for band, one in every.items()},
             "doctor": [(x.name, x.shape, x.kind, x.poor) for x in asked.layers.values()],
             "found": words.found_out(spec, asked),
             "classes": class_rows(first.probabilities, first.logits, spec.labels, others),

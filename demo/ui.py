@@ -22,7 +22,7 @@ from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chos
 from demo.turns import settle, turn
 from demo.wire import MethodRow, View
 from demo.words import class_choices
-from gradcam_core import heatmap, image, models, upload
+from gradcam_core import heatmap, image, models, trust, upload
 from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
 
@@ -92,7 +92,8 @@ def viewer() -> Viewer:
     ]  # fmt: skip
     return Viewer(
         elem_id="viewer", server_functions=[handlers.draw, handlers.stop], methods=methods,
-        no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
+        verdicts=trust.VERDICTS, good=list(trust.GOOD), no_picture=NO_PICTURE,
+        heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
 
 

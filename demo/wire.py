@@ -14,7 +14,7 @@ import numpy as np
 from gradio.data_classes import FileData, GradioModel
 
 from demo.words import FAILED
-from gradcam_core import heatmap
+from gradcam_core import heatmap, trust
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, Head, Layer, UserError
 
@@ -64,6 +64,8 @@ class Row(TypedDict):
     shape: tuple[int, int, int]  # h, w, K
     poor: str  # why not to look here, empty: good
     suggested: bool
+    film: dict[str, str]  # band -> the method that shows this layer beside the others
+    verdicts: dict[str, str]  # method -> what is known of it here, a key of VERDICTS
 
 
 class NetworkRow(TypedDict):
@@ -104,6 +106,9 @@ class Answer(Packed):
     path: str  # of the picture, for further questions
     remarks: list[str]  # what was done to the picture that a browser would not, in sentences
     best: str  # the layer to begin with
+    strength: dict[str, float]  # "layer/method" -> the strongest evidence for the likeliest class
+    starts: dict[str, float | None]  # band -> what the score is without the best layer's map, if
+    # that map's cells add up to all the rest of it
     doctor: list[DoctorRow]  # every layer that has a grid
     found: str  # what was found out about the network, in words
     classes: list[ClassRow]  # the likeliest ones, the target and the rival
@@ -331,10 +336,16 @@ class Packing:
         return base64.b64encode(self._bytes.getvalue()).decode()
 
 
-def pack(maps: Mapping[str, Mapping[tuple[str, str], F32]], layers: Sequence[Layer]) -> Packed:
+def pack(
+    maps: Mapping[str, Mapping[tuple[str, str], F32]],
+    layers: Sequence[Layer],
+    best: str,
+    verdicts: Mapping[str, dict[str, str]],
+) -> Packed:
     """The signed maps that there are of these layers as bytes, with the numbers they came from.
 
-    maps: band -> (layer, method) -> (h, w).
+    maps: band -> (layer, method) -> (h, w). best: the layer to begin with. verdicts: layer ->
+    method -> what is known of it.
     """
     here = {
         layer.name: {
@@ -367,6 +378,8 @@ def pack(maps: Mapping[str, Mapping[tuple[str, str], F32]], layers: Sequence[Lay
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
+            "film": {b: trust.film_method(layer.name, best, b == "contrast") for b in maps},
+            "verdicts": verdicts[layer.name],
         }
         for layer in layers
     ]

@@ -74,14 +74,17 @@ def averages(method: Method) -> bool:
     return method.weights(a, g).ndim == 1
 
 
-def verdict(title: str, layer: Layer, method: str, g: F32) -> Verdict:
-    """What is known of this method at this layer of the network of that title. g: G (h, w, K)."""
+def verdict(title: str, layer: Layer, method: str, is_even: bool) -> Verdict:
+    """What is known of this method at this layer of the network of that title.
+
+    is_even: whether the layer's gradient is (`even`).
+    """
     rows = POINTING.get(title, {}) if layer.suggested else {}
     measured = next((row for start, row in rows.items() if layer.name.startswith(start)), {})
     if method in measured:
         return measured[method]
     if averages(METHODS[method]):
-        return "exact" if even(g) else "mean"
+        return "exact" if is_even else "mean"
     return "unknown"
 
 

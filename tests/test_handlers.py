@@ -33,6 +33,7 @@ from demo import api, engine, handlers, words
 from demo.question import EXAMPLES, EXAMPLES_DIR
 from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
+from gradcam_core.methods import one_pass
 from gradcam_core.types import F32, U8, Layer, Target
 
 pytestmark = pytest.mark.usefixtures("uploads")
@@ -430,3 +431,51 @@ def test_thirty_at_once_get_what_each_would_get_alone(put: Callable[..., str]) -
         assert mine.keys() == other.keys()
         for key, grid in mine.items():
             assert np.abs(grid - other[key]).max() <= 1.01 * np.abs(other[key]).max() / 127, key
+
+
+def test_an_answer_says_which_method_shows_a_layer_and_what_is_known_of_it(
+    put: Callable[..., str],
+) -> None:
+    """What is held against another class has both signs, which LayerCAM has not."""
+    answer = look(put(), target=LION, rival=CHEETAH).answer
+    assert answer
+    rows = {row["name"]: row for row in answer["layers"]}
+    bands = ("target", "rival", "contrast")
+    assert rows["top_activation"]["film"] == dict.fromkeys(bands[:2], "Grad-CAM") | {
+        "contrast": "HiResCAM"
+    }
+    assert rows["block5c_add"]["film"] == dict.fromkeys(bands[:2], "LayerCAM") | {
+        "contrast": "HiResCAM"
+    }
+    assert rows["block5c_add"]["verdicts"]["Grad-CAM"] == "worse"
+    assert rows["block5c_add"]["verdicts"]["LayerCAM"] == "better"
+    assert all(set(row["verdicts"]) == set(one_pass()) for row in rows.values())
+
+
+def test_the_cells_of_the_best_layer_and_the_head_start_are_the_score(
+    put: Callable[..., str],
+) -> None:
+    answer = look(put(), target=LION, rival=CHEETAH).answer
+    assert answer
+    y = {c["index"]: c["y"] for c in answer["classes"]}
+    scores = {"target": y[LION], "rival": y[CHEETAH], "contrast": y[LION] - y[CHEETAH]}
+    for band, score in scores.items():
+        target = Target(CHEETAH) if band == "rival" else Target(LION)
+        target = Target(LION, CHEETAH) if band == "contrast" else target
+        cells = pipeline.survey(pictures.read_rgb(put()), MODEL, target, "top_activation")
+        total = cells.maps["top_activation", "Grad-CAM"].sum()
+        assert answer["starts"][band] + total == pytest.approx(score, abs=2e-3), band
+
+
+def test_strength_is_that_of_the_likeliest_class_whatever_is_shown(
+    put: Callable[..., str],
+) -> None:
+    zebra = look(put(), target=340).answer
+    first = look(put()).answer
+    assert zebra
+    assert first
+    assert zebra["strength"] == first["strength"]
+    seen = pipeline.survey(pictures.read_rgb(put()), MODEL)
+    for (layer, method), signed in seen.maps.items():
+        strongest = max(float(signed.max()), 0)
+        assert first["strength"][f"{layer}/{method}"] == pytest.approx(strongest, rel=1e-4)

@@ -16,7 +16,7 @@ RULES = {
     "app": "__init__ demo.ui models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.turns demo.engine "
-    "demo.question demo.wire demo.words models methods heatmap image upload types gradio",
+    "demo.question demo.wire demo.words models methods heatmap image upload trust types gradio",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.engine demo.question demo.wire demo.words lookup methods heatmap image "
     "cache types gradio",
@@ -25,9 +25,9 @@ RULES = {
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
     "demo.engine": "demo.question demo.words pipeline lookup models methods image sandbox cache "
-    "types",
+    "steps trust types",
     "demo.question": "lookup models types gradio",
-    "demo.wire": "demo.words heatmap methods types gradio numpy",
+    "demo.wire": "demo.words heatmap methods trust types gradio numpy",
     "demo.words": "types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",

@@ -52,19 +52,18 @@ def test_which_methods_take_a_mean():
         ("block1a_project_bn", "Grad-CAM++", "worse"),
     ],
 )  # fmt: skip
-def test_what_was_measured_is_said(name, method, expected, uneven):
-    assert verdict(LITE, layer(name), method, uneven) == expected
+def test_what_was_measured_is_said(name, method, expected):
+    assert verdict(LITE, layer(name), method, name == "top_activation") == expected
 
 
-def test_what_was_not_measured_is_not_claimed(uneven):
-    flat = np.ones((2, 3, 4), np.float32)
-    assert verdict("ResNet50", layer("block5c_add"), "LayerCAM", uneven) == "unknown"
-    assert verdict("ResNet50", layer("block5c_add"), "Grad-CAM", uneven) == "mean"
-    assert verdict("ResNet50", layer("post"), "Grad-CAM", flat) == "exact"
-    assert verdict("ResNet50", layer("post"), "Eigen-CAM", flat) == "unknown"
-    assert verdict(LITE, layer("stem_conv"), "Grad-CAM", uneven) == "mean"
+def test_what_was_not_measured_is_not_claimed():
+    assert verdict("ResNet50", layer("block5c_add"), "LayerCAM", False) == "unknown"
+    assert verdict("ResNet50", layer("block5c_add"), "Grad-CAM", False) == "mean"
+    assert verdict("ResNet50", layer("post"), "Grad-CAM", True) == "exact"
+    assert verdict("ResNet50", layer("post"), "Eigen-CAM", True) == "unknown"
+    assert verdict(LITE, layer("stem_conv"), "Grad-CAM", False) == "mean"
     inside = layer("block5c_dwconv", suggested=False)
-    assert verdict(LITE, inside, "LayerCAM", uneven) == "unknown"
+    assert verdict(LITE, inside, "LayerCAM", False) == "unknown"
 
 
 def test_the_table_names_methods_and_layers_that_there_are():

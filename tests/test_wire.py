@@ -56,7 +56,8 @@ def packed(maps: dict[str, F32], bands: tuple[str, ...] = ("target",)) -> wire.P
     """These maps of layers as if every method had made them."""
     layers = [Layer(name, (*grid.shape, 1), "Conv2D") for name, grid in maps.items()]
     of_one = {(layer, method): grid for layer, grid in maps.items() for method in METHODS}
-    return wire.pack(dict.fromkeys(bands, of_one), layers)
+    last = list(maps)[-1]
+    return wire.pack(dict.fromkeys(bands, of_one), layers, last, {name: {} for name in maps})
 
 
 def test_packed_maps_come_back_within_half_a_step_of_their_own_sign() -> None:

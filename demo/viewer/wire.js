@@ -32,6 +32,9 @@
  * @property {string} path of the picture, for further questions
  * @property {string[]} remarks what was done to the picture that a browser would not, in sentences
  * @property {string} best name of the layer to begin with
+ * @property {Record<string, number>} strength "layer/method" -> the strongest evidence for the likeliest class
+ * @property {Record<string, number | null>} starts band -> what the score is without the best layer's map, if that
+ *   map's cells add up to all the rest of it
  * @property {[string, number[], string, string][]} doctor of every layer with a grid: name, shape, kind, why it is poor
  * @property {string} found what was found out about the network, in words
  * @property {ClassRow[]} classes the likeliest ones, the target and the rival
@@ -74,6 +77,8 @@
  * @property {number[]} shape h, w, K
  * @property {string} poor why not to look here, empty: good
  * @property {boolean} suggested
+ * @property {Record<string, string>} film band -> the method that shows this layer beside the others
+ * @property {Record<string, string>} verdicts method -> what is known of it here, a key of props.verdicts
  */
 
 /**
