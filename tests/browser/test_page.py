@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
 from demo.question import EXAMPLES_DIR, NO_PICTURE
+from demo.words import percent
 from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
@@ -652,7 +653,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     third_example_but(lab, r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},")
     assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
     assert numbers(lab)["Probability"] == words
-    assert words.percent(p) == words
+    assert percent(p) == words
 
 
 @pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
