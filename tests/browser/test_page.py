@@ -474,8 +474,8 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     """The first example is shown at its own size: a pixel of the canvas is one of the picture."""
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
     lab.find("[name=box]").check()
-    for percent in (30, 80):  # where the box does not hang on one pixel
-        lab.find("[name=threshold]").fill(str(percent))
+    for threshold in (30, 80):  # where the box does not hang on one pixel
+        lab.find("[name=threshold]").fill(str(threshold))
         words = re.fullmatch(
             r"left (\d+), top (\d+), right (\d+), bottom (\d+), "
             "in a picture 512 pixels wide and 256 high",
