@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,18 @@ from typing import Any
 from gradio.data_classes import FileData
 
 from demo import engine, words
-from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of
-from demo.wire import LIKELIEST, Answer, FigureAnswer, View, class_rows, pack, served
+from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of, row_of
+from demo.turns import Page, settle, turn
+from demo.wire import (
+    LIKELIEST,
+    Answer,
+    FigureAnswer,
+    MethodRow,
+    View,
+    class_rows,
+    pack,
+    served,
+)
 from gradcam_core import heatmap, lookup
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
@@ -22,6 +32,17 @@ log = logging.getLogger("gradcam_lab")
 
 _answers: Cache[engine.At, Answer] = Cache(64)
 _stopped: Cache[str, None] = Cache(256)  # words by which visitors ended what takes long
+
+
+def take_turn(last: Chosen | None, chosen: Chosen, tell: Tell | None = None) -> Page | None:
+    """What the page says now that this is chosen; None where it says it already."""
+    spec = row_of(chosen.model)
+    chosen = chosen._replace(labels=spec.labels if spec else ())
+    asking = turn(last, chosen)
+    if asking is None:
+        return None
+    view = view_of(asking.asks, spec, asking.alone, tell)
+    return settle(last, chosen, asking.asks, view)
 
 
 def view_of(
@@ -102,11 +123,27 @@ def still(file: str) -> str:
     return str(frame)
 
 
-def choices(view: View, labels: Sequence[str]) -> list[tuple[str, int]]:
-    """The lists of classes that go with an answer: its likeliest first."""
-    assert view.answer
-    likeliest = [(c["index"], c["p"]) for c in view.answer["classes"][:LIKELIEST]]
-    return words.class_choices(labels, likeliest, view.answer["model"]["head"])
+def choices(page: Page) -> list[tuple[str, int]]:
+    """The classes that go with an answer, its likeliest first."""
+    made = page.view.answer
+    assert made
+    likeliest = [(c["index"], c["p"]) for c in made["classes"][:LIKELIEST]]
+    return words.class_choices(page.last.labels, likeliest, made["model"]["head"])
+
+
+def method_rows() -> list[MethodRow]:
+    return [
+        {
+            "name": name,
+            "line": row.line,
+            "cost": row.cost,
+            "paper": row.paper,
+            "against": row.against,
+            "class_agnostic": row.class_agnostic,
+            "asks": row.ask is not None,
+        }
+        for name, row in METHODS.items()
+    ]
 
 
 def answer(

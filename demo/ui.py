@@ -18,12 +18,10 @@ from gradio import processing_utils
 from demo import engine, handlers, lesson
 from demo.api import endpoint
 from demo.components import Picture, Viewer
-from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, row_of
-from demo.turns import settle, turn
-from demo.wire import MethodRow, View
+from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
+from demo.wire import View
 from demo.words import class_choices
 from gradcam_core import heatmap, image, models, trust, upload
-from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
@@ -83,24 +81,17 @@ def part(name: str) -> dict[str, Any]:
 
 
 def viewer() -> Viewer:
-    methods: list[MethodRow] = [
-        {
-            "name": n, "line": m.line, "cost": m.cost, "paper": m.paper, "against": m.against,
-            "class_agnostic": m.class_agnostic, "asks": m.ask is not None,
-        }
-        for n, m in METHODS.items()
-    ]  # fmt: skip
     return Viewer(
-        elem_id="viewer", server_functions=[handlers.draw, handlers.stop], methods=methods,
-        verdicts=trust.VERDICTS, good=list(trust.GOOD), no_picture=NO_PICTURE,
-        heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
+        elem_id="viewer", server_functions=[handlers.draw, handlers.stop],
+        methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
+        no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
 
 
 def steps_of_the_map() -> gr.HTML:
     functions = [lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.lines]
     return gr.HTML(
-        elem_id="lesson", server_functions=functions, steps=lesson.table(), **part("lesson")
+        elem_id="lesson", server_functions=functions, steps=lesson.step_rows(), **part("lesson")
     )
 
 
@@ -229,18 +220,14 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of it."""
-            spec = row_of(key)
-            chosen = Chosen(path, key, index, rival, wide, spec.labels if spec else ())
-            asking = turn(last, chosen)
-            if asking is None:
+            after = handlers.take_turn(last, Chosen(path, key, index, rival, wide), progress)
+            if after is None:
                 return gr.skip()
-            made = handlers.view_of(asking.asks, spec, asking.alone, progress)
-            after = settle(last, chosen, asking.asks, made)
             # where there is an answer, what is chosen by now may be newer
             listed = gr.Dropdown(choices=offers(had), **value_of(after.model, None))
             classes = [gr.skip(), gr.skip()]
             if after.fills:
-                every = handlers.choices(after.view, chosen.labels)
+                every = handlers.choices(after)
                 classes = [
                     gr.Dropdown(choices=[PREDICTED, *every], **value_of(after.last.target, index)),
                     gr.Dropdown(choices=[NOBODY, *every], **value_of(after.last.rival, rival)),

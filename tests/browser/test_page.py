@@ -483,7 +483,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
         )
         assert words
         box = [int(n) for n in words.groups()]
-        assert box == pytest.approx(heatmap.box(heat, percent / 100), abs=3)
+        assert box == pytest.approx(heatmap.box(heat, threshold / 100), abs=3)
         frame = lab.find(".gv-over .gv-frame").bounding_box()
         drawn = lab.find(".gv-box").bounding_box()
         left, top, right, bottom = box
@@ -943,6 +943,15 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     assert lab.find(".gv-over img").get_attribute("src").endswith("/good.png")
     assert lab.find(".gv-before").is_hidden()
     assert lab.find(".gv-over .gv-frame").evaluate(dim) == 1
+
+
+def test_an_upload_is_asked_about_once(lab: Lab) -> None:
+    """Though Gradio says of it twice that the picture changed."""
+    for name in ("hopper.jpg", "tower.jpg"):
+        lab.requests.clear()
+        lab.drawn_after(lambda name=name: lab.upload(EXAMPLES_DIR / name))  # type: ignore[misc]
+        lab.settled()
+        assert sum("queue/join" in url for url in lab.requests) == 1
 
 
 def test_a_file_that_is_too_large_stays_at_home_and_takes_nothing_away(
