@@ -15,12 +15,17 @@ from demo.turns import Page, settle, turn
 from demo.wire import (
     LIKELIEST,
     Answer,
+    ClassRow,
+    CoverAnswer,
     FigureAnswer,
     MethodRow,
+    Packing,
     View,
     class_rows,
+    likely,
     pack,
     served,
+    signed_map,
 )
 from gradcam_core import heatmap, lookup
 from gradcam_core import image as pictures
@@ -29,6 +34,8 @@ from gradcam_core.methods import METHODS
 from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
+
+MOST_BOXES = 8
 
 _answers: Cache[engine.At, Answer] = Cache(64)
 _stopped: Cache[str, None] = Cache(256)  # words by which visitors ended what takes long
@@ -160,7 +167,6 @@ def answer(
         }
         order = [x for x in asked.layers.values() if x.name in (*asked.suggested, layer)]
         target = first.target.index if question.target is None else question.target
-        others = [target] if question.rival is None else [target, question.rival]
         h, w = first.image.shape[:2]
         return {
             **pack(maps, order, asked.best, engine.verdicts(every["target"], order)),
@@ -181,7 +187,7 @@ def answer(
             "starts": {band: engine.start_of(one) for band, one in every.items()},
             "doctor": [(x.name, x.shape, x.kind, x.poor) for x in asked.layers.values()],
             "found": words.found_out(spec, asked),
-            "classes": class_rows(first.probabilities, first.logits, spec.labels, others),
+            "classes": class_rows_of(posed),
             "count": asked.classes,
             "target": target,
             "rival": question.rival,
@@ -230,6 +236,34 @@ def draw(request: Any) -> FigureAnswer:
         of = " of three maps" if top else ""  # two classes and their difference
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
+
+
+@served("cover")
+def cover(request: Any) -> CoverAnswer:
+    """What the network says with parts of its picture covered; request: a wire.CoverRequest."""
+    posed, layer = from_json(request)
+    boxes = request.get("boxes")
+    if not isinstance(boxes, list) or not 0 < len(boxes) <= MOST_BOXES:
+        raise UserError(f"Cover one to {MOST_BOXES} parts of the picture at a time.")
+    parts = [box for given in boxes if (box := box_of(given))]
+    if len(parts) < len(boxes):
+        raise UserError("The box needs its four edges.")
+    said, score, signed = engine.covered(posed, layer, parts, request.get("fill"))
+    shown = [row["index"] for row in class_rows_of(posed)]
+    packing = Packing(max(signed.shape))
+    return {
+        "classes": [likely(p, posed.spec.labels, shown) for p in said],
+        "score": score,
+        "map": signed_map(packing, signed),
+        "bytes": packing.text(),
+    }
+
+
+def class_rows_of(posed: Posed) -> list[ClassRow]:
+    """The classes that stand beside a picture: the likeliest, and those of the question."""
+    question, first = posed.question, engine.first_look(posed)
+    also = [index for index in (question.target, question.rival) if index is not None]
+    return class_rows(first.probabilities, first.logits, posed.spec.labels, also)
 
 
 def box_of(given: Any) -> list[float] | None:

@@ -82,7 +82,7 @@ def part(name: str) -> dict[str, Any]:
 
 def viewer() -> Viewer:
     return Viewer(
-        elem_id="viewer", server_functions=[handlers.draw, handlers.stop],
+        elem_id="viewer", server_functions=[handlers.draw, handlers.stop, handlers.cover],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
         no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip

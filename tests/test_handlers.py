@@ -751,3 +751,66 @@ def test_strength_is_that_of_the_likeliest_class_whatever_is_shown(
     for (layer, method), signed in seen.maps.items():
         strongest = max(float(signed.max()), 0)
         assert first["strength"][f"{layer}/{method}"] == pytest.approx(strongest, rel=1e-4)
+
+
+COVER: dict[str, Any] = {
+    "model": MODEL, "target": LION, "rival": None, "detail": False, "layer": "top_activation",
+    "boxes": [[0.5, 0, 1, 0.75], [0, 0, 0.25, 1]], "fill": "grey",
+}  # fmt: skip
+
+
+def by_hand(path: str) -> tuple[Any, Any]:
+    """The picture as the network gets it, with the boxes of COVER painted grey, pixel by pixel."""
+    square = pictures.fit(pictures.read_rgb(path), (224, 224))
+    one, two = square.copy(), square.copy()
+    one[:168, 112:] = 127.5
+    two[:, :56] = 127.5
+    spec = models.find(MODEL)
+    return spec.preprocess(one), spec.preprocess(two)
+
+
+def test_what_the_network_says_with_a_part_covered(put: Callable[..., str]) -> None:
+    path, net = put(), lookup.network()
+    made = handlers.cover(COVER | {"path": path})
+    one, two = by_hand(path)
+    trace = net.trace(one, Target(LION), ("top_activation",))
+    assert made["score"] == pytest.approx(float(trace.logits[LION]), abs=1e-3)
+    says = [trace.probabilities, net.trace(two).probabilities]
+    shown = look(path).answer
+    assert shown
+    for rows, p in zip(made["classes"], says, strict=True):
+        assert [row["index"] for row in rows[:5]] == p.argsort()[::-1][:5].tolist()
+        assert {c["index"] for c in shown["classes"]} <= {row["index"] for row in rows}
+        for row in rows:
+            assert row["p"] == pytest.approx(float(p[row["index"]]), abs=1e-4)
+            assert row["rank"] == 1 + int((p > p[row["index"]]).sum())
+    grid = np.frombuffer(base64.b64decode(made["bytes"]), np.int8).reshape(made["map"]["sent"])
+    a, g = trace.activations["top_activation"], trace.gradients["top_activation"]
+    signed = (a * g.mean(axis=(0, 1))).sum(axis=-1)
+    unit = np.where(grid > 0, made["map"]["top"], made["map"]["bottom"])
+    assert np.allclose(grid / 127 * unit, signed, atol=np.abs(signed).max() / 200)
+
+
+def test_a_comparison_keeps_its_score_when_covered(put: Callable[..., str]) -> None:
+    made = handlers.cover(COVER | {"path": put(), "rival": CHEETAH})
+    y = lookup.network().trace(by_hand(put())[0]).logits
+    assert made["score"] == pytest.approx(float(y[LION] - y[CHEETAH]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boxes": v}
+        for v in (None, [], [[0, 0, 1, 1]] * 9, "x", [None], [[0, 0, 1]], [[0, 0, 2, 1]], [[1] * 4])
+    ]
+    + [{"fill": v} for v in (None, "black", ["grey"], 3, {})]
+    + [{"layer": "nope"}, {"target": -1}, {"rival": LION}, {"path": "/etc/passwd"}],
+    ids=lambda change: repr(change)[:40],
+)  # fmt: skip
+def test_covers_that_make_no_sense(
+    change: dict[str, Any], put: Callable[..., str], sentence: Callable[[object], str]
+) -> None:
+    made = handlers.cover(COVER | {"path": put()} | change)
+    assert set(made) == {"error"}
+    sentence(made["error"])
+    assert made["error"] != words.FAILED

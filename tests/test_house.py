@@ -24,8 +24,8 @@ RULES = {
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words pipeline lookup models methods image sandbox cache "
-    "steps trust types",
+    "demo.engine": "demo.question demo.words pipeline lookup models methods hide image sandbox "
+    "cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
     "demo.wire": "demo.words heatmap methods trust types gradio numpy",
     "demo.words": "types",
