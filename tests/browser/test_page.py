@@ -12,8 +12,8 @@ from lab import Lab, Server, plain
 from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
-from demo import words
 from demo.question import EXAMPLES_DIR, NO_PICTURE
+from demo.words import MOVES, percent
 from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
@@ -456,8 +456,8 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     """The first example is shown at its own size: a pixel of the canvas is one of the picture."""
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
     lab.find("[name=box]").check()
-    for percent in (30, 80):  # where the box does not hang on one pixel
-        lab.find("[name=threshold]").fill(str(percent))
+    for share in (30, 80):  # where the box does not hang on one pixel
+        lab.find("[name=threshold]").fill(str(share))
         words = re.fullmatch(
             r"left (\d+), top (\d+), right (\d+), bottom (\d+), "
             "in a picture 512 pixels wide and 256 high",
@@ -465,7 +465,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
         )
         assert words
         box = [int(n) for n in words.groups()]
-        assert box == pytest.approx(heatmap.box(heat, percent / 100), abs=3)
+        assert box == pytest.approx(heatmap.box(heat, share / 100), abs=3)
         frame = lab.find(".gv-over .gv-frame").bounding_box()
         drawn = lab.find(".gv-box").bounding_box()
         left, top, right, bottom = box
@@ -635,7 +635,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     third_example_but(lab, r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},")
     assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
     assert numbers(lab)["Probability"] == words
-    assert words.percent(p) == words
+    assert percent(p) == words
 
 
 @pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
@@ -1002,7 +1002,7 @@ def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
         tmp_path / "both.gif", save_all=True, append_images=frames[1:], duration=100, loop=0
     )
     lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
-    assert lab.text(".gv-hint") == words.MOVES
+    assert lab.text(".gv-hint") == MOVES
     assert "evidence for cheetah" in lab.say
     seen = shot(lab, ".gv-original .gv-frame")
     assert apart(seen[3:-3, 3:-3], small(pictures.read_rgb(tmp_path / "both.gif"))[3:-3, 3:-3]) < 8
