@@ -26,7 +26,7 @@ from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
-PATIENT = 16  # who may wait at once for what takes long
+WAITING = 16  # who may wait at once for what takes long
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -201,7 +201,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
                 with gr.Tab("How it is made"):
                     steps_of_the_map()
 
-        last, picked = gr.State(None), gr.State(0)
+        last, changes = gr.State(None), gr.State(0)
         inputs = [picture, model, target, other, detail]
         lists = [part.change for part in (model, target, other, detail)]
         model_event: dict[str, Any] = {
@@ -246,21 +246,24 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             wanted = event._data if isinstance(event._data, dict) else {}
             return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
 
-        def pick(count: int, event: gr.SelectData) -> tuple[str, int]:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), count + 1
+        def pick(number: int, event: gr.SelectData) -> tuple[str, int]:
+            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, gr.skip())
 
-        examples.select(pick, picked, [picture, picked], **(quick() | {"queue": True}))
+        # Gradio says of an upload twice that the picture changed, and of one taken away before its
+        # value says so; that a State changed it says once, after that, and of queued events only.
+        later = quick() | {"queue": True}
+        examples.select(pick, changes, [picture, changes], **later)
+        picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
-        # Of an upload Gradio says twice that the picture changed, and once that it came in.
         gr.on(
-            [page.load, picture.input, picked.change, *lists], look, [*inputs, last, own],
+            [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
             [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,
             **model_event,
         )  # fmt: skip
-        view.layer(look_at, inputs, view, concurrency_limit=PATIENT, **model_event)
+        view.layer(look_at, inputs, view, concurrency_limit=WAITING, **model_event)
         gr.api(endpoint, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page

@@ -474,8 +474,8 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     """The first example is shown at its own size: a pixel of the canvas is one of the picture."""
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
     lab.find("[name=box]").check()
-    for threshold in (30, 80):  # where the box does not hang on one pixel
-        lab.find("[name=threshold]").fill(str(threshold))
+    for share in (30, 80):  # where the box does not hang on one pixel
+        lab.find("[name=threshold]").fill(str(share))
         words = re.fullmatch(
             r"left (\d+), top (\d+), right (\d+), bottom (\d+), "
             "in a picture 512 pixels wide and 256 high",
@@ -483,7 +483,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
         )
         assert words
         box = [int(n) for n in words.groups()]
-        assert box == pytest.approx(heatmap.box(heat, threshold / 100), abs=3)
+        assert box == pytest.approx(heatmap.box(heat, share / 100), abs=3)
         frame = lab.find(".gv-over .gv-frame").bounding_box()
         drawn = lab.find(".gv-box").bounding_box()
         left, top, right, bottom = box
@@ -1020,6 +1020,7 @@ def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
         tmp_path / "both.gif", save_all=True, append_images=frames[1:], duration=100, loop=0
     )
     lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
+    assert lab.text(".gv-hint") == pictures.MOVES
     assert lab.text(".gv-hint") == pictures.MOVES
     assert "evidence for cheetah" in lab.say
     seen = shot(lab, ".gv-original .gv-frame")
