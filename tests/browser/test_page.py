@@ -1021,7 +1021,6 @@ def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
     )
     lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
     assert lab.text(".gv-hint") == pictures.MOVES
-    assert lab.text(".gv-hint") == pictures.MOVES
     assert "evidence for cheetah" in lab.say
     seen = shot(lab, ".gv-original .gv-frame")
     assert apart(seen[3:-3, 3:-3], small(pictures.read_rgb(tmp_path / "both.gif"))[3:-3, 3:-3]) < 8
