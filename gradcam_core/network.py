@@ -9,7 +9,7 @@ import copy
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,8 +19,15 @@ import numpy as np
 import tensorflow as tf
 
 from gradcam_core.gradients import GUIDED, batch_norm, convolution
-from gradcam_core.heads import answers, meaning_of, output_of, steps_back
-from gradcam_core.layers import Seen, inspect_layers, suggest_layers
+from gradcam_core.heads import answers, meaning_of, output_of, steps_back, trial_pictures
+from gradcam_core.layers import (
+    CUT,
+    Seen,
+    has_loops,
+    inspect_layers,
+    last_resort,
+    suggest_layers,
+)
 from gradcam_core.types import F32, Asked, Head, Layer, Meaning, Target, Trace, UserError
 
 _TRACING = threading.RLock()
@@ -99,7 +106,7 @@ class Network:
     head: what the output is said to mean; meaning: what was found before, None: it is found now, by
     TRIALS forward passes where the graph does not say it. most: `bytes` that are allowed, before
     anything runs. `layers` has every layer whose output has four axes, in the order in which they
-    run, but for the insides of attention; `best` the one to look at first; `suggested`
+    run, but for the insides of attention and of loops; `best` the one to look at first; `suggested`
     those worth looking at, from early to late; `notes` what is doubtful, in sentences; `bytes` what
     the model makes of one picture, all its tensors together. Safe under threads.
     """
@@ -194,21 +201,44 @@ class Network:
         self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         layers = inspect_layers(seen, kept["x"], y)
+        self.layers: Mapping[str, Layer] = layers
+        if has_loops(graph):
+            layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
         good = [layer.name for layer in layers.values() if not layer.poor]
-        if not good:
-            good = [n for n, layer in layers.items() if layer.shape[0] * layer.shape[1] > 1]
-        if not good:
+        best = good[-1] if good else last_resort(layers)
+        if not best:
             raise UserError(
                 "This model has no feature map to look at: none of its layers has a grid of more "
                 "than one cell; Grad-CAM needs a convolutional network."
             )
-        self.best = suggested[0] if suggested else good[-1]
+        if not good and not suggested:
+            self.notes += (
+                "No layer of this model is a good place to look: one is chosen for want of a "
+                f"better, and its map may mislead ({layers[best].poor}).",
+            )
+        self.best = suggested[0] if suggested else best
         chosen = set(suggested) or suggest_layers(layers)
-        self.layers: Mapping[str, Layer] = {
+        self.layers = {
             name: replace(layer, suggested=name in chosen or name == self.best)
             for name, layer in layers.items()
         }
         self.suggested = tuple(n for n, layer in self.layers.items() if layer.suggested)
+
+    def _cut(self) -> list[str]:
+        """The good layers that get no gradient at all, although the answer depends on them.
+
+        Asked where the graph is not followed, with trial pictures until each layer had one.
+        """
+        names = tuple(name for name, layer in self.layers.items() if not layer.poor)
+        silent, traces = set(names), list[Trace]()
+        for picture in trial_pictures(self.shape):
+            if not silent:
+                return []
+            with suppress(UserError):
+                traces.append(self.trace(picture, None, names))
+                silent = {n for n in silent if not traces[-1].gradients[n].any()}
+        others = {n: np.array([t.activations[n] for t in traces]) for n in silent if traces}
+        return [n for n, a in others.items() if np.ptp(self.score_from(n, a, traces[0])) > 0]
 
     def _answers(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return answers(output_of(self.model, x), self.meaning)
@@ -421,8 +451,8 @@ def finite(numbers: F32) -> bool:
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:
-    """(1, h, w, K) of any precision -> (h, w, K) float32."""
-    return tf.cast(tensor[0], tf.float32)
+    """(1, h, w, K) of any precision -> (h, w, K) float32; some gradients name only some rows."""
+    return tf.cast(tf.convert_to_tensor(tensor)[0], tf.float32)
 
 
 def _shared(tensor: tf.Tensor) -> F32:
