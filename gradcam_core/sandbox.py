@@ -21,12 +21,23 @@ from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from gradcam_core import BACKEND, SETTINGS, models, upload
-from gradcam_core.types import F32, Asked, Head, Layer, ModelSpec, Target, Trace, UserError
+from gradcam_core.types import (
+    F32,
+    Asked,
+    Basis,
+    Finding,
+    Head,
+    Layer,
+    ModelSpec,
+    Target,
+    Trace,
+    UserError,
+)
 
 OPENING = 60.0  # seconds, until the model is there
 SECONDS = 30.0  # for one answer
@@ -104,8 +115,9 @@ class ModelProcess:
         self.best: str = said["best"]
         self.suggested = tuple(layer.name for layer in layers if layer.suggested)
         labels, notes = tuple(said["labels"]), tuple(said["notes"])
+        findings = tuple(_finding(*about) for about in said["findings"])
         self.classes = len(labels)
-        words = [said["title"], *labels, *notes]
+        words = [said["title"], *labels, *notes, *(finding.why for finding in findings)]
         words += [word for layer in layers for word in (layer.name, layer.kind, layer.poor)]
         if not (
             self.head in ("softmax", "sigmoid", "linear")
@@ -124,6 +136,7 @@ class ModelProcess:
             labels=labels,
             shape=self.shape,
             notes=notes,
+            findings=findings,
             asked=lambda: self,
         )
 
@@ -145,6 +158,15 @@ class ModelProcess:
         gradients = dict(zip(layers, made[len(layers) :], strict=True))
         target = target or Target(int(logits.argmax()))
         return Trace(x, logits, probabilities, target, activations, gradients)
+
+    def probabilities(self, pictures: F32) -> F32:
+        """Of each of B preprocessed pictures (B, N, N, 3): (B, C), finite or not."""
+        rows = [np.zeros((0, self.classes), np.float32)]
+        for part in _parts(pictures):
+            shapes = (len(part), self.classes), (len(part), 1)
+            numbers, finite = self._ask("probabilities", (part,), *shapes)
+            rows.append(np.where(finite > 0, numbers, np.float32(np.nan)))
+        return np.concatenate(rows)
 
     def score(self, pictures: F32, target: Target) -> F32:
         """The score of each of B preprocessed pictures (B, N, N, 3): (B,)."""
@@ -273,6 +295,14 @@ def _sides(shape: Any) -> tuple[int, int, int]:
     return h, w, k
 
 
+def _finding(kind: Any, taken: Any, basis: Any, why: Any, options: Any) -> Finding:
+    """What it says of itself in names that are known. Raises ValueError for others."""
+    names = {"preprocess": (*models.PREPROCESS, "own"), "head": get_args(Head)}[kind]
+    if basis not in get_args(Basis) or not {taken, *options} <= set(names):
+        raise ValueError
+    return Finding(kind, taken, basis, why, tuple(options))
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -339,6 +369,7 @@ def _opened(
     if seed is not None:
         net = net.randomised(seed)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
+    told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     return spec, net, told | found
@@ -349,6 +380,9 @@ def _answer(spec: ModelSpec, net: Asked, kind: str, *arguments: Any) -> list[F32
     if kind == "prepare":
         return [spec.preprocess(*arguments)]
     made = getattr(net, kind)(*arguments)
+    if kind == "probabilities":  # only finite numbers pass the pipe
+        finite = np.isfinite(made).all(1, keepdims=True)
+        return [np.where(finite, made, 0), finite]
     if kind != "trace":
         return [made]
     maps = [*made.activations.values(), *made.gradients.values()]

