@@ -1,7 +1,7 @@
 """The preprocessing doctor: what a model answers for each way of preparing a picture, side by side,
 and which way the evidence favours."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +48,9 @@ def diagnose(
     """
     finding = next((f for f in spec.findings if f.kind == "preprocess"), None)
     scalings = models.ways_of_scaling(asked.shape[2])
-    if finding is None or finding.taken not in scalings:
-        scalings = {"own": spec.preprocess} | scalings
-    taken = finding.taken if finding else "own"
+    taken = finding.taken if finding else _name(spec, scalings, asked.shape[:2])
+    if taken not in scalings:
+        scalings = {taken: spec.preprocess} | scalings
     names = [(name, crop) for name in scalings for crop in (False, True)]
 
     def answers(picture: U8) -> F32:
@@ -58,11 +58,9 @@ def diagnose(
         ready = [scalings[name](fitted[crop].copy()) for name, crop in names]
         return asked.probabilities(np.stack(ready))
 
-    found = answers(image)
-    whole = np.isfinite(found).all(1)
     ways = tuple(
-        Way(name, crop, row if finite else None)
-        for (name, crop), row, finite in zip(names, found, whole, strict=True)
+        Way(name, crop, row if np.isfinite(row).all() else None)
+        for (name, crop), row in zip(names, answers(image), strict=True)
     )
     used = names.index((taken, False))
     favoured, why = _by_itself(finding, used, names)
@@ -72,19 +70,26 @@ def diagnose(
             target = lookup.target_of(name, spec.labels, asked.classes)
             assert target
             given = answers(picture)
-            hits += np.isfinite(given).all(1) & (given.argmax(1) == target.index)
-        favoured, more = _by_pictures(hits, len(labelled), used, favoured, ways)
+            hits += np.all(np.isfinite(given), axis=1) & (given.argmax(1) == target.index)
+        favoured, more = _by_pictures(hits.tolist(), len(labelled), used, favoured, ways)
         why.append(more)
-    if not whole.all():
-        lost = [f"{_words(way)}" for way in ways if way.probabilities is None]
-        why.append(f"No numbers come out with: {'; '.join(lost)}.")
-        if favoured is not None and not whole[favoured]:
-            favoured = None
-    if len({way.target for way in ways}) == 1:
-        why.append(
-            "The likeliest class is the same in all ways: of this picture it matters little."
-        )
+    if lost := [way for way in ways if way.probabilities is None]:
+        why.append(f"No numbers come out with: {'; '.join(map(_words, lost))}.")
+    if favoured is not None and ways[favoured].probabilities is None:
+        favoured = None
+    if len({way.target for way in ways}) == 1 and not lost:
+        why.append("Each way finds the same class likeliest: for this picture it matters little.")
     return Diagnosis(ways, used, favoured, tuple(why))
+
+
+def _name(
+    spec: ModelSpec, scalings: Mapping[str, Callable[[F32], F32]], sides: tuple[int, int]
+) -> str:
+    """Which of these a row's own preprocessing is; "own": none of them."""
+    rgb = np.random.default_rng(0).uniform(0, 255, (*sides, 3)).astype(np.float32)
+    own = spec.preprocess(rgb.copy())
+    alike = (n for n, scale in scalings.items() if np.allclose(scale(rgb), own, atol=1e-3))
+    return next(alike, "own")
 
 
 def _by_itself(
@@ -101,20 +106,19 @@ def _by_itself(
 
 
 def _by_pictures(
-    hits: "np.ndarray[tuple[int], np.dtype[np.int_]]",
-    count: int,
-    used: int,
-    favoured: int | None,
-    ways: Sequence[Way],
+    hits: Sequence[int], count: int, used: int, favoured: int | None, ways: Sequence[Way]
 ) -> tuple[int | None, str]:
-    """What pictures of known classes say: they decide where one way leads clearly."""
-    best = int(hits.argmax())
+    """What pictures of known classes say. They decide where one way leads clearly: the one that is
+    favoured so far, or each that scales otherwise. hits: how many pictures each way is right about.
+    """
+    best = max(range(len(hits)), key=lambda i: (hits[i], i == favoured, i == used))
     said = f"Of {count} pictures whose class is known it is right about {hits[best]}"
     said = f"{said} with {_words(ways[best])}, and about {hits[used]} with {_words(ways[used])}"
-    rivals = [favoured] if favoured is not None else [i for i in range(len(hits)) if i != best]
+    others = [i for i in range(len(hits)) if ways[i].preprocess != ways[best].preprocess]
+    rivals = others if favoured is None else [favoured]
     if all(hits[best] - hits[i] >= CLEARLY for i in rivals):
         return best, f"{said}: that decides."
-    return favoured, f"{said}: that is too close to decide."
+    return favoured, f"{said}." if favoured is not None else f"{said}: too close to decide."
 
 
 def _words(way: Way) -> str:

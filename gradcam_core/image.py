@@ -106,7 +106,7 @@ def from_array(image: Any) -> U8:
 
 
 def middle(sides: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest part about the middle of (H, W) with the shape of (h, w): top, left, its sides."""
+    """Of (H, W) the largest part about the middle with the shape of (h, w): top, left, sides."""
     (rows, columns), (h, w) = sides, size
     height, width = min(rows, round(columns * h / w)), min(columns, round(rows * w / h))
     return (rows - height) // 2, (columns - width) // 2, height, width

@@ -471,8 +471,7 @@ def read_off(evidence: "Evidence") -> Finding:
     """What the evidence decides of the scaling, or what is guessed by it, in words."""
     best, *others = evidence.costs
     if evidence.sure:
-        does = "scales its pixels itself" if evidence.scales else "was trained on such numbers"
-        why = f"Preprocessing: {SAID[best]}, because the model {does}: {evidence.why}."
+        why = f"Preprocessing: {SAID[best]}, because {evidence.why}."
         return Finding("preprocess", best, "found", why, tuple(others))
     seen = (
         "what the model does to its pixels before it learns fits several scalings"

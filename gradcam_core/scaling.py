@@ -172,9 +172,9 @@ def weigh(
     best = next(iter(costs))
     why = []
     if scales:
-        why = [f"its first layers make {_range(seen[best][1])} of them"]
+        why = [f"the model's first layers make {_range(seen[best][1])} of them"]
     if part.moments:
-        why += ["its first batch norm is used to such numbers"]
+        why += ["the model's first batch norm is used to such numbers"]
     sure = _lead(costs, seen) >= needed and costs[best] < HOPELESS
     return Evidence(costs, sure, scales, " and ".join(why))
 

@@ -212,7 +212,8 @@ def test_an_answer_that_is_too_long(monkeypatch, sentence):
 
 SAID = {
     "shape": [8, 8, 3], "classes": 3, "head": "softmax", "best": "conv", "title": "x",
-    "labels": ["a", "b", "c"], "notes": [], "findings": [], "layers": [["conv", [4, 4, 2], "Conv2D", "", True]],
+    "labels": ["a", "b", "c"], "notes": [], "findings": [],
+    "layers": [["conv", [4, 4, 2], "Conv2D", "", True]],
 }  # fmt: skip
 
 
