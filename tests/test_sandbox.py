@@ -225,6 +225,13 @@ SAID = {
         {"layers": []}, {"layers": [["<b>", [4, 4, 3], "x", "", True]], "best": "<b>"},
         {"layers": [["conv", [1, 2], "x", "", True]]}, {"layers": 3}, {"best": None},
         {"layers": [[name, [5_000, 5_000, 5], "x", "", True] for name in ("conv", "b", "c")]},
+        {"findings": None}, {"findings": [["preprocess", "evil", "found", "", []]]},
+        {"findings": [["preprocess", "none", "sworn", "", []]]},
+        {"findings": [["preprocess", "none", "found", "", ["evil"]]]},
+        {"findings": [["colour", "none", "found", "", []]]},
+        {"findings": [["head", "none", "found", "", []]]},
+        {"findings": [["preprocess", "none", "found", "two\nlines", []]]},
+        {"findings": [["preprocess", "none", "found", 3, []]]},
         {"notes": None}, {"layers": [["conv", [10**5, 10**5, 3], "x", "", True]]},
     ],
 )  # fmt: skip
