@@ -478,6 +478,8 @@ def read_off(evidence: "Evidence") -> Finding:
         if evidence.scales
         else "the model does not scale its pixels itself"
     )
+    if evidence.why and not evidence.scales:
+        seen = f"{seen}, but {evidence.why}"
     why = (
         f"Preprocessing: {SAID[best]}, which is a guess, because {seen}; if the answers look "
         f"wrong, say how its pixels were scaled, by preprocess= or --preprocess: "

@@ -5,6 +5,8 @@ they make of black and white lies near 0 to 1, -1 to 1, 0 to 255 or within a few
 deviations; for another white it is off by a factor of 100 or so. And the first batch norm: it kept
 mean and variance of what came to it in training. Both give a cost to each way of scaling, in
 nats: about the logarithm of how much less likely it is. Where the costs are close, it is a guess.
+So it is where the batch norm alone speaks: what pictures it met is unknown, and in a backbone that
+was frozen it met others than the rest of the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +22,6 @@ from gradcam_core.network import sentence, tapped, traced
 from gradcam_core.types import F32
 
 SURE = 2.5  # nats by which the best way must lead; exp(2.5) is odds of 12 to 1
-ALONE = 5.0  # the same, where only the batch norm says so: what it was trained on is unknown
 HOPELESS = 6.0  # nats; a best way as bad as this is none
 LEVELS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)  # from black (0) to white (1), and beyond
 INSIDE = slice(1, 6)  # those that a picture has
@@ -58,7 +59,6 @@ class FirstPart:
     run: Callable[[F32], list[F32]] | None  # picture (h, w, c) -> what goes to those that learn
     norm: Callable[[F32], list[F32]] | None  # picture -> what comes to the first batch norm
     moments: tuple[F32, F32] | None  # mean and variance (K,) that it kept of that in training
-    frozen: bool  # it may have been trained for another task, before the rest
     outputs: int  # numbers in the model's answer
 
 
@@ -101,7 +101,6 @@ def first_part(model: "keras.Model", shape: tuple[int, int, int]) -> FirstPart:
         run=None if kept["as it is"] else part(0),
         norm=part(1) if moments else None,
         moments=moments,
-        frozen=moments is not None and not kept["norm"].trainable,
         outputs=int(kept["outputs"]),
     )
 
@@ -162,7 +161,7 @@ def weigh(
     costs = {w: (RARER if scales else RARE).get(w, 0.0) for w in ways}
     if seen:
         costs = {w: cost + cost_of_levels(*seen[w]) for w, cost in costs.items()}
-    needed = SURE if seen and _lead(costs, seen) >= SURE else np.inf if part.frozen else ALONE
+    sure = scales and _lead(costs, seen) >= SURE
     if part.norm and part.moments:
         pictures = typical_pictures(shape[:2])
         for w, prepare in ways.items():
@@ -175,7 +174,7 @@ def weigh(
         why = [f"the model's first layers make {_range(seen[best][1])} of them"]
     if part.moments:
         why += ["the model's first batch norm is used to such numbers"]
-    sure = _lead(costs, seen) >= needed and costs[best] < HOPELESS
+    sure = sure and _lead(costs, seen) >= SURE and costs[best] < HOPELESS
     return Evidence(costs, sure, scales, " and ".join(why))
 
 
@@ -301,11 +300,12 @@ def typical_pictures(sides: tuple[int, int]) -> list[F32]:
 
     def field() -> Any:
         noise = np.fft.irfft2(np.fft.rfft2(dice.normal(size=(h, w))) * fall, (h, w))
-        return noise / (noise.std() + 1e-12)
+        return (noise - noise.mean()) / (noise.std() + 1e-12)
 
-    def picture() -> F32:
-        light = field() * dice.uniform(0.5, 1.2) + dice.normal(0, 0.5)
+    def picture(brightness: float) -> F32:
+        light = field() * dice.uniform(0.5, 1.2) + brightness
         rgb = np.stack([light + 0.2 * field() + dice.normal(0, 0.2) for _ in range(3)], -1)
         return np.clip(np.array((124, 116, 104)) + 58 * rgb, 0, 255).astype(np.float32)
 
-    return [picture() for _ in range(int(np.clip(PIXELS // (h * w), 4, 16)))]
+    count = int(np.clip(PIXELS // (h * w), 4, 16))
+    return [picture(brightness) for brightness in np.linspace(-0.7, 0.7, count)]
