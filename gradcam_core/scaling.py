@@ -209,7 +209,9 @@ def _bands(run: Callable[[F32], list[F32]], plain: Sequence[F32]) -> F32:
     x = np.stack([plain[j * n // width][:, j] for j in range(width)], 1)
     grids = [t[0, t.shape[1] // 2] for t in run(x) if t.ndim == 4]
     made = [row[[(2 * k + 1) * len(row) // (2 * n) for k in range(n)]] for row in grids]
-    return np.pad(np.concatenate([np.zeros((n, 1)), *made], 1)[:, bool(made) :], ((1, 1), (0, 0)))
+    if not made:
+        return np.full((len(LEVELS), 1), np.nan, np.float32)
+    return np.pad(np.concatenate(made, 1), ((1, 1), (0, 0)))
 
 
 def _middle(tensor: F32) -> F32:
@@ -266,20 +268,23 @@ def cost_of_moments(met: F32, mean: F32, variance: F32) -> float:
     """
     if not np.isfinite(met).all():
         return 100.0
-    met, kept = met.astype(np.float64), np.sqrt(variance.astype(np.float64))
+    centre, square = met.mean(0, dtype=np.float64), met.var(0, dtype=np.float64)
+    kept = np.sqrt(variance.astype(np.float64))
     costs = []
     for part in WAY:
-        spread = np.sqrt(1 - part + part * met.var(0))
+        spread = np.sqrt(1 - part + part * square)
         floor = 1e-3 * max(spread.max(), kept.max())  # of channels in which nothing ever happens
         ours, theirs = np.maximum(spread, floor), np.maximum(kept, floor)
-        shift = np.abs(part * met.mean(0) - mean) / np.maximum(ours, theirs)
+        shift = np.abs(part * centre - mean) / np.maximum(ours, theirs)
         off = np.abs(np.log(ours / theirs)) + shift
         costs.append(3 * np.median(off) + 0.5 * (part < 1))
     return float(min(costs))
 
 
 def _rows(tensor: F32) -> F32:
-    return tensor.reshape(-1, tensor.shape[-1])
+    """(.., K) -> (n, K), some thousands of places at most."""
+    rows = tensor.reshape(-1, tensor.shape[-1])
+    return rows[:: 1 + len(rows) // 4096]
 
 
 def _same(a: F32, b: F32) -> bool:
