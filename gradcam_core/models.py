@@ -289,7 +289,7 @@ def from_keras(
     one (yes), and one plain number with two names is taken for the logit of a sigmoid.
     preprocess: a name of PREPROCESS, or a function (h, w, 3) in [0, 255] -> what the model takes,
     h and w as its input has them; None: read off the model, and `findings` and `notes` say how, or
-    that it is a guess; that costs one to two forward passes. size: its side where the
+    that it is a guess; looking costs two to five forward passes. size: its side where the
     model leaves that open; such a model can also be run in detail, at twice its side. Grey inputs
     are made from RGB. head: what the outputs mean where the model does not show it: "linear" for
     the numbers of a regression, else several plain outputs are taken for the logits of a softmax.
