@@ -12,7 +12,7 @@ from gradio.data_classes import FileData
 from demo import engine, words
 from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of
 from demo.wire import LIKELIEST, Answer, FigureAnswer, View, class_rows, pack, served
-from gradcam_core import heatmap, lookup
+from gradcam_core import heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS
@@ -162,6 +162,12 @@ def share(progress: Progress | None, number: int, of: int) -> Progress | None:
     return progress and (lambda part: progress((number + part) / of))
 
 
+@served("labels")
+def labels(model: Any) -> dict[str, list[str]]:
+    """The names of a network's classes, for the search."""
+    return {"labels": list(models.find(model).labels)}
+
+
 # ---- the figure ----------------------------------------------------------------------------------
 
 
@@ -172,9 +178,11 @@ def draw(request: Any) -> FigureAnswer:
     method, sign = method_of(request.get("method")), request.get("sign")
     if sign not in heatmap.SIGNS:
         raise UserError("Show the evidence for, against, or both.")
-    colours = heatmap.DIVERGING if sign == "both" else request.get("colours")
-    if colours not in (*heatmap.COLOURS, heatmap.DIVERGING):
+    colours = request.get("colours")
+    if colours not in heatmap.COLOURS:
         raise UserError("There is no such colour map; choose one from the list.")
+    if sign == "both":
+        colours = heatmap.diverging(colours)
     opacity, top = request.get("opacity", 0.5), request.get("top", 0)
     if type(opacity) not in (int, float) or not 0 <= opacity <= 1:
         raise UserError("The opacity must be a number from 0 to 1.")

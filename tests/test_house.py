@@ -18,8 +18,8 @@ RULES = {
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.turns demo.engine "
     "demo.question demo.wire demo.words models methods heatmap image upload trust types gradio",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.engine demo.question demo.wire demo.words lookup methods heatmap image "
-    "cache types gradio",
+    "demo.handlers": "demo.engine demo.question demo.wire demo.words lookup models methods "
+    "heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",

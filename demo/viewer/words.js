@@ -47,7 +47,7 @@ export function number(x, digits = 3) {
 }
 
 /** A change: with a plus, too. */
-export const signed = (x) => (x > 0 ? '+' : '') + number(x);
+export const signed = (x, digits = 3) => (x > 0 ? '+' : '') + number(x, digits);
 
 /** The sides of a grid. @param {number[]} shape h, w, maybe K */
 export const grids = (shape) => shape.slice(0, 2).join('×');
@@ -82,30 +82,163 @@ export function comparison(answer, turned = false) {
   return (turned ? labels.reverse() : labels).join(' rather than ');
 }
 
+/** The name of a class in a sentence: [text, kind]. */
+const named = (c) => [c.label, 'name'];
+
+/** A sentence's first colour: in the colour itself where the look is "light". */
+const bright = (palette, lit) => lit ? ['Yellow', 'yes'] : [endOf(palette)];
+
+/** Whether the network does not see a class at all: it is unlikely, and not its first guess. */
+const isUnseen = (c, head) => head === 'softmax' && c.rank > 1 && c.p < 0.01;
+
+const article = (label) => /^[aeiou]/i.test(label) ? 'an' : 'a';
+
 /**
- * What is seen.
+ * What is seen, in pieces: [text, what it is].
  * @param {Look} look
  * @param {Uint8Array} palette that is used where one sign is shown
+ * @param {boolean} lit whether these colours mute the picture
+ * @returns {[string, string?][]}
  */
-export function saying({ answer, grid, method, band, sign, top }, palette) {
-  const layer = `layer ${grid.row.name} (${grids(grid.row.shape)} cells)`, c = shownClass(answer, band);
-  const alone = `${c.label} (${chance(c, answer.model.head)})`;
-  if (method.class_agnostic) return `${endOf(palette)}: the strongest pattern in ${layer}, the same for every class.`;
+export function saying({ answer, grid, method, band, sign, top }, palette, lit = false) {
+  const c = shownClass(answer, band), { head } = answer.model, other = classOf(answer, answer.rival);
+  const how = ` (${chance(c, head)})`, first = bright(palette, lit);
+  if (method.class_agnostic) return [first, [': the strongest pattern here, the same for every class']];
   if (sign === 'both' && band === 'contrast') {
-    return `Red is evidence for ${comparison(answer)}, blue the other way round, white is neither, in ${layer}.`;
+    return [['Red', 'red'], [' speaks for '], named(c), [', '], ['blue', 'blue'], [' for '], named(other), ['.']];
   }
   if (sign === 'both') {
-    return `Red is evidence for ${alone}, blue is evidence against it, white is neither, in ${layer}.`;
+    return [['Red', 'red'], [' speaks for '], named(c), [`${how}, `], ['blue', 'blue'], [' against it.']];
   }
-  const what = band === 'contrast' ? `for ${comparison(answer, sign === 'against')}` : `${sign} ${alone}`;
-  if (isEmpty(grid, sign, top)) return `In ${layer} there is no evidence ${what}.`;
-  return `${endOf(palette)}: where ${layer} finds evidence ${what}.`;
+  if (band === 'contrast') {
+    const [one, two] = sign === 'for' ? [c, other] : [other, c];
+    return [first, [': what speaks for '], named(one), [' rather than '], named(two)];
+  }
+  if (sign === 'for' && isUnseen(c, head)) {
+    return [[`The network does not see ${article(c.label)} `], named(c), [`: place ${c.rank} of ${answer.count}.`]];
+  }
+  if (isEmpty(grid, sign, top)) return [[`Nothing here speaks ${sign} `], named(c), [`${how}.`]];
+  return [first, [`: what speaks ${sign} `], named(c), [how]];
 }
 
-/** The line below the overlay. @param {Look} look */
-export function caption({ answer, grid, method, band }) {
-  const label = band === 'contrast' ? comparison(answer) : shownClass(answer, band).label;
-  return `${method.name}${method.class_agnostic ? '' : ` for ${label}`} · ${grid.row.name}`;
+/**
+ * The second sentence: how sure the network is, or how to read the first.
+ * @param {Look} look
+ * @param {ClassRow | null} rival
+ * @returns {{ text: string, asks: boolean }} asks: whether the contrast with the rival is worth a click
+ */
+export function second({ answer, grid, band, sign, method }, rival) {
+  const c = shownClass(answer, band), { head } = answer.model, plain = (text, asks = false) => ({ text, asks });
+  const first = answer.classes.find((one) => one.rank === 1), next = answer.classes.find((one) => one.rank === 2);
+  if (method.class_agnostic) return plain('It does not say which class it speaks for.');
+  if (band === 'contrast') return plain('What both share cancels out. What tells them apart is left.');
+  if (head !== 'softmax' || !next) return plain('');
+  const guess = `Its first guess is ${first.label} (${chance(first, head)}).`;
+  if (c.rank > 1) {
+    const strongest = answer.strength[`${grid.row.name}/${method.name}`];
+    const faint = isUnseen(c, head) && sign === 'for' && grid.top < strongest / 2;
+    const scale = `So the colour is faint, on the same scale as ${first.label}. Do not read much into it.`;
+    return plain(faint ? scale : guess);
+  }
+  if (c.p >= 0.6) return plain(`It is quite sure. Next comes ${next.label}, with ${percent(next.p)}.`);
+  const asks = Boolean(rival) && Math.min(c.p, rival.p) >= 0.1;
+  return plain(`It is not sure: ${next.label} comes second (${percent(next.p)}).`, asks);
+}
+
+/** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
+export function caption({ answer, grid, method, band, sign }) {
+  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(grid.row.shape)}`;
+  const what = method.class_agnostic ? 'the strongest pattern'
+    : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
+      : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
+  const usual = grid.row.name === answer.best && method.name === grid.row.film[band];
+  return usual ? what : `${what} · ${where}`;
+}
+
+/**
+ * The cell under the pointer: its number, and what it is a part of.
+ * @param {Look} look
+ * @param {number[]} cell row, column
+ * @param {number | null} sum of all cells, where they add up to the score
+ * @returns {[string, string]}
+ */
+export function tip({ answer, grid, method, band }, [i, j], sum) {
+  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v);
+  if (method.class_agnostic) return [shown, ''];
+  if (band === 'contrast') {
+    return [plus(Math.abs(v)), `for ${classOf(answer, v < 0 ? answer.rival : answer.target).label}`];
+  }
+  if (sum !== null) return [shown, `of ${sum.toFixed(2)}`];
+  return [shown, v < 0 ? 'against' : `${percent(shareOf(grid, [i, j]))} of what speaks for it`];
+}
+
+/** With a plus or a minus, and two places. */
+const plus = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
+
+/**
+ * What the cells add up to: the score without its head start.
+ * @param {{ answer: Answer, band: Band }} look
+ */
+export function sumOf({ answer, band }) {
+  const score = band === 'contrast' ? classOf(answer, answer.target).y - classOf(answer, answer.rival).y
+    : shownClass(answer, band).y;
+  return score - answer.starts[band];
+}
+
+/**
+ * The sum in words.
+ * @param {Look} look
+ * @param {Grid} grid whose cells add up
+ * @param {{ minus: object[], more: number, less: number, half: number }} laid
+ */
+export function aboutScore(look, grid, { minus, more, less, half }) {
+  const { answer, band } = look, c = shownClass(answer, band), cells = grid.h * grid.w, all = sumOf(look);
+  const sum = plus(all).replace('+', ''), first = answer.classes.find((one) => one.rank === 1);
+  if (band === 'contrast') {
+    const other = classOf(answer, answer.rival), leads = all < 0 ? other : c;
+    return {
+      before: `${cells} cells, plus and minus:`, sum: plus(all),
+      line: `more for ${leads.label} by ${Math.abs(all).toFixed(2)}`,
+      texts: [`${more.toFixed(2)} for ${c.label}`, `${(-less).toFixed(2)} for ${other.label}`],
+      aloud: `${more.toFixed(2)} for ${c.label}, ${(-less).toFixed(2)} for ${other.label}`,
+    };
+  }
+  const start = answer.starts[band], scored = `score ${number(c.y)}`;
+  const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${number(first.y)}`] : [
+    `${half} cells bring half of it`,
+    ...(-less > 0.005 * more ? [`${minus.length} take away ${(-less).toFixed(2)}`] : []),
+    ...(Math.abs(start) >= 0.005 ? [`head start ${plus(start)}`] : []),
+    scored,
+  ];
+  return {
+    before: `the ${cells} cells add up:`, sum, line: line.join(' · '),
+    aloud: `${cells} cells, the strongest first, add up to ${sum}`,
+  };
+}
+
+/** Why no sum is drawn. */
+export const notASum = () => 'In this network the cells do not add up to the score: the map is not a sum here.';
+
+const STAGES = { 112: 'edges', 56: 'edges', 28: 'textures', 14: 'patterns', 7: 'parts' }; // looked at, by grid
+
+/** What a stage of the film is called; where nobody looked, by its grid. */
+export function stageOf(model, shape, isLast) {
+  if (isLast) return 'last grid';
+  return (model === 'efficientnet_lite0' && STAGES[shape[0]]) || grids(shape);
+}
+
+/**
+ * What a search says below the classes that it found.
+ * @param {string} text
+ * @param {{ rank: number }[]} hits
+ * @param {number} shown how many of them
+ */
+export function unfound(text, hits, shown) {
+  const word = text.trim();
+  if (!word || hits[0]?.rank === 0) return '';
+  if (!hits.length) return `There is no class “${word}”.`;
+  const more = hits.length - shown, which = more ? `these ${shown} and ${more} more` : shown > 1 ? 'these' : 'this';
+  return `There is no class “${word}”, only ${which}.`;
 }
 
 /** What a method does. @param {MethodRow} method */
@@ -160,18 +293,19 @@ export function cautions({ answer, grid }) {
  * @returns {string[]}
  */
 export function warnings(look) {
-  const shared = sharesScale(look.answer, look.method) ? 'All three questions share one scale.' : '';
-  return [emptiness(look), weakness(look), ...cautions(look), shared].filter(Boolean);
+  return [emptiness(look), weakness(look), ...cautions(look)].filter(Boolean);
 }
 
 /**
  * What else is to be known of a map.
- * @param {Grid} grid
+ * @param {Look} look
  * @param {string[]} twins methods that give the same one
+ * @param {string} [known] of this method at this layer, with a place for its name
  * @returns {string[]}
  */
-export function notes(grid, twins) {
-  const sentences = [];
+export function notes({ answer, grid, method }, twins, known = '') {
+  const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  if (sharesScale(answer, method)) sentences.push('All three questions share one scale.');
   if (twins.length) {
     sentences.push(
       `At this layer ${listed(twins)} give the same map: the score’s gradient is the same at every place, as it is ` +
