@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from demo.question import Posed, own_file
 from demo.words import FAILED
+from gradcam_core import hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
-from gradcam_core import lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import F32, U8, Layer, Progress, Question, Survey, Target, UserError
@@ -25,6 +27,7 @@ log = logging.getLogger("gradcam_lab")
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
 MODEL_GONE = "The model is no longer here; please upload it again."
 KNOWN_UPLOADS = 30  # models of visitors at once; the oldest leaves
+COVERED = next(iter(METHODS))  # the method of the map of a covered picture
 PATIENCE = 0.2  # seconds, until who waits looks whether it is still wanted
 
 
@@ -166,6 +169,28 @@ def start_of(posed: Posed) -> float | None:
         return None
     with compute_slots:
         return steps.head_start(posed.asked, trace, best)
+
+
+def covered(
+    posed: Posed, layer: str, boxes: Sequence[Sequence[float]], fill: str
+) -> tuple[list[F32], float, F32]:
+    """What the network says with each of these parts of its picture painted over: B times (C,).
+
+    And with the first of them the score of what is explained, and its Grad-CAM map (h, w) at that
+    layer. boxes: (left, top, right, bottom) in shares of width and height.
+    """
+    question, spec, asked = kept(posed)
+    index = first_look(posed).target.index if question.target is None else question.target
+    target = Target(index, question.rival)
+    square = pictures.fit(picture(question)[0], asked.shape[:2])
+    masks = [hide.rectangle(box, asked.shape[:2]) for box in boxes]
+    first, *others = [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
+    with compute_slots:
+        trace = asked.trace(first, target, (layer,))
+        rest = list(asked.probabilities(np.stack(others))) if others else []
+        (signed,) = pipeline.maps_of(asked, trace, (layer,), (COVERED,)).values()
+    scores = trace.logits[[index]] if target.rival is None else trace.logits[[index, target.rival]]
+    return [trace.probabilities, *rest], float(np.subtract.reduce(scores)), signed
 
 
 def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:

@@ -2,7 +2,7 @@
 
 import base64
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,23 @@ from typing import Any
 from gradio.data_classes import FileData
 
 from demo import engine, words
-from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of
-from demo.wire import LIKELIEST, Answer, FigureAnswer, View, class_rows, pack, served
+from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of, row_of
+from demo.turns import Page, settle, turn
+from demo.wire import (
+    LIKELIEST,
+    Answer,
+    ClassRow,
+    CoverAnswer,
+    FigureAnswer,
+    MethodRow,
+    Packing,
+    View,
+    class_rows,
+    likely,
+    pack,
+    served,
+    signed_map,
+)
 from gradcam_core import heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
@@ -20,8 +35,21 @@ from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
 
+MOST_BOXES = 8
+
 _answers: Cache[engine.At, Answer] = Cache(64)
 _stopped: Cache[str, None] = Cache(256)  # words by which visitors ended what takes long
+
+
+def take_turn(last: Chosen | None, chosen: Chosen, tell: Tell | None = None) -> Page | None:
+    """What the page says now that this is chosen; None where it says it already."""
+    spec = row_of(chosen.model)
+    chosen = chosen._replace(labels=spec.labels if spec else ())
+    asking = turn(last, chosen)
+    if asking is None:
+        return None
+    view = view_of(asking.asks, spec, asking.alone, tell)
+    return settle(last, chosen, asking.asks, view)
 
 
 def view_of(
@@ -102,11 +130,27 @@ def still(file: str) -> str:
     return str(frame)
 
 
-def choices(view: View, labels: Sequence[str]) -> list[tuple[str, int]]:
-    """The lists of classes that go with an answer: its likeliest first."""
-    assert view.answer
-    likeliest = [(c["index"], c["p"]) for c in view.answer["classes"][:LIKELIEST]]
-    return words.class_choices(labels, likeliest, view.answer["model"]["head"])
+def choices(page: Page) -> list[tuple[str, int]]:
+    """The classes that go with an answer, its likeliest first."""
+    made = page.view.answer
+    assert made
+    likeliest = [(c["index"], c["p"]) for c in made["classes"][:LIKELIEST]]
+    return words.class_choices(page.last.labels, likeliest, made["model"]["head"])
+
+
+def method_rows() -> list[MethodRow]:
+    return [
+        {
+            "name": name,
+            "line": row.line,
+            "cost": row.cost,
+            "paper": row.paper,
+            "against": row.against,
+            "class_agnostic": row.class_agnostic,
+            "asks": row.ask is not None,
+        }
+        for name, row in METHODS.items()
+    ]
 
 
 def answer(
@@ -123,7 +167,6 @@ def answer(
         }
         order = [x for x in asked.layers.values() if x.name in (*asked.suggested, layer)]
         target = first.target.index if question.target is None else question.target
-        others = [target] if question.rival is None else [target, question.rival]
         h, w = first.image.shape[:2]
         return {
             **pack(maps, order, asked.best, engine.verdicts(every["target"], order)),
@@ -144,7 +187,7 @@ def answer(
             "starts": {band: engine.start_of(one) for band, one in every.items()},
             "doctor": [(x.name, x.shape, x.kind, x.poor) for x in asked.layers.values()],
             "found": words.found_out(spec, asked),
-            "classes": class_rows(first.probabilities, first.logits, spec.labels, others),
+            "classes": class_rows_of(posed),
             "count": asked.classes,
             "target": target,
             "rival": question.rival,
@@ -201,6 +244,34 @@ def draw(request: Any) -> FigureAnswer:
         of = " of three maps" if top else ""  # two classes and their difference
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
+
+
+@served("cover")
+def cover(request: Any) -> CoverAnswer:
+    """What the network says with parts of its picture covered; request: a wire.CoverRequest."""
+    posed, layer = from_json(request)
+    boxes = request.get("boxes")
+    if not isinstance(boxes, list) or not 0 < len(boxes) <= MOST_BOXES:
+        raise UserError(f"Cover one to {MOST_BOXES} parts of the picture at a time.")
+    parts = [box for given in boxes if (box := box_of(given))]
+    if len(parts) < len(boxes):
+        raise UserError("The box needs its four edges.")
+    said, score, signed = engine.covered(posed, layer, parts, request.get("fill"))
+    shown = [row["index"] for row in class_rows_of(posed)]
+    packing = Packing(max(signed.shape))
+    return {
+        "classes": [likely(p, posed.spec.labels, shown) for p in said],
+        "score": score,
+        "map": signed_map(packing, signed),
+        "bytes": packing.text(),
+    }
+
+
+def class_rows_of(posed: Posed) -> list[ClassRow]:
+    """The classes that stand beside a picture: the likeliest, and those of the question."""
+    question, first = posed.question, engine.first_look(posed)
+    also = [index for index in (question.target, question.rival) if index is not None]
+    return class_rows(first.probabilities, first.logits, posed.spec.labels, also)
 
 
 def box_of(given: Any) -> list[float] | None:

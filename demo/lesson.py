@@ -222,7 +222,7 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 
 
-def table() -> list[StepRow]:
+def step_rows() -> list[StepRow]:
     """The steps as the page explains them: words, formula as a picture, the project's own code."""
     return [
         {

@@ -18,17 +18,15 @@ from gradio import processing_utils
 from demo import engine, handlers, lesson
 from demo.api import endpoint
 from demo.components import Picture, Viewer
-from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, row_of
-from demo.turns import settle, turn
-from demo.wire import MethodRow, View
+from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
+from demo.wire import View
 from demo.words import class_choices
 from gradcam_core import heatmap, image, models, trust, upload
-from gradcam_core.methods import METHODS
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
-PATIENT = 16  # who may wait at once for what takes long
+WAITING = 16  # who may wait at once for what takes long
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -92,24 +90,18 @@ def part(name: str) -> dict[str, Any]:
 
 
 def viewer() -> Viewer:
-    methods: list[MethodRow] = [
-        {
-            "name": n, "line": m.line, "cost": m.cost, "paper": m.paper, "against": m.against,
-            "class_agnostic": m.class_agnostic, "asks": m.ask is not None,
-        }
-        for n, m in METHODS.items()
-    ]  # fmt: skip
     return Viewer(
-        elem_id="viewer", server_functions=[handlers.draw, handlers.stop, handlers.labels],
-        methods=methods, verdicts=trust.VERDICTS, good=list(trust.GOOD), no_picture=NO_PICTURE,
-        heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
+        elem_id="viewer", 
+        server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
+        methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
+        no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
 
 
 def steps_of_the_map() -> gr.HTML:
     functions = [lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.lines]
     return gr.HTML(
-        elem_id="lesson", server_functions=functions, steps=lesson.table(), **part("lesson")
+        elem_id="lesson", server_functions=functions, steps=lesson.step_rows(), **part("lesson")
     )
 
 
@@ -210,7 +202,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             with gr.Tab("How it is made"):
                 steps_of_the_map()
 
-        last, picked = gr.State(None), gr.State(0)
+        last, changes = gr.State(None), gr.State(0)
         inputs = [picture, model, target, other, detail]
         lists = [part.change for part in (model, target, other, detail)]
         model_event: dict[str, Any] = {
@@ -229,18 +221,14 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of it."""
-            spec = row_of(key)
-            chosen = Chosen(path, key, index, rival, wide, spec.labels if spec else ())
-            asking = turn(last, chosen)
-            if asking is None:
+            after = handlers.take_turn(last, Chosen(path, key, index, rival, wide), progress)
+            if after is None:
                 return gr.skip()
-            made = handlers.view_of(asking.asks, spec, asking.alone, progress)
-            after = settle(last, chosen, asking.asks, made)
             # where there is an answer, what is chosen by now may be newer
             listed = gr.Dropdown(choices=offers(had), **value_of(after.model, None))
             classes = [gr.skip(), gr.skip()]
             if after.fills:
-                every = handlers.choices(after.view, chosen.labels)
+                every = handlers.choices(after)
                 classes = [
                     gr.Dropdown(choices=[PREDICTED, *every], **value_of(after.last.target, index)),
                     gr.Dropdown(choices=[NOBODY, *every], **value_of(after.last.rival, rival)),
@@ -259,21 +247,24 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             wanted = event._data if isinstance(event._data, dict) else {}
             return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
 
-        def pick(count: int, event: gr.SelectData) -> tuple[str, int]:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), count + 1
+        def pick(number: int, event: gr.SelectData) -> tuple[str, int]:
+            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
-        examples.select(pick, picked, [picture, picked], **(quick() | {"queue": True}))
+        # Gradio says of an upload twice that the picture changed, and of one taken away before its
+        # value says so; that a State changed it says once, after that, and of queued events only.
+        later = quick() | {"queue": True}
+        examples.select(pick, changes, [picture, changes], **later)
+        picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
-        # Of an upload Gradio says twice that the picture changed, and once that it came in.
         gr.on(
-            [page.load, picture.input, picked.change, *lists], look, [*inputs, last, own],
+            [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
             [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,
             **model_event,
         )  # fmt: skip
-        view.layer(look_at, inputs, view, concurrency_limit=PATIENT, **model_event)
+        view.layer(look_at, inputs, view, concurrency_limit=WAITING, **model_event)
         gr.api(endpoint, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page

@@ -75,12 +75,15 @@ class NetworkRow(TypedDict):
     input: tuple[int, int]  # the sides of what it is given
 
 
-class ClassRow(TypedDict):
+class Likely(TypedDict):
     index: int
     label: str
     p: float  # its probability; of a "linear" head the output itself
-    y: float  # its score
     rank: int  # 1: the likeliest
+
+
+class ClassRow(Likely):
+    y: float  # its score
 
 
 class Extra(TypedDict):
@@ -154,6 +157,26 @@ class FigureRequest(TypedDict):
     opacity: float  # in [0, 1]
     top: float  # what the end of the colours stands for where maps share a scale, else 0
     box: list[float] | None  # left, top, right, bottom as shares of the picture
+
+
+class CoverRequest(TypedDict):
+    """What the network says with a part of its picture covered, for each of at most eight."""
+
+    path: str
+    model: str
+    target: int
+    rival: int | None
+    detail: bool
+    layer: str
+    boxes: list[list[float]]  # left, top, right, bottom as shares of the picture
+    fill: str  # what the part is painted with
+
+
+class CoverAnswer(TypedDict):
+    classes: list[list[Likely]]  # of each box: the likeliest, then those that are likeliest without
+    score: float  # with the first box covered
+    map: SignedMap  # the same, Grad-CAM at the layer
+    bytes: str  # of the map, in base64
 
 
 class FigureAnswer(TypedDict):
@@ -360,21 +383,10 @@ def pack(
         side_limit([m.shape for of_layer in here.values() for m in of_layer.values()])
     )
 
-    def put(signed: F32) -> SignedMap:
-        return {
-            **packing.put(signed),
-            "min": float(signed.min()),
-            "max": float(signed.max()),
-            "cut": {
-                "for": heatmap.relu_zeroed_fraction(signed),
-                "against": heatmap.relu_zeroed_fraction(-signed),
-            },
-        }
-
     rows: list[Row] = [
         {
             "name": layer.name,
-            "maps": {key: put(signed) for key, signed in here[layer.name].items()},
+            "maps": {key: signed_map(packing, signed) for key, signed in here[layer.name].items()},
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
@@ -386,19 +398,30 @@ def pack(
     return {"layers": rows, "bytes": packing.text()}
 
 
-def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[ClassRow]:
-    """The likeliest classes, the likeliest first, then these others. p, y (C,)."""
+def signed_map(packing: Packing, signed: F32) -> SignedMap:
+    return {
+        **packing.put(signed),
+        "min": float(signed.min()),
+        "max": float(signed.max()),
+        "cut": {
+            "for": heatmap.relu_zeroed_fraction(signed),
+            "against": heatmap.relu_zeroed_fraction(-signed),
+        },
+    }
+
+
+def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
+    """The likeliest classes, the likeliest first, then these others. p (C,)."""
     order = [int(i) for i in p.argsort()[::-1]]
     return [
-        {
-            "index": i,
-            "label": labels[i],
-            "p": float(p[i]),
-            "y": float(y[i]),
-            "rank": order.index(i) + 1,
-        }
+        {"index": i, "label": labels[i], "p": float(p[i]), "rank": order.index(i) + 1}
         for i in dict.fromkeys([*order[:LIKELIEST], *also])
     ]
+
+
+def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[ClassRow]:
+    """The same with their scores y (C,)."""
+    return [{**row, "y": float(y[row["index"]])} for row in likely(p, labels, also)]
 
 
 # ---- what the browser may call -------------------------------------------------------------------

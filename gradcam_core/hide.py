@@ -40,7 +40,7 @@ def rectangle(box: Sequence[float], size: tuple[int, int]) -> Mask:
 
 def hidden(picture: F32, masks: Sequence[Mask], fill: str) -> F32:
     """The picture (h, w, 3) in [0, 255] with each mask (h, w) painted over: (B, h, w, 3)."""
-    if fill not in FILLS:
+    if fill not in tuple(FILLS):
         raise UserError(f"There is no such way to cover; choose from: {', '.join(FILLS)}.")
     paint = FILLS[fill](picture)
     return np.stack([np.where(mask[:, :, None], paint, picture) for mask in masks])

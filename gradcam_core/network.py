@@ -245,6 +245,13 @@ class Network:
         wanted = set(layers)
         return traced(run, (1, *self.shape), (self.classes,), tf.bool, tf.bool)
 
+    def _compile_probabilities(self) -> Callable[..., Any]:
+        def run(x: tf.Tensor) -> tf.Tensor:
+            with tapped(self.model, _as_is, self._weights):
+                return self._answers(x)[1]
+
+        return traced(run, (None, *self.shape))
+
     def _compile_score(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
             with tapped(self.model, _as_is, self._weights):
@@ -323,6 +330,10 @@ class Network:
             raise UserError(NOT_FINITE)
         target = target or Target(int(logits.argmax()))
         return Trace(x, logits, probabilities, target, activations, gradients)
+
+    def probabilities(self, pictures: F32) -> F32:
+        """Of each of B preprocessed pictures (B, N, N, 3): (B, C), finite or not."""
+        return self._run("probabilities", self._compile_probabilities, pictures).numpy()
 
     def score(self, pictures: F32, target: Target) -> F32:
         """The score of each of B preprocessed pictures (B, N, N, 3): (B,)."""

@@ -146,6 +146,15 @@ class ModelProcess:
         target = target or Target(int(logits.argmax()))
         return Trace(x, logits, probabilities, target, activations, gradients)
 
+    def probabilities(self, pictures: F32) -> F32:
+        """Of each of B preprocessed pictures (B, N, N, 3): (B, C), finite or not."""
+        rows = [np.zeros((0, self.classes), np.float32)]
+        for part in _parts(pictures):
+            shapes = (len(part), self.classes), (len(part), 1)
+            numbers, finite = self._ask("probabilities", (part,), *shapes)
+            rows.append(np.where(finite > 0, numbers, np.float32(np.nan)))
+        return np.concatenate(rows)
+
     def score(self, pictures: F32, target: Target) -> F32:
         """The score of each of B preprocessed pictures (B, N, N, 3): (B,)."""
         parts = [self._ask("score", (p, target), (len(p),))[0] for p in _parts(pictures)]
@@ -349,6 +358,9 @@ def _answer(spec: ModelSpec, net: Asked, kind: str, *arguments: Any) -> list[F32
     if kind == "prepare":
         return [spec.preprocess(*arguments)]
     made = getattr(net, kind)(*arguments)
+    if kind == "probabilities":  # only finite numbers pass the pipe
+        finite = np.isfinite(made).all(1, keepdims=True)
+        return [np.where(finite, made, 0), finite]
     if kind != "trace":
         return [made]
     maps = [*made.activations.values(), *made.gradients.values()]

@@ -131,6 +131,9 @@ class Asked(Protocol):
         x (N, N, 3). target None: the likeliest class. layers (): the suggested ones.
         """
 
+    def probabilities(self, pictures: F32) -> F32:
+        """Of each of B pictures, (B, C), as in a Trace. A row may hold what is no finite number."""
+
     def score(self, pictures: F32, target: Target) -> F32:
         """The score of each of B pictures, (B,)."""
 

@@ -74,6 +74,21 @@ def put(uploads: Path) -> Callable[..., str]:
     return copy
 
 
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A network that nobody trained in the list: 25x25, cat, dog and lion, and its like at 50x50.
+
+    Layers: edges, norm (23, 23, 4) before the activation, relu (23, 23, 4), shapes (11, 11, 6).
+    """
+    from nets import grown
+
+    from gradcam_core import models
+
+    spec = models.from_keras(grown(), ["cat", "dog", "lion"], "scale01", size=25, title="Tiny")
+    monkeypatch.setitem(models.MODELS, "tiny", spec)
+    return "tiny"
+
+
 @pytest.fixture(scope="session")
 def sentence() -> Callable[[object], str]:
     """Fails unless the text is one sentence for a visitor: no code, no path, no class of Python."""

@@ -35,3 +35,18 @@ def small() -> keras.Model:
     x = L.Conv2D(6, 3, activation="relu", name="conv2")(x)
     x = L.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(image, L.Dense(3, name="dense")(x), name="small")
+
+
+def grown(seed: int = 1) -> keras.Model:
+    """Pictures of any size, three classes; "norm" is below zero at many places."""
+    keras.utils.set_random_seed(seed)
+    layers = [
+        keras.Input((None, None, 3)),
+        L.Conv2D(4, 3, name="edges"),
+        L.BatchNormalization(name="norm"),
+        L.ReLU(name="relu"),
+        L.Conv2D(6, 3, strides=2, activation="relu", name="shapes"),
+        L.GlobalAveragePooling2D(),
+        L.Dense(3),
+    ]
+    return keras.Sequential(layers)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from visitor import answered
 
 from demo import engine, lesson
 from demo.question import EXAMPLES, EXAMPLES_DIR
-from gradcam_core import models
+from demo.words import FAILED
+from gradcam_core import heatmap, models, steps
 from gradcam_core.cache import Cache
 
 PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
@@ -96,6 +98,82 @@ def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> 
 )  # fmt: skip
 def test_what_makes_no_sense_gets_a_sentence(asked: Any, sentence: Any) -> None:
     sentence(lesson.nudged(asked)["error"])
+
+
+@pytest.mark.parametrize(
+    "more",
+    [[], [1], [1, 2], [0, 0, 0, 0], [True, 0, 0], [0, False, 0], [0, 0, True], ["0", 0, 0],
+     [0.0, 0, 0], [None, 0, 0], [[], 0, 0], [-1, 0, 0], [4, 0, 0], [0, 23, 0], [0, 0, 23]],
+    ids=str,
+)  # fmt: skip
+def test_a_cell_that_is_none(tiny: str, more: list[Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Of the layer norm, (23, 23, 4)."""
+    asked = request(layer="norm") | {"model": tiny}
+    assert lesson.nudged([asked, *more]) == {"error": lesson.NOT_IN_VIEW}
+    if more[1:] != [0, 0]:
+        assert lesson.summed([asked, *more[1:]]) == {"error": lesson.NOT_IN_VIEW}
+    assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize(
+    "off", [None, 3, "01", {}, [True], [-1], [4], ["0"], [[0]], [1.5]], ids=str
+)
+def test_channels_that_are_none(tiny: str, off: Any) -> None:
+    asked = request(layer="norm") | {"model": tiny}
+    assert lesson.switched_off([asked, off]) == {"error": lesson.NOT_IN_VIEW}
+    assert lesson.switched_off([asked]) == {"error": lesson.NOT_IN_VIEW}
+    assert set(lesson.switched_off([asked, [0, 3]])) == {"before", "after"}
+    assert set(lesson.switched_off([asked, []])) == {"before", "after"}
+
+
+@pytest.mark.parametrize("fault", [TypeError, KeyError, IndexError, AttributeError, ValueError])
+def test_a_fault_of_ours_is_logged_as_one(
+    tiny: str,
+    fault: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: Any) -> None:
+        raise fault("at /home/secret")
+
+    monkeypatch.setattr(steps, "order", broken)
+    assert lesson.whole(request(layer="norm") | {"model": tiny}) == {"error": FAILED}
+    assert "at /home/secret" in caplog.text
+
+
+def test_detail_is_taken_apart_too(tiny: str) -> None:
+    """50 x 50 instead of 25 x 25: the strided layer has 23 x 23 cells instead of 11 x 11."""
+    asked = request(layer="shapes") | {"model": tiny}
+    assert lesson.whole(asked)["shape"] == (11, 11, 6)
+    assert lesson.whole(asked | {"detail": True})["shape"] == (23, 23, 6)
+
+
+def test_channels_come_by_their_size_whatever_their_sign() -> None:
+    """Of a layer that is no activation: |alpha| times the mean of |A|, the largest first."""
+    asked = request(layer="block5c_add")
+    trace = lesson.in_view(asked).survey.trace
+    a, g = (part["block5c_add"].astype(float) for part in (trace.activations, trace.gradients))
+    alpha = g.mean(axis=(0, 1))
+    sizes = abs(alpha) * abs(a).mean(axis=(0, 1))
+    shown = [tile["k"] for tile in lesson.whole(asked)["tiles"]]
+    assert np.allclose(sizes[shown], np.sort(sizes)[::-1][: len(shown)], rtol=1e-4)
+    assert set(np.sign(a.mean(axis=(0, 1))[shown])) == set(np.sign(alpha[shown])) == {-1, 1}
+
+
+def test_guided_grad_cam_is_grey_where_the_map_is_below_zero() -> None:
+    """The lines times ReLU(map) / max, scaled up by Pillow, then round middle grey."""
+    asked = request(layer="block5c_add")
+    view = lesson.in_view(asked)
+    trace = view.survey.trace
+    a, g = (part["block5c_add"] for part in (trace.activations, trace.gradients))
+    signed = (a * g.mean(axis=(0, 1))).sum(axis=2)
+    assert (signed < 0).mean() > 0.2
+    heat = Image.fromarray(np.maximum(signed, 0) / signed.max())
+    heat = np.asarray(heat.resize((224, 224), Image.Resampling.BILINEAR))
+    both = view.asked.guided_backprop(trace.inputs, trace.target) * heat[:, :, None]
+    data = base64.b64decode(lesson.lines(asked)["both"].removeprefix("data:image/png;base64,"))
+    with Image.open(io.BytesIO(data)) as shown:
+        assert np.abs(np.asarray(shown, int) - heatmap.grey(both)).max() <= 1
 
 
 def test_a_picture_that_is_not_ours(tmp_path: Path, sentence: Any) -> None:

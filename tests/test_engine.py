@@ -1,6 +1,8 @@
 """Questions -> surveys, each made once; and models that visitors bring."""
 
+import gc
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,14 +11,56 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from visitor import MEGABYTE, SPEC, answered, is_a_sentence, look, refused
+from nets import grown
+from visitor import MEGABYTE, PICTURE, SPEC, answered, is_a_sentence, look, refused
 
 from demo import engine
-from demo.question import EXAMPLES_DIR
+from demo.question import EXAMPLES_DIR, pose
 from gradcam_core import image as pictures
-from gradcam_core import models, sandbox
+from gradcam_core import lookup, models, sandbox
+from gradcam_core.cache import Cache
 
 pytestmark = pytest.mark.usefixtures("uploads")
+
+
+def test_what_is_kept_does_not_hold_networks_that_left(
+    put: Callable[..., str], tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookup, "_networks", Cache(1))
+    path = put()
+    assert look(path, tiny).error == ""
+    network = weakref.ref(lookup.network(tiny))
+    lookup._networks._entries.clear()  # it has left
+    gc.collect()
+    assert network() is None
+    assert [at for at in engine._surveys._entries if at.question.picture == path]
+
+
+def test_networks_are_told_apart(
+    put: Callable[..., str], tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two with the same classes, asked the same about the same picture."""
+    spec = models.from_keras(grown(2), ["cat", "dog", "lion"], "scale01", size=25)
+    monkeypatch.setitem(models.MODELS, "twin", spec)
+    path = put()
+    one, twin = (answered(path, key, 1) for key in (tiny, "twin"))
+    assert [made["model"]["key"] for made in (one, twin)] == [tiny, "twin"]
+    assert one["classes"][0]["p"] != twin["classes"][0]["p"]
+    assert one["bytes"] != twin["bytes"]
+
+
+def test_who_asks_for_the_likeliest_class_by_number_asks_the_same(tiny: str) -> None:
+    """The network says cat, number 0."""
+    said = [engine.kept(pose(PICTURE, tiny, target)).question.target for target in (None, 0, 1)]
+    assert said == [None, None, 1]
+    every = engine.bands(pose(PICTURE, tiny, 1, 0))
+    asked = {band: (p.question.target, p.question.rival) for band, p in every.items()}
+    assert asked == {"target": (1, None), "rival": (None, None), "contrast": (1, 0)}
+    every = engine.bands(pose(PICTURE, tiny, None, 2))
+    asked = {band: (p.question.target, p.question.rival) for band, p in every.items()}
+    assert asked == {"target": (None, None), "rival": (2, None), "contrast": (0, 2)}
+    assert refused(lambda: engine.bands(pose(PICTURE, tiny, None, 0))) == lookup.SAME
+
 
 # ---- a model of a visitor's own ----------------------------------------------------------------
 

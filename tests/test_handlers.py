@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +30,11 @@ from visitor import (
 )
 
 from demo import api, engine, handlers, words
-from demo.question import EXAMPLES, EXAMPLES_DIR
-from gradcam_core import heatmap, lookup, pipeline
+from demo.question import EXAMPLES, EXAMPLES_DIR, Chosen
+from gradcam_core import heatmap, lookup, models, pipeline
 from gradcam_core import image as pictures
-from gradcam_core.methods import one_pass
-from gradcam_core.types import F32, U8, Layer, Target
+from gradcam_core.methods import METHODS, one_pass
+from gradcam_core.types import F32, U8, Asked, Asking, Fusion, Layer, Method, Target, Trace
 
 pytestmark = pytest.mark.usefixtures("uploads")
 
@@ -236,6 +236,12 @@ def test_the_figure_has_the_box_that_is_on_the_screen(monkeypatch: pytest.Monkey
     assert frames[1] == (0, round(0.25 * h), round(0.5 * w), h)
 
 
+def test_a_box_lies_at_the_nearest_pixels() -> None:
+    """By hand, 7 wide and 5 high: at 0.7, 1.4, 4.9 and 3.6."""
+    image = np.zeros((5, 7, 3), np.uint8)
+    assert handlers.frame_of([0.1, 0.28, 0.7, 0.72], image) == (1, 1, 5, 4)
+
+
 @pytest.mark.parametrize(
     "request_",
     [None, [], "x", 3, {}]
@@ -345,6 +351,272 @@ def test_a_network_is_fetched_while_others_are_at_work(
     )  # fmt: skip
     assert seen[0] == free
     assert seen.count(free) == 2
+
+
+# ---- methods that ask many times, and methods of several layers ----------------------------------
+
+
+def of_class(trace: Trace) -> F32:
+    """A map that says which class it is for: (2, 3), all class - 10 * rival."""
+    rival = trace.target.rival or 0
+    return np.full((2, 3), trace.target.index - 10 * rival, np.float32)
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Two methods that ask four times and one that fuses two layers; every step that is done."""
+    done: list[Any] = []
+
+    def four(name: str) -> Callable[..., Asking]:
+        def ask(_asked: Asked, trace: Trace, layer: str | None) -> Asking:
+            assert layer is None or layer in trace.activations
+            try:
+                for n in range(4):
+                    done.append((name, layer, n))
+                    yield n / 4
+            finally:
+                done.append((name, layer, "end"))
+            return of_class(trace)
+
+        return ask
+
+    def pair(asked: Asked, layer: str) -> tuple[str, ...]:
+        return ("relu", layer) if layer == "shapes" and "relu" in asked.layers else ()
+
+    def product(pairs: Sequence[tuple[F32, F32]]) -> F32:
+        (first, _), (second, _) = pairs
+        return np.full((3, 5), first.max() - second.max(), np.float32)
+
+    rows = {
+        "Slow-CAM": Method(None, "It asks.", "x", "four passes", ask=four("Slow-CAM")),
+        "Far-CAM": Method(None, "So.", "x", "four", ask=four("Far-CAM"), of_picture=True),
+        "Pair-CAM": Method(None, "Two layers.", "x", "one", fusion=Fusion(pair, product)),
+    }
+    for name, row in rows.items():
+        monkeypatch.setitem(METHODS, name, row)
+    return done
+
+
+def steps_of(method: str, layer: str | None) -> list[Any]:
+    return [*((method, layer, n) for n in range(4)), (method, layer, "end")]
+
+
+def test_a_usual_answer_has_the_methods_of_one_pass(
+    put: Callable[..., str], tiny: str, asking: list[Any]
+) -> None:
+    """And of those that fuse layers the map where there is one."""
+    made = answered(put(), tiny)
+    rows = {row["name"]: row["maps"] for row in made["layers"]}
+    usual = {f"target/{method}" for method, row in METHODS.items() if row.weights}
+    assert {name: set(maps) - usual for name, maps in rows.items()} == {
+        "relu": set(), "shapes": {"target/Pair-CAM"},
+    }  # fmt: skip
+    assert all(usual <= set(maps) for maps in rows.values())
+    seen = pipeline.survey(pictures.read_rgb(PICTURE), tiny)
+    a = seen.trace.activations
+    pair = sent(made)["shapes", "target", "Pair-CAM"]
+    assert pair.shape == (3, 5)
+    assert np.allclose(pair, a["relu"].max() - a["shapes"].max(), rtol=1e-4)
+    assert made["extra"] is None
+    assert asking == []
+
+
+def test_the_map_of_a_method_that_asks_comes_when_somebody_wants_it(
+    put: Callable[..., str], tiny: str, asking: list[Any]
+) -> None:
+    """Of one layer, for each band: 2, 1, and 2 - 10 * 1."""
+    path = put()
+    usual = answered(path, tiny, 2, 1)
+    made = answered(path, tiny, 2, 1, name="norm", method="Slow-CAM", token="one")
+    assert made["extra"] == {"layer": "norm", "method": "Slow-CAM"}
+    assert [row["name"] for row in made["layers"]] == ["norm", "relu", "shapes"]
+    maps = sent(made)
+    slow = {key: grid for key, grid in maps.items() if key[2] == "Slow-CAM"}
+    assert {key: grid.tolist() for key, grid in slow.items()} == {
+        ("norm", band, "Slow-CAM"): [[value] * 3] * 2
+        for band, value in (("target", 2), ("rival", 1), ("contrast", -8))
+    }
+    for key, grid in sent(usual).items():
+        assert np.array_equal(maps[key], grid), "the rest is as it was"
+    assert asking == 3 * steps_of("Slow-CAM", "norm")
+
+
+def test_it_is_made_once_for_all_who_want_it(
+    put: Callable[..., str], tiny: str, asking: list[Any]
+) -> None:
+    """The likeliest class, cat, is number 0; the figure and the API take the map that is there."""
+    path = put()
+    answered(path, tiny, method="Slow-CAM", token="one")
+    assert asking == steps_of("Slow-CAM", "shapes"), "the best layer, where none is named"
+    answered(path, tiny, name="shapes", method="Slow-CAM", token="two")
+    answered(path, tiny, 0, name="shapes", method="Slow-CAM")
+    drawn = {"path": path, "model": tiny, "target": 0, "layer": "shapes", "method": "Slow-CAM"}
+    assert set(handlers.draw(drawn | {"sign": "for", "colours": "viridis"})) == {"png"}
+    said = api.endpoint({"path": path}, tiny, "shapes", method="Slow-CAM")  # type: ignore[arg-type]
+    assert said["map"] == [[0] * 3] * 2
+    assert asking == steps_of("Slow-CAM", "shapes")
+    answered(path, tiny, name="relu", method="Slow-CAM")
+    assert asking[5:] == steps_of("Slow-CAM", "relu")
+    answered(path, tiny, 1, name="relu", method="Slow-CAM")
+    assert asking[10:] == steps_of("Slow-CAM", "relu"), "another class"
+
+
+def test_a_method_of_the_picture_is_the_same_at_every_layer(
+    put: Callable[..., str], tiny: str, asking: list[Any]
+) -> None:
+    path = put()
+    for layer in ("relu", "norm", "shapes"):
+        made = answered(path, tiny, 2, name=layer, method="Far-CAM")
+        assert sent(made)[layer, "target", "Far-CAM"].tolist() == [[2] * 3] * 2
+        assert made["extra"] == {"layer": layer, "method": "Far-CAM"}
+    assert asking == steps_of("Far-CAM", None)
+
+
+def test_progress_goes_on_over_all_bands(
+    put: Callable[..., str], tiny: str, asking: list[Any]
+) -> None:
+    told: list[tuple[float, str]] = []
+    chosen, wanted = Chosen(put(), tiny, 2, 1), {"name": "relu", "method": "Slow-CAM"}
+    view = handlers.view_at(chosen, wanted, lambda part, what: told.append((part, what)))
+    assert view.error == ""
+    assert [part for part, _ in told] == pytest.approx([n / 12 for n in range(12)])
+    assert {what for _, what in told} == {"Making Slow-CAM"}
+
+
+def test_it_can_be_stopped(put: Callable[..., str], tiny: str, asking: list[Any]) -> None:
+    """In the middle by whoever asked, and by nobody else."""
+    path, wanted = put(), {"name": "relu", "method": "Slow-CAM", "token": "mine"}
+
+    def tell(part: float, _what: str) -> None:
+        if part == 0.5:
+            assert handlers.stop("another's") == {"stopped": True}
+            assert handlers.stop("mine") == {"stopped": True}
+
+    view = handlers.view_at(Chosen(path, tiny), wanted, tell)
+    assert (view.note, view.error, view.answer) == ("Stopped.", "", None)
+    assert asking == [("Slow-CAM", "relu", n) for n in (0, 1, 2, 3, "end")]
+    assert engine.long_slot._value == 1
+    asking.clear()
+    assert look(path, tiny, **wanted).note == "Stopped.", "nor is it begun"
+    assert asking[1:] == [("Slow-CAM", "relu", "end")]
+    assert answered(path, tiny, **(wanted | {"token": "again"}))["extra"]
+
+
+def test_who_waits_can_stop_too(put: Callable[..., str], tiny: str, asking: list[Any]) -> None:
+    """While another's map takes its time."""
+    with engine.long_slot:
+        handlers.stop("waiting")
+        view = look(put(), tiny, method="Slow-CAM", token="waiting")
+        assert view.note == "Stopped."
+        assert look(put("tower.jpg"), tiny).error == "", "what is quick does not wait"
+    assert asking == []
+
+
+def test_what_waits_is_stopped_while_it_waits(
+    put: Callable[..., str], tiny: str, asking: list[Any]
+) -> None:
+    """And then waits no more, though the other goes on."""
+
+    def tell(_part: float, _what: str) -> None:
+        handlers.stop("late")
+
+    with engine.long_slot:
+        wanted = {"method": "Slow-CAM", "token": "late"}
+        assert handlers.view_at(Chosen(put(), tiny), wanted, tell).note == "Stopped."
+    assert asking == []
+
+
+@pytest.mark.parametrize("token", [None, "", 3, True, [], ["a"], {}, MEGABYTE])
+def test_what_cannot_be_stopped(token: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert is_a_sentence(handlers.stop(token)["error"])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("token", [None, 3, [], {}])
+def test_a_word_that_is_none_stops_nothing(
+    put: Callable[..., str], tiny: str, asking: list[Any], token: Any
+) -> None:
+    assert answered(put(), tiny, method="Slow-CAM", token=token)["extra"]
+    assert asking
+
+
+@pytest.mark.parametrize("method", ["Foo-CAM", 3, ["Slow-CAM"], {"a": 1}, True, MEGABYTE])
+def test_a_method_that_is_none(tiny: str, method: Any, caplog: pytest.LogCaptureFixture) -> None:
+    assert "no such method" in look(PICTURE, tiny, name="relu", method=method).error
+    assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
+
+
+def test_a_method_of_one_pass_is_in_the_answer_already(tiny: str) -> None:
+    made = answered(PICTURE, tiny, name="norm", method="LayerCAM")
+    assert made["extra"] == {"layer": "norm", "method": ""}
+
+
+def test_the_figure_and_the_api_take_methods_that_fuse_layers(
+    tiny: str, asking: list[Any], sentence: Callable[[object], str]
+) -> None:
+    drawn = {"path": PICTURE, "model": tiny, "method": "Pair-CAM", "sign": "both"}
+    assert set(handlers.draw(drawn | {"layer": "shapes"})) == {"png"}
+    assert np.shape(api.endpoint({"path": PICTURE}, tiny, "shapes", None, "Pair-CAM")["map"]) == (  # type: ignore[arg-type]
+        3, 5,
+    )  # fmt: skip
+    said = sentence(handlers.draw(drawn | {"layer": "relu"})["error"])
+    assert said == "Pair-CAM cannot be made at the layer relu; choose another layer."
+
+
+def test_the_browser_is_told_which_methods_ask(asking: list[Any]) -> None:
+    assert {row["name"]: row["asks"] for row in handlers.method_rows()} == {
+        name: name in ("Slow-CAM", "Far-CAM") for name in METHODS
+    }
+
+
+# ---- a layer more ------------------------------------------------------------------------------
+
+
+def test_a_layer_more_has_the_maps_of_each_class(put: Callable[..., str], tiny: str) -> None:
+    """In a comparison: the class, the other, and the one rather than the other."""
+    path = put()
+    maps = sent(answered(path, tiny, 1, 2, name="norm"))
+    image = pictures.read_rgb(path)
+    for band, target in {"target": Target(1), "rival": Target(2), "contrast": Target(1, 2)}.items():
+        seen = pipeline.survey(image, tiny, target, ("norm", "relu", "shapes"))
+        for (layer, method), signed in seen.maps.items():
+            step = max(np.abs(signed).max() / 127, 1e-12)
+            assert np.abs(maps[layer, band, method] - signed).max() <= 1.01 * step, (layer, band)
+    assert not np.allclose(maps["norm", "target", "Grad-CAM"], maps["norm", "rival", "Grad-CAM"])
+
+
+# ---- a turn of the page ------------------------------------------------------------------------
+
+
+def test_a_network_that_says_the_rival_drops_the_comparison(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tiny says cat; its twin says something else, and there the comparison with cat is one."""
+    monkeypatch.setitem(models.MODELS, "twin", replace(models.find(tiny), title="Twin"))
+    last = Chosen(PICTURE, "twin", "", 0, False, ("cat", "dog", "lion"))
+    page = handlers.take_turn(last, Chosen(PICTURE, tiny, "", 0))
+    assert page
+    assert page.view.note == "Tiny itself says cat, so nothing is left to compare it with."
+    assert page.view.answer
+    assert (page.view.answer["target"], page.view.answer["rival"]) == (0, None)
+    assert page.last.rival == ""
+    page = handlers.take_turn(page.last, Chosen(PICTURE, tiny, "", 0))
+    assert page
+    assert page.view.error == lookup.SAME, "here the visitor chose it"
+    chosen = Chosen(PICTURE, "twin", "", 2)
+    page = handlers.take_turn(last._replace(rival=2, model=tiny), chosen)
+    assert page
+    assert (page.view.note, page.last.rival) == ("", 2)
+
+
+def test_the_lists_of_classes_begin_with_the_likeliest(tiny: str) -> None:
+    page = handlers.take_turn(None, Chosen(PICTURE, tiny))
+    assert page
+    assert page.view.answer
+    assert [number for _, number in handlers.choices(page)] == [
+        c["index"] for c in page.view.answer["classes"]
+    ]
+    assert handlers.choices(page)[0][0].startswith("cat · 34 % · 0")
 
 
 # ---- computed once -----------------------------------------------------------------------------
@@ -479,3 +751,66 @@ def test_strength_is_that_of_the_likeliest_class_whatever_is_shown(
     for (layer, method), signed in seen.maps.items():
         strongest = max(float(signed.max()), 0)
         assert first["strength"][f"{layer}/{method}"] == pytest.approx(strongest, rel=1e-4)
+
+
+COVER: dict[str, Any] = {
+    "model": MODEL, "target": LION, "rival": None, "detail": False, "layer": "top_activation",
+    "boxes": [[0.5, 0, 1, 0.75], [0, 0, 0.25, 1]], "fill": "grey",
+}  # fmt: skip
+
+
+def by_hand(path: str) -> tuple[Any, Any]:
+    """The picture as the network gets it, with the boxes of COVER painted grey, pixel by pixel."""
+    square = pictures.fit(pictures.read_rgb(path), (224, 224))
+    one, two = square.copy(), square.copy()
+    one[:168, 112:] = 127.5
+    two[:, :56] = 127.5
+    spec = models.find(MODEL)
+    return spec.preprocess(one), spec.preprocess(two)
+
+
+def test_what_the_network_says_with_a_part_covered(put: Callable[..., str]) -> None:
+    path, net = put(), lookup.network()
+    made = handlers.cover(COVER | {"path": path})
+    one, two = by_hand(path)
+    trace = net.trace(one, Target(LION), ("top_activation",))
+    assert made["score"] == pytest.approx(float(trace.logits[LION]), abs=1e-3)
+    says = [trace.probabilities, net.trace(two).probabilities]
+    shown = look(path).answer
+    assert shown
+    for rows, p in zip(made["classes"], says, strict=True):
+        assert [row["index"] for row in rows[:5]] == p.argsort()[::-1][:5].tolist()
+        assert {c["index"] for c in shown["classes"]} <= {row["index"] for row in rows}
+        for row in rows:
+            assert row["p"] == pytest.approx(float(p[row["index"]]), abs=1e-4)
+            assert row["rank"] == 1 + int((p > p[row["index"]]).sum())
+    grid = np.frombuffer(base64.b64decode(made["bytes"]), np.int8).reshape(made["map"]["sent"])
+    a, g = trace.activations["top_activation"], trace.gradients["top_activation"]
+    signed = (a * g.mean(axis=(0, 1))).sum(axis=-1)
+    unit = np.where(grid > 0, made["map"]["top"], made["map"]["bottom"])
+    assert np.allclose(grid / 127 * unit, signed, atol=np.abs(signed).max() / 200)
+
+
+def test_a_comparison_keeps_its_score_when_covered(put: Callable[..., str]) -> None:
+    made = handlers.cover(COVER | {"path": put(), "rival": CHEETAH})
+    y = lookup.network().trace(by_hand(put())[0]).logits
+    assert made["score"] == pytest.approx(float(y[LION] - y[CHEETAH]), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boxes": v}
+        for v in (None, [], [[0, 0, 1, 1]] * 9, "x", [None], [[0, 0, 1]], [[0, 0, 2, 1]], [[1] * 4])
+    ]
+    + [{"fill": v} for v in (None, "black", ["grey"], 3, {})]
+    + [{"layer": "nope"}, {"target": -1}, {"rival": LION}, {"path": "/etc/passwd"}],
+    ids=lambda change: repr(change)[:40],
+)  # fmt: skip
+def test_covers_that_make_no_sense(
+    change: dict[str, Any], put: Callable[..., str], sentence: Callable[[object], str]
+) -> None:
+    made = handlers.cover(COVER | {"path": put()} | change)
+    assert set(made) == {"error"}
+    sentence(made["error"])
+    assert made["error"] != words.FAILED

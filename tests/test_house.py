@@ -15,17 +15,17 @@ HOME = Path(__file__).parent.parent
 RULES = {
     "app": "__init__ demo.ui models sandbox types",
     "demo": "",
-    "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.turns demo.engine "
-    "demo.question demo.wire demo.words models methods heatmap image upload trust types gradio",
+    "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
+    "demo.wire demo.words models heatmap image upload trust types gradio",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.engine demo.question demo.wire demo.words lookup models methods "
-    "heatmap image cache types gradio",
+    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
+    "methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words pipeline lookup models methods image sandbox cache "
-    "steps trust types",
+    "demo.engine": "demo.question demo.words pipeline lookup models methods hide image sandbox "
+    "cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
     "demo.wire": "demo.words heatmap methods trust types gradio numpy",
     "demo.words": "types",

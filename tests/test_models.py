@@ -703,7 +703,7 @@ def test_weights_that_lie_in_another_file_are_not_read(kind, tmp_path, small_mod
 def test_labels_from_a_file(encoding, tmp_path, sentence):
     path = tmp_path / "names.txt"
     path.write_text("cat\n\n  Käfer \n", encoding=encoding)
-    assert models.read_labels(path) == ["cat", "Käfer"]
+    assert models.read_labels(path) == models.read_labels(str(path)) == ["cat", "Käfer"]
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="UTF-8") as error:
         models.read_labels(path)

@@ -3,15 +3,151 @@
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from visitor import refused
+from visitor import CHEETAH, LION, MODEL, PICTURE, refused
 
-from demo.question import EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, own_file
+from demo import api, handlers, lesson, question
+from demo.question import EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, own_file
+from gradcam_core import lookup, models
+from gradcam_core.types import Question
 
 pytestmark = pytest.mark.usefixtures("uploads")
+
+# ---- one question, whoever asks ----------------------------------------------------------------
+
+PATH = os.path.realpath(PICTURE)
+
+
+def test_every_door_makes_the_same_question() -> None:
+    asked = {"path": PICTURE, "model": MODEL, "target": CHEETAH, "rival": LION, "detail": True}
+    doors = [
+        question.from_widgets(Chosen(PICTURE, MODEL, CHEETAH, LION, True)),
+        question.from_json(asked | {"layer": "block5c_add"})[0],
+        question.pose(PICTURE, MODEL, CHEETAH, LION, True),
+    ]
+    spec = models.find(MODEL)
+    for posed in doors:
+        assert posed.question == Question(PATH, MODEL, CHEETAH, LION, True)
+        assert posed.spec is spec
+        assert posed.asked is lookup.network(MODEL, True)
+    assert len({hash(posed.question) for posed in doors}) == 1
+
+
+def test_every_door_knows_none() -> None:
+    plain = Question(PATH, MODEL, None, None, False)
+    asked: dict[str, Any] = {"path": PICTURE, "model": MODEL}
+    assert question.from_widgets(Chosen(PICTURE, MODEL)).question == plain
+    assert question.from_widgets(Chosen(PICTURE, MODEL, None, None, None)).question == plain
+    assert question.pose(PICTURE, MODEL).question == plain
+    for none in ({}, {"target": None, "rival": None, "detail": None}):
+        assert question.from_json(asked | none)[0].question == plain
+    assert question.from_json(asked)[1] == "top_activation"
+
+
+def test_class_0_is_a_class() -> None:
+    assert question.from_widgets(Chosen(PICTURE, MODEL, 0, 1)).question.target == 0
+    assert question.from_widgets(Chosen(PICTURE, MODEL, 1, 0)).question.rival == 0
+    posed, _ = question.from_json({"path": PICTURE, "model": MODEL, "target": 1, "rival": 0})
+    assert (posed.question.target, posed.question.rival) == (1, 0)
+
+
+@pytest.mark.parametrize("value", [-1, -2, 3, 1.0, True, "0", "cat", [], {}, float("nan")])
+def test_what_is_no_class(tiny: str, value: Any) -> None:
+    for pair in ((value, None), (None, value)):
+        assert "one of the 3 in" in refused(lambda pair=pair: question.pose(PICTURE, tiny, *pair))
+    if value != -1:
+        asked = {"path": PICTURE, "model": tiny, "target": value}
+        assert "one of the 3 in" in refused(lambda: question.from_json(asked))
+
+
+def test_detail_is_dropped_where_the_network_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = replace(models.find(MODEL), fully_convolutional=False)
+    monkeypatch.setitem(models.MODELS, "fixed", spec)
+    posed = question.pose(PICTURE, "fixed", detail=True)
+    assert not posed.question.detail
+    assert posed.asked.shape == (224, 224, 3)
+
+
+def test_a_class_is_not_compared_with_itself() -> None:
+    assert refused(lambda: question.pose(PICTURE, MODEL, LION, LION)) == lookup.SAME
+
+
+@pytest.mark.parametrize("request_", [None, [], "x", 3])
+def test_json_that_is_no_question(request_: Any) -> None:
+    assert refused(lambda: question.from_json(request_)) == question.NAMELESS
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Every name that is looked up."""
+    done: list[tuple[str, Any]] = []
+
+    def count(room: Any, name: str, of: int) -> None:
+        real = getattr(room, name)
+
+        def counted(*args: Any, **options: Any) -> Any:
+            done.append((name, args[of]))
+            return real(*args, **options)
+
+        monkeypatch.setattr(room, name, counted)
+
+    count(models, "find", 0)
+    count(lookup, "network", 0)
+    count(lookup, "layer_of", 1)
+    count(question, "class_of", 0)
+    return done
+
+
+def test_a_name_is_looked_up_once(tiny: str, looked_up: list[tuple[str, Any]]) -> None:
+    """In each request, whatever it takes to answer it."""
+    spec = models.find(tiny)
+    asked = {"path": PICTURE, "model": tiny, "target": 1, "rival": 2, "layer": "norm"}
+    drawn = asked | {"method": "Grad-CAM", "sign": "for", "colours": "viridis"}
+    chosen = Chosen(PICTURE, tiny, 1, 2)
+    network = [("network", spec)]
+    names, layer = [("find", tiny), ("class_of", 1), ("class_of", 2)], [("layer_of", "norm")]
+
+    def cost(act: Callable[[], Any]) -> list[tuple[str, Any]]:
+        looked_up.clear()
+        said = act()
+        assert "error" not in said or not said["error"], said
+        return sorted(looked_up, key=str)
+
+    def same(*wanted: Any) -> list[tuple[str, Any]]:
+        return sorted([w for part in wanted for w in part], key=str)
+
+    assert cost(lambda: vars(handlers.view_of(chosen))) == same(names, network)
+    again = chosen._replace(target=0, rival="")
+    assert cost(lambda: vars(handlers.view_of(again, spec))) == same(
+        [("class_of", 0), ("class_of", None)], network
+    )
+    assert cost(lambda: vars(handlers.view_at(chosen, {"name": "norm"}))) == same(
+        names, network, layer
+    )
+    assert cost(lambda: handlers.draw(drawn)) == same(names, network, layer)
+    assert cost(lambda: lesson.whole(asked)) == same(names, network, layer)
+    assert cost(lambda: lesson.nudged([asked, 0, 0, 0])) == same(names, network, layer)
+    assert cost(lambda: api.endpoint({"path": PICTURE}, tiny, "norm", 1)) == same(  # type: ignore[arg-type]
+        [("find", tiny), ("class_of", 1), ("class_of", None)], network, layer
+    )
+
+
+def test_the_page_looks_up_once_too(tiny: str, looked_up: list[tuple[str, Any]]) -> None:
+    """Where the network is another, and where only the class is."""
+    last = Chosen(PICTURE, MODEL, LION, "", False, models.find(MODEL).labels)
+    for target, asks in ((LION, ""), (1, 1)):
+        looked_up.clear()
+        page = handlers.take_turn(last, Chosen(PICTURE, tiny, target))
+        assert page
+        assert page.view.error == ""
+        assert page.last.target == asks, "a network of other classes forgets it"
+        assert [name for name, _ in looked_up] == ["find", "class_of", "class_of", "network"]
+        last = page.last
+
 
 # ---- the path of a picture ---------------------------------------------------------------------
 

@@ -123,6 +123,23 @@ def test_a_child_that_hangs_is_a_sentence_and_comes_back(child, monkeypatch, sen
 
 
 @pytest.mark.slow
+def test_nobody_is_killed_once_the_answer_is_there(child, monkeypatch):
+    """What would end a process that is late is called off, after a refusal too."""
+    timers = []
+
+    class Timer(threading.Timer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            timers.append(self)
+
+    monkeypatch.setattr(sandbox.threading, "Timer", Timer)
+    child.score(np.zeros((1, *SHAPE), np.float32), Target(0))
+    with pytest.raises(UserError):
+        child.trace(np.full(SHAPE, np.nan, np.float32))
+    assert len(timers) == 2
+    assert all(timer.finished.is_set() for timer in timers)
+
+
 def test_a_child_whose_file_is_gone(good, tmp_path, sentence):
     path = tmp_path / "gone.keras"
     path.write_bytes(good.read_bytes())

@@ -70,6 +70,11 @@ def test_order() -> None:
     assert steps.order(a, alpha).tolist() == [1, 2, 0, 3]
 
 
+def test_order_counts_a_channel_that_is_as_much_above_zero_as_below() -> None:
+    a = channels([[5, -5]], [[1, 1]], [[-2, -2]])
+    assert steps.order(a, f32([1, 1, 1])).tolist() == [0, 2, 1]
+
+
 def test_order_leaves_equal_channels_as_they_are() -> None:
     assert steps.order(np.ones((2, 2, 50), np.float32), np.ones(50, np.float32)).tolist() == [
         *range(50)

@@ -101,6 +101,35 @@
  */
 
 /**
+ * @typedef {object} Likely
+ * @property {number} index
+ * @property {string} label
+ * @property {number} p its probability; of a "linear" head the output itself
+ * @property {number} rank 1: the likeliest
+ */
+
+/**
+ * What the network says with a part of its picture covered, for each of at most eight.
+ * @typedef {object} CoverRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {number | null} rival
+ * @property {boolean} detail
+ * @property {string} layer
+ * @property {number[][]} boxes left, top, right, bottom as shares of the picture
+ * @property {string} fill what the part is painted with
+ */
+
+/**
+ * @typedef {object} CoverAnswer
+ * @property {Likely[][]} classes of each box: the likeliest, then those that are likeliest without
+ * @property {number} score with the first box covered
+ * @property {SignedMap} map the same, Grad-CAM at the layer
+ * @property {string} bytes of the map, in base64
+ */
+
+/**
  * @typedef {object} ClassRow
  * @property {number} index
  * @property {string} label

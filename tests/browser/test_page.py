@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Route, expect
 
 from demo.question import EXAMPLES_DIR, NO_PICTURE
+from demo.words import percent
 from gradcam_core import heatmap, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS
@@ -473,8 +474,8 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
     """The first example is shown at its own size: a pixel of the canvas is one of the picture."""
     heat = heatmap.upsample(heatmap.normalise(first().maps[BEST, "Grad-CAM"]), (256, 512))
     lab.find("[name=box]").check()
-    for percent in (30, 80):  # where the box does not hang on one pixel
-        lab.find("[name=threshold]").fill(str(percent))
+    for share in (30, 80):  # where the box does not hang on one pixel
+        lab.find("[name=threshold]").fill(str(share))
         words = re.fullmatch(
             r"left (\d+), top (\d+), right (\d+), bottom (\d+), "
             "in a picture 512 pixels wide and 256 high",
@@ -482,7 +483,7 @@ def test_the_box_is_the_one_of_the_api(lab: Lab) -> None:
         )
         assert words
         box = [int(n) for n in words.groups()]
-        assert box == pytest.approx(heatmap.box(heat, percent / 100), abs=3)
+        assert box == pytest.approx(heatmap.box(heat, share / 100), abs=3)
         frame = lab.find(".gv-over .gv-frame").bounding_box()
         drawn = lab.find(".gv-box").bounding_box()
         left, top, right, bottom = box
@@ -652,7 +653,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     third_example_but(lab, r'("label": ?"lion", ?"p": ?)[^,]+,', rf"\g<1>{p},")
     assert plain(lab.find(".gv-classes .gv-p").first.inner_text()) == words
     assert numbers(lab)["Probability"] == words
-    assert words.percent(p) == words
+    assert percent(p) == words
 
 
 @pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.against])
@@ -944,6 +945,15 @@ def test_a_broken_file_gets_one_sentence_and_a_good_one_works_right_after(
     assert lab.find(".gv-over .gv-frame").evaluate(dim) == 1
 
 
+def test_an_upload_is_asked_about_once(lab: Lab) -> None:
+    """Though Gradio says of it twice that the picture changed."""
+    for name in ("hopper.jpg", "tower.jpg"):
+        lab.requests.clear()
+        lab.drawn_after(lambda name=name: lab.upload(EXAMPLES_DIR / name))  # type: ignore[misc]
+        lab.settled()
+        assert sum("queue/join" in url for url in lab.requests) == 1
+
+
 def test_a_file_that_is_too_large_stays_at_home_and_takes_nothing_away(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -1010,6 +1020,7 @@ def test_a_picture_that_moves_stands_still_at_the_frame_that_was_read(
         tmp_path / "both.gif", save_all=True, append_images=frames[1:], duration=100, loop=0
     )
     lab.drawn_after(lambda: lab.upload(tmp_path / "both.gif"))
+    assert lab.text(".gv-hint") == pictures.MOVES
     assert lab.text(".gv-hint") == pictures.MOVES
     assert "evidence for cheetah" in lab.say
     seen = shot(lab, ".gv-original .gv-frame")
