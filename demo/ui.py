@@ -39,7 +39,7 @@ THEME = gr.themes.Default(
     block_info_text_color="*neutral_600",
     checkbox_border_color_dark="*neutral_400",
 )
-TITLE = (
+HEADER = (
     '<div class="lab-top"><h1><span aria-hidden="true">'
     + 9 * "<i></i>"
     + "</span>Grad-CAM Lab</h1>"
@@ -91,7 +91,7 @@ def part(name: str) -> dict[str, Any]:
 
 def viewer() -> Viewer:
     return Viewer(
-        elem_id="viewer", 
+        elem_id="viewer",
         server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
         no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
@@ -167,7 +167,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
-        gr.HTML(TITLE, elem_id="title")
+        gr.HTML(HEADER, elem_id="title")
         model = gr.Dropdown(offers([]), value=first, label="Network", elem_id="model")
         own = gr.State([])
         every = class_choices(models.MODELS[first].labels)

@@ -56,6 +56,7 @@ def lab(shared: Lab) -> Iterator[Lab]:
     shared.errors.clear()
     if not shared.tidy():
         shared.open()
+        assert shared.tidy()
     yield shared
     shared.page.unroute_all(behavior="ignoreErrors")
     assert shared.outside() == []
