@@ -21,7 +21,7 @@ from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.wire import View
 from demo.words import class_choices
-from gradcam_core import heatmap, image, models, trust, upload
+from gradcam_core import heatmap, hide, image, models, trust, upload
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
@@ -94,7 +94,8 @@ def viewer() -> Viewer:
         elem_id="viewer",
         server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
-        no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
+        fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
+        heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ RULES = {
     "app": "__init__ demo.ui models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
-    "demo.wire demo.words models heatmap image upload trust types gradio",
+    "demo.wire demo.words models heatmap hide image upload trust types gradio",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
     "methods heatmap image cache types gradio",

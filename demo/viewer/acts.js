@@ -6,7 +6,8 @@ import { SILENCE, put, state } from './shown.js';
 
 /** Whoever goes on with an answer that stands has read what was said. */
 export function goOn(patch = {}) {
-  put({ ...patch, said: state.said.stale ? state.said : SILENCE });
+  const asksAnew = ['layer', 'band', 'fill'].some((name) => name in patch); // of what is covered
+  put({ ...patch, ...(asksAnew ? { covered: null, tried: null } : {}), said: state.said.stale ? state.said : SILENCE });
 }
 
 export function say(sentence, mild = false, stale = state.said.stale) {

@@ -93,7 +93,7 @@ function showSum() {
   if (!ready()) return;
   const { answer, band } = state, grid = sumNow(), bar = $('.gv-sum'), c = shownClass(answer, band);
   const { head } = answer.model, two = band === 'contrast';
-  $('.gv-percent').textContent = chance(c, head);
+  $('.gv-percent').textContent = chance(state.covered?.classes[0].find((one) => one.index === c.index) ?? c, head);
   $('.gv-others').textContent = head === 'softmax' ? `against ${answer.count - 1} others` : 'its answer';
   $('.gv-named').textContent = c.label;
   if (two) {

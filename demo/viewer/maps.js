@@ -303,6 +303,27 @@ export function boxOf(heat, H, W, share) {
  */
 export const inPixels = (box, H, W) => box.map((v, n) => v * (n % 2 ? H : W));
 
+/**
+ * A box of a size round a place, inside the picture.
+ * @param {number[]} place down, right in 0..1
+ * @param {number[]} size high, wide in 0..1
+ * @returns {Box}
+ */
+export function boxRound([down, right], [high, wide]) {
+  const l = clamp(right - wide / 2, 0, 1 - wide), t = clamp(down - high / 2, 0, 1 - high);
+  return [l, t, l + wide, t + high];
+}
+
+/** The place of a box, its middle, and its size. @param {Box} box */
+export const middleOfBox = ([l, t, r, b]) => [(t + b) / 2, (l + r) / 2];
+export const sizeOfBox = ([l, t, r, b]) => [b - t, r - l];
+
+/** The strongest cell of a map, [row, column]. @param {Grid} grid */
+export function strongest(grid) {
+  const at = grid.q.indexOf(grid.q.reduce((a, b) => Math.max(a, b)));
+  return [Math.floor(at / grid.w), at % grid.w];
+}
+
 // ---- sizes -----------------------------------------------------------------------------------
 
 /** A picture's sides, made smaller where the longer one is above a limit: [H, W]. */

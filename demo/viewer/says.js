@@ -4,7 +4,10 @@ import { $, $$, make, tell, write } from './dom.js';
 import { choose, chooseClass, goOn } from './acts.js';
 import { bandsOf, classOf, findClasses, isEmpty, rivalOf, shownClass, ticksOf, twinsOf } from './maps.js';
 import { isLit, look, methodNow, plainPalette, ramp, ready, put, signNow, state, topNow, addView } from './shown.js';
-import { chance, comparison, notes, number, saying, second, unfound, warnings } from './words.js';
+import {
+  chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried, unfound,
+  warnings,
+} from './words.js';
 
 /** @import { Look } from './words.js' */
 
@@ -33,6 +36,16 @@ function spell(node, pieces) {
 function showSentence() {
   if (!ready()) return;
   const now = look(), rival = rivalOf(now.answer), sub = $('.gv-sub');
+  if (state.tried) {
+    spell($('.gv-say'), sayingTried(now, state.tried, isLit()));
+    write(sub, secondTried(state.tried, state.fill));
+    return;
+  }
+  if (now.covered) {
+    spell($('.gv-say'), sayingCovered(now, state.fill));
+    write(sub, secondCovered(now));
+    return;
+  }
   spell($('.gv-say'), saying(now, plainPalette(), isLit()));
   const { text, asks } = second(now, rival);
   write(sub, text);
@@ -71,17 +84,25 @@ function showClasses() {
   const buttons = answer.classes.map((c) => {
     const button = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
     const place = c.rank > 5 ? `place ${c.rank} · ` : '';
-    const p = make('span', chance(c, head), { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
-    bar.style.setProperty('--p', head === 'linear' ? '0%' : `${100 * c.p}%`);
-    if (place) p.prepend(make('small', place));
+    const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
+    bar.style.setProperty('--p', '0%');
+    if (place) p.append(make('small', place));
+    p.append(make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
     button.append(make('span', c.label, { class: 'gv-label' }), p, bar);
     return button;
   });
   $('.gv-classes').replaceChildren(...buttons);
   addView(() => {
     const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
-    buttons.forEach((n) => {
-      const mine = Number(n.dataset.index);
+    const { covered } = state;
+    buttons.forEach((n, k) => {
+      const c = answer.classes[k], now = covered?.classes[0].find((one) => one.index === c.index);
+      const bar = n.querySelector('.gv-bar'), was = n.querySelector('.gv-was'), p = n.querySelector('.gv-now');
+      if (head !== 'linear') bar.style.setProperty('--p', `${100 * (now ?? c).p}%`);
+      bar.style.setProperty('--was', now && head !== 'linear' ? `${100 * c.p}%` : '0%');
+      write(was, now ? `${chance(c, head)} → ` : '');
+      write(p, chance(now ?? c, head));
+      const mine = c.index;
       n.setAttribute('aria-pressed', String(mine === index));
       n.dataset.side = !two ? '' : mine === answer.target ? 'red' : mine === answer.rival ? 'blue' : '';
     });

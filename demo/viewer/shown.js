@@ -1,11 +1,13 @@
 // The state of the tab "Look", and what follows from it: which map is in view, on which scale, in which colours.
 
 import { make, painted } from './dom.js';
-import { alike, boxOf, bytesOf, fitted, gridOf, lit, rowOf, scaleEnd, toUnit, upsample } from './maps.js';
+import {
+  alike, boxOf, bytesOf, fitted, gridOf, lit, rowOf, scaleEnd, signedBytesOf, toUnit, upsample,
+} from './maps.js';
 import { store } from './store.js';
 
-/** @import { Answer, MethodRow, Row } from './wire.js' */
-/** @import { Sign } from './maps.js' */
+/** @import { Answer, CoverAnswer, MethodRow, Row } from './wire.js' */
+/** @import { Grid, Sign } from './maps.js' */
 /** @import { Look } from './words.js' */
 
 export const SILENCE = { sentence: '', mild: false, stale: false };
@@ -28,6 +30,10 @@ const page = store({
   one: false, // whether the overlay is alone
   held: false, // whether the photograph is shown in its place, as long as it is pressed
   swipe: 50,
+  patch: null, // what is covered: left, top, right, bottom in 0..1
+  fill: props.fills[0],
+  /** @type {CoverAnswer | null} */ covered: null, // what the network says of the picture with the patch on it
+  tried: null, // what covering each place does, as far as it is known: { h, w, fall, done }
   box: false,
   threshold: 15,
   place: null, // of the cell that is read: [down, right] in 0..1
@@ -56,7 +62,15 @@ export function methodOf(row) {
 }
 
 /** @returns {MethodRow} */
-export const methodNow = () => methodOf(rowOf(state.answer, state.layer));
+export function methodNow() {
+  return state.covered ? props.methods[0] : methodOf(rowOf(state.answer, state.layer));
+}
+
+/** The map of the picture with its patch. @returns {Grid} */
+function coveredGrid() {
+  const { map, bytes } = state.covered, [h, w] = map.sent;
+  return { ...map, row: rowOf(state.answer, state.layer), h, w, q: signedBytesOf(bytes) };
+}
 
 /** @returns {Sign} */
 export function signOf(method) {
@@ -78,14 +92,15 @@ export const isLit = () => props.lit.includes(state.colours);
 /** What the end of the colours stands for. */
 export function topNow(ends) {
   const { answer, bytes, layer, band } = state;
-  return scaleEnd(answer, bytes, rowOf(answer, layer), methodNow(), band, signNow(), ends);
+  const end = scaleEnd(answer, bytes, rowOf(answer, layer), methodNow(), band, signNow(), ends);
+  return state.covered ? Math.max(end, state.covered.map.top) : end;
 }
 
 /** @returns {Look} */
 export function look() {
   const { answer, band, bytes } = state, method = methodNow();
-  const grid = gridOf(rowOf(answer, state.layer), bytes, method.name, band);
-  return { answer, grid, method, band, sign: signNow(), top: topNow() };
+  const grid = state.covered ? coveredGrid() : gridOf(rowOf(answer, state.layer), bytes, method.name, band);
+  return { answer, grid, method, band, sign: signNow(), top: topNow(), covered: state.covered };
 }
 
 /** The map in view, scaled up. */
@@ -105,6 +120,7 @@ export function boxNow() {
 export function sumNow() {
   const { answer, bytes, band } = state;
   if (answer.starts[band] === null) return null;
+  if (state.covered && state.layer === answer.best) return coveredGrid();
   return gridOf(rowOf(answer, answer.best), bytes, props.methods[0].name, band);
 }
 

@@ -2,7 +2,7 @@
 
 import { $, $$, clear, frame, make, paint, write } from './dom.js';
 import { arrangeAround } from './gradio.js';
-import { arrange, cellAt, fitted, frameOf, inPixels, inside, middleOf } from './maps.js';
+import { arrange, cellAt, fitted, frameOf, inPixels, inside, middleOf, scaled, upsample } from './maps.js';
 import {
   SIDE, addsUp, boxNow, heatNow, isLit, light, look, paletteNow, plainPalette, ready, put, state, sumNow, addView,
 } from './shown.js';
@@ -32,10 +32,12 @@ function showSize() {
 
 function showMap() {
   if (!ready()) return;
-  const canvas = $('.gv-heat'), [H, W] = fitted(...state.answer.picture, SIDE), heat = heatNow(H, W);
+  const { tried } = state, canvas = $('.gv-heat'), [H, W] = fitted(...state.answer.picture, SIDE);
+  const heat = tried ? upsample(scaled(tried.fall, false).unit, tried.h, tried.w, H, W) : heatNow(H, W);
+  const sign = tried ? 'for' : undefined;
   if (canvas.height !== H || canvas.width !== W) [canvas.height, canvas.width] = [H, W];
-  if (isLit()) light(canvas, heat);
-  else paint(canvas, heat, paletteNow());
+  if (isLit()) light(canvas, heat, sign);
+  else paint(canvas, heat, tried ? plainPalette() : paletteNow());
   element.dataset.layer = state.layer;
   element.dataset.drawn = Number(element.dataset.drawn || 0) + 1;
 }
@@ -98,7 +100,7 @@ function showCaption() {
 // ---- hands on it -------------------------------------------------------------------------------
 
 function pointAt(e) {
-  if (!state.answer) return;
+  if (!state.answer || state.tool !== 'look') return;
   const r = e.currentTarget.getBoundingClientRect();
   const place = [(e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width];
   if (place.every((x) => x >= 0)) put({ place });
@@ -118,6 +120,7 @@ function hold() {
   };
   $('.gv-over .gv-frame').addEventListener('pointerdown', () => {
     end();
+    if (state.tool !== 'look') return;
     waiting = setTimeout(() => put({ held: true, place: null }), HOLD);
   });
   for (const name of ['pointerup', 'pointercancel', 'pointerleave']) {

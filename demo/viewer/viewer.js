@@ -3,6 +3,7 @@
 
 import { $ } from './dom.js';
 import { choose, contrast, chooseClass, fetchLayer, goOn, goTo, say } from './acts.js';
+import { setCover } from './cover.js';
 import { openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
@@ -145,7 +146,7 @@ function take(answer, url) {
   const { layer, missing } = layerAfter(before, answer, state.layer, state.wanted?.layer);
   const asksAnew = !before || before.target !== answer.target || before.rival !== answer.rival;
   put({
-    answer, url, layer, bytes: signedBytesOf(answer.bytes), wanted: null,
+    answer, url, layer, bytes: signedBytesOf(answer.bytes), wanted: null, covered: null, tried: null,
     band: asksAnew ? bandsOf(answer).at(-1) : state.band,
     place: state.base?.url === url ? state.place : null,
   });
@@ -185,7 +186,7 @@ adopt('#picture', () => $('.gv-picture'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
 adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
-for (const start of [setStage, setAnswer, setFilm, setDrawer]) start();
+for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer]) start();
 addView(announce);
 watch('value', receive);
 receive();

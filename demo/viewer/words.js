@@ -3,7 +3,7 @@
 
 import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
 
-/** @import { Answer, ClassRow, Lesson, MethodRow, Nudge } from './wire.js' */
+/** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
 /** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
@@ -16,6 +16,7 @@ import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownCl
  * @property {Band} band
  * @property {Sign} sign
  * @property {number} top what the end of the colours stands for
+ * @property {CoverAnswer | null} [covered] what the network says where a part of the picture is covered
  */
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
@@ -145,14 +146,66 @@ export function second({ answer, grid, band, sign, method }, rival) {
   return plain(`It is not sure: ${next.label} comes second (${percent(next.p)}).`, asks);
 }
 
+const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour' };
+
+/** What a patch is filled with, in words. */
+export const filled = (fill) => FILLED[fill] ?? fill;
+
+/**
+ * What was measured with a part of the picture covered, in pieces.
+ * @param {Look} look
+ * @param {string} fill
+ * @returns {[string, string?][]}
+ */
+export function sayingCovered({ answer, band, covered }, fill) {
+  const c = shownClass(answer, band), now = covered.classes[0].find((one) => one.index === c.index);
+  const [before, after] = [c, now].map((one) => chance(one, answer.model.head));
+  const way = now.p < c.p ? 'falls' : 'rises';
+  const how = before === after ? ` stays at ${after}` : ` ${way} from ${before} to ${after}`;
+  return [['With this covered, '], named(c), [`${how} (filled with ${filled(fill)}).`]];
+}
+
+/**
+ * And what it says now.
+ * @param {Look} look
+ */
+export function secondCovered({ answer, covered }) {
+  const first = covered.classes[0].find((one) => one.rank === 1), { head } = answer.model;
+  const before = answer.classes.find((one) => one.rank === 1);
+  const says = first && head === 'softmax'
+    ? `It ${first.index === before.index ? 'still' : 'now'} says ${first.label} (${chance(first, head)}). ` : '';
+  return `${says}A patch is itself something new to the network.`;
+}
+
+/**
+ * What covering each place does.
+ * @param {Look} look
+ * @param {{ fall: Float32Array }} tried
+ * @param {boolean} lit
+ * @returns {[string, string?][]}
+ */
+export function sayingTried({ answer, band }, { fall }, lit) {
+  const c = shownClass(answer, band), most = fall.reduce((a, b) => Math.max(a, b), 0);
+  if (!(most > 0)) return [['Covering none of these places makes '], named(c), [' less likely.']];
+  return [[lit ? 'Yellow' : 'Bright', lit ? 'yes' : undefined], [': where covering makes '], named(c),
+    [` less likely, by ${percent(most)} at most`]];
+}
+
+/** How far it is. */
+export function secondTried({ h, w, done }, fill) {
+  const all = h * w;
+  return done < all ? `${done} of ${all} places tried …`
+    : `All ${all} places were covered one by one with ${filled(fill)}: no gradient, the network was only asked.`;
+}
+
 /** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
-export function caption({ answer, grid, method, band, sign }) {
+export function caption({ answer, grid, method, band, sign, covered }) {
   const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(grid.row.shape)}`;
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
   const usual = grid.row.name === answer.best && method.name === grid.row.film[band];
-  return usual ? what : `${what} · ${where}`;
+  return (usual ? what : `${what} · ${where}`) + (covered ? ' · covered' : '');
 }
 
 /**
@@ -179,9 +232,10 @@ const plus = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
  * What the cells add up to: the score without its head start.
  * @param {{ answer: Answer, band: Band }} look
  */
-export function sumOf({ answer, band }) {
-  const score = band === 'contrast' ? classOf(answer, answer.target).y - classOf(answer, answer.rival).y
-    : shownClass(answer, band).y;
+export function sumOf({ answer, band, covered }) {
+  const score = covered ? covered.score
+    : band === 'contrast' ? classOf(answer, answer.target).y - classOf(answer, answer.rival).y
+      : shownClass(answer, band).y;
   return score - answer.starts[band];
 }
 
@@ -203,7 +257,7 @@ export function aboutScore(look, grid, { minus, more, less, half }) {
       aloud: `${more.toFixed(2)} for ${c.label}, ${(-less).toFixed(2)} for ${other.label}`,
     };
   }
-  const start = answer.starts[band], scored = `score ${number(c.y)}`;
+  const start = answer.starts[band], scored = `score ${number(look.covered ? look.covered.score : c.y)}`;
   const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${number(first.y)}`] : [
     `${half} cells bring half of it`,
     ...(-less > 0.005 * more ? [`${minus.length} take away ${(-less).toFixed(2)}`] : []),
