@@ -27,6 +27,22 @@ function showMethod() {
   });
 }
 
+/** A method that asks many times makes its map when somebody wants it, and can be stopped. */
+function showAsk() {
+  if (!ready()) return;
+  const { token, method, layer, answer, band } = state, chosen = props.methods.find((m) => m.name === method);
+  const missing = chosen?.asks && !rowOf(answer, layer).maps[`${band}/${method}`];
+  $('.gv-ask').hidden = !token && !missing;
+  $('.gv-ask').textContent = token ? 'Stop' : `Make the map of ${method}`;
+}
+
+function askMap() {
+  const { token, method, layer } = state;
+  if (token) return void server.stop(token);
+  put({ token: `${Date.now()} ${Math.random()}` });
+  trigger('layer', { name: layer, method, token: state.token });
+}
+
 /** Every layer of the network, good or poor, in the order in which they run. */
 function showDoctor() {
   const { answer, doctor } = state, panel = $('.gv-doctor');
@@ -129,10 +145,11 @@ export function setDrawer() {
   element.addEventListener('keydown', (e) => {
     if (e.key === 'Escape' && state.more && e.target.closest('.gv-drawer') && !e.defaultPrevented) openMore(false);
   });
+  $('.gv-ask').addEventListener('click', askMap);
   $('.gv-doctor').addEventListener('toggle', () => put({ doctor: $('.gv-doctor').open }));
   $('.gv-doctor').addEventListener('click', (e) => {
     const go = e.target.closest('[data-go]');
     if (go) choose(go.dataset.go);
   });
-  for (const show of [showMore, showMethod, showDoctor]) addView(show);
+  for (const show of [showMore, showMethod, showAsk, showDoctor]) addView(show);
 }

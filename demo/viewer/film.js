@@ -68,6 +68,7 @@ function centre() {
 
 function showPlay() {
   const on = Boolean(state.playing);
+  $('.gv-film').classList.toggle('gv-playing', on);
   $('.gv-play').textContent = on ? '❚❚ Pause' : '▶ Play';
   $('.gv-play').setAttribute('aria-pressed', String(on));
 }

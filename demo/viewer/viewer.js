@@ -10,6 +10,7 @@ import {
   adopt, choosePhoto, easeLists, followLists, nameExamples, pastePhoto, refuseHeavy, takePhoto,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
+import { openOnce } from './opening.js';
 import { setAnswer } from './says.js';
 import { look, ready, put, state, addView } from './shown.js';
 import { moveCell, setStage } from './stage.js';
@@ -132,6 +133,7 @@ function receive() {
   /** @type {View} */
   const value = props.value;
   if (!value || overtaken(value)) return;
+  put({ token: '' });
   const mild = !value.error || value.error === props.no_picture;
   say(value.error || value.note, mild, Boolean(value.error) && (!value.stands || state.said.stale));
   if (value.answer) take(value.answer, value.base.url);
@@ -160,7 +162,12 @@ function take(answer, url) {
 function load(answer, url) {
   const image = new Image(), [H, W] = answer.picture;
   const mine = () => state.answer === answer;
-  image.onload = () => { if (mine()) put({ base: { image, url, ratio: W / H } }); };
+  image.onload = () => {
+    if (!mine()) return;
+    const first = !state.base;
+    put({ base: { image, url, ratio: W / H } });
+    if (first) openOnce();
+  };
   image.onerror = () => {
     if (mine()) say('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
   };
