@@ -1,6 +1,6 @@
 """May one look here? Every layer with a grid, and why it is poor, from the traced graph itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,18 @@ LEARNED_OPS = {
     "Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3D", "MatMul", "Einsum",
 }  # fmt: skip
 ACTIVATION_OPS = {"Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Softplus", "Tanh", "Sigmoid"}
+SHAPES = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}  # nothing of the numbers
+CUTS = {  # numbers come out, and no gradient goes back in
+    "StopGradient", "Round", "Rint", "Floor", "Ceil", "Sign", "FloorDiv", "PyFunc",
+    "PyFuncStateless", "HSVToRGB",
+}  # fmt: skip
+LOOPS = {  # inside them the graph is not followed
+    "While", "StatelessWhile", "If", "StatelessIf", "Case", "PartitionedCall",
+    "StatefulPartitionedCall",
+}  # fmt: skip
+PICTURE = "only the picture, prepared for the network"
+CUT = "the gradient is cut on the way from here to the answer (rounding, argmax or stop_gradient)"
+ASIDE = "does not lead to the answer"
 
 
 def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
@@ -35,9 +47,11 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
 
     seen: in the order of the run. A layer is a good place to look if every path from the picture x
     to the answer y goes through its output (no branch leads round it), and if it is not only
-    half-way: before its activation, or thinned by pooling.
+    half-way: before its activation, or thinned by pooling. Where no gradient comes, no map can be
+    made at all. The insides of loops are left out: nothing outside can see them.
     """
     order, live = _between(x, y)
+    leading, smooth = _leading(x, y), _smooth(y)
     round_it = _bypassed(order, live)
     first = next((n for n, op in enumerate(order) if op.type in LEARNED_OPS), 0)
     layers: dict[str, Layer] = {}
@@ -52,6 +66,9 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
     for name, operation, sources, tensor in seen:
         if not tf.is_tensor(tensor) or tensor.shape.rank != 4 or name.startswith(inside):
             continue
+        if tensor.graph is not x.graph:
+            layers.pop(name, None)
+            continue
         if hasattr(operation, "layers") and id(tensor) in makers:
             continue  # an inner model: its last layer stands for it
         if None in tensor.shape[1:] or not tensor.dtype.is_floating:
@@ -61,12 +78,14 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
         poor = ""
         if h * w == 1:
             poor = "1×1: no place left"
+        elif live.get(id(tensor.op), first) < first:
+            poor = PICTURE
+        elif id(tensor.op) not in leading:
+            poor = ASIDE
+        elif id(tensor.op) not in smooth:
+            poor = CUT
         elif passes_on(operation) and any(source in makers for source in sources):
             poor = "only passes on the layer before it"
-        elif live.get(id(tensor.op), first) < first:
-            poor = "only the picture, prepared for the network"
-        elif id(tensor.op) not in live:
-            poor = "does not lead to the answer"
         elif id(tensor) in makers:
             poor = "does not change what the layer before it says"
         elif id(tensor.op) in round_it:
@@ -106,6 +125,54 @@ def suggest_layers(layers: dict[str, Layer]) -> set[str]:
     if len(merges) > room:
         merges = [merges[i] for i in np.linspace(0, len(merges) - 1, room).round().astype(int)]
     return {*chosen, *merges}
+
+
+def last_resort(layers: Mapping[str, Layer]) -> str | None:
+    """The layer to look at where none is good; None: none has a grid.
+
+    The last that has a gradient, or else the last that leads to the answer, or else the last.
+    """
+    grids = [layer for layer in layers.values() if layer.shape[0] * layer.shape[1] > 1]
+    for useless in ((PICTURE, ASIDE, CUT), (PICTURE, ASIDE), ()):
+        if left := [layer.name for layer in grids if layer.poor not in useless]:
+            return left[-1]
+    return None
+
+
+def has_loops(graph: tf.Graph) -> bool:
+    """Whether there are operations into which `inspect_layers` does not see."""
+    return any(op.type in LOOPS for op in graph.get_operations())
+
+
+def _leading(x: tf.Tensor, y: tf.Tensor) -> set[int]:
+    """The operations by which the answer y depends on the picture x, by whatever kind of number."""
+    back, todo = set(), [y.op]
+    while todo:
+        op = todo.pop()
+        if id(op) not in back and op.type not in SHAPES:
+            back.add(id(op))
+            todo += [t.op for t in op.inputs]
+    leading = {id(x.op)}
+    for op in x.graph.get_operations():
+        if id(op) in back and any(id(t.op) in leading for t in op.inputs):
+            leading.add(id(op))
+    return leading
+
+
+def _smooth(y: tf.Tensor) -> set[int]:
+    """The operations to whose outputs a gradient of y comes back."""
+    smooth, todo = set(), [y.op]
+    while todo:
+        op = todo.pop()
+        if id(op) not in smooth:
+            smooth.add(id(op))
+            if op.type not in CUTS | SHAPES:
+                todo += [t.op for t in op.inputs if _has_gradient(t)]
+    return smooth
+
+
+def _has_gradient(tensor: tf.Tensor) -> bool:
+    return bool(tensor.dtype.is_floating or tensor.dtype == tf.variant)  # a list of a loop
 
 
 def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:
@@ -159,4 +226,4 @@ def _merges(tensor: tf.Tensor, seen: Sequence[Seen], live: dict[int, int]) -> bo
 
 def _carries(tensor: tf.Tensor) -> bool:
     """Whether a tensor carries something of the picture: numbers, or a grid of bytes; no shapes."""
-    return bool(tensor.dtype.is_floating or tensor.shape.rank == 4)
+    return _has_gradient(tensor) or tensor.shape.rank == 4

@@ -38,10 +38,12 @@ def network(
         rows, columns, channels = spec.shape or (spec.size, spec.size, 3)
         if not detail:
             model = models.load(spec, progress)
-            return Network(model, (rows, columns, channels), spec.suggested, spec.head)
+            given = spec.suggested, spec.head, spec.meaning
+            return Network(model, (rows, columns, channels), *given)
         usual = network(spec, progress=progress)
         assert isinstance(usual, Network)
-        return Network(usual.model, (2 * rows, 2 * columns, channels), spec.suggested, spec.head)
+        given = spec.suggested, spec.head, usual.meaning
+        return Network(usual.model, (2 * rows, 2 * columns, channels), *given)
 
     return _networks.get((spec, detail), make)
 

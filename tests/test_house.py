@@ -44,7 +44,7 @@ RULES = {
     "upload": "types",
     "network": "gradients heads layers types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
-    "heads": "types keras tensorflow",
+    "heads": "types numpy keras tensorflow",
     "gradients": "keras tensorflow",
     "methods": "heatmap types numpy scipy",
     "heatmap": "types numpy scipy matplotlib",

@@ -241,7 +241,9 @@ SAID = {
         {"layers": []}, {"layers": [["<b>", [4, 4, 3], "x", "", True]], "best": "<b>"},
         {"layers": [["conv", [1, 2], "x", "", True]]}, {"layers": 3}, {"best": None},
         {"layers": [[name, [5_000, 5_000, 5], "x", "", True] for name in ("conv", "b", "c")]},
-        {"notes": None}, {"layers": [["conv", [10**5, 10**5, 3], "x", "", True]]},
+        {"notes": None}, {"meaning": [1, "x"]}, {"meaning": [True, "a\nb"]}, {"meaning": [True]},
+        {"meaning": [True, "x" * 401]}, {"meaning": [True, "x", []]}, {"meaning": "yes"},
+        {"layers": [["conv", [10**5, 10**5, 3], "x", "", True]]},
     ],
 )  # fmt: skip
 def test_a_description_that_makes_no_sense(change):
@@ -269,6 +271,24 @@ def test_what_the_process_lets_pass_makes_sense_here(tmp_path, monkeypatch):
     monkeypatch.setattr(sandbox, "MAX_MAPS", 80_000)
     with pytest.raises(UserError, match="MB of feature maps"):
         sandbox._opened(path, None, None)
+
+
+def test_what_was_found_at_load_is_told(tmp_path):
+    """What the output means, what is doubtful about it, and where the gradient is cut."""
+    image = keras.Input(SHAPE)
+    a = L.Conv2D(4, 3, activation="relu", name="conv")(image)
+    g = keras.ops.round(L.GlobalAveragePooling2D()(a) * 10)
+    model = keras.Model(image, L.Dense(2, "hard_sigmoid")(g))
+    _, net, said = sandbox._opened(save(model, tmp_path / "model.keras"), None, None)
+    child = Sends()
+    child._describe(json.loads(json.dumps(said)))
+    for found in (child, net):
+        assert found.head == found.meaning.head == "linear"
+        assert found.meaning.percent
+        assert found.meaning.score.startswith("the probability itself")
+        assert "gradient is cut" in found.layers["conv"].poor
+    assert any("do not add up to 1" in note for note in child.spec.notes)
+    assert any("No layer of this model is a good place" in note for note in child.spec.notes)
 
 
 def test_who_is_ended_takes_along_what_it_started():

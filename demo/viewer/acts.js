@@ -41,6 +41,6 @@ export function chooseClass(index) {
 export function contrast(index) {
   const { answer, band } = state;
   if (band === 'contrast') goOn({ band: 'target' });
-  else if (answer.rival !== null) goOn({ band: 'contrast' });
+  else if (answer.rival !== null) goOn({ band: 'contrast', sides: 'both' });
   else trigger('choose', { index, rival: true });
 }

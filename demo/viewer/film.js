@@ -38,10 +38,11 @@ function showFrames() {
 function paintFrames() {
   if (!ready()) return;
   const { answer, bytes, base, band } = state, buttons = $$('.gv-strip button');
+  const opacity = Math.max(props.opacities[state.colours], 0.6);
   rows().forEach((row, n) => {
     const method = methodOf(row), sign = signOf(method), map = frameMap(answer, bytes, row, method, band, sign);
     const larger = row.name === answer.best ? nearest : upsample;
-    blend(buttons[n].querySelector('canvas'), larger(map.unit, map.h, map.w, THUMB, THUMB), sign);
+    blend(buttons[n].querySelector('canvas'), larger(map.unit, map.h, map.w, THUMB, THUMB), sign, opacity);
   });
   const first = $('.gv-first canvas');
   [first.width, first.height] = [THUMB, THUMB];

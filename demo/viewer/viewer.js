@@ -149,7 +149,7 @@ function take(answer, url) {
   const asksAnew = !before || before.target !== answer.target || before.rival !== answer.rival;
   put({
     answer, url, layer, bytes: signedBytesOf(answer.bytes), wanted: null, covered: null, tried: null,
-    band: asksAnew ? bandsOf(answer).at(-1) : state.band,
+    band: asksAnew ? bandsOf(answer).at(-1) : state.band, sides: asksAnew ? 'both' : state.sides,
     place: state.base?.url === url ? state.place : null,
   });
   if (before && (asksAnew || before.model.key !== answer.model.key)) comeBack();
