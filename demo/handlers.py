@@ -241,7 +241,7 @@ def draw(request: Any) -> FigureAnswer:
         title = words.figure_title(
             posed.spec, posed.asked.head, seen.target, p, layer, method, sign
         )
-        of = " of three maps" if top else ""  # two classes and their difference
+        of = " on the page" if top else ""  # its scale is that of more than this map
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
 

@@ -2,7 +2,7 @@
 
 import { $, $$, make } from './dom.js';
 import { choose, goOn, say } from './acts.js';
-import { bytesOf, inPixels, rowOf, shownClass } from './maps.js';
+import { bytesOf, inPixels, rowOf, sharesScale, shownClass } from './maps.js';
 import { blend, boxNow, heatNow, methodNow, ready, put, signNow, state, topNow, addView } from './shown.js';
 import { UNREACHED, aboutMethod, verdictOf } from './words.js';
 
@@ -102,10 +102,11 @@ export function saveOverlay() {
 function figureNow() {
   const { answer, band, layer, colours, opacity } = state, method = methodNow();
   const map = rowOf(answer, layer).maps[`${band}/${method.name}`], top = topNow((one) => [one.max, -one.min]);
+  const own = !sharesScale(answer, method) && signNow() === 'for' && top === map.max;
   return {
     path: answer.path, model: answer.model.key, target: shownClass(answer, band).index,
     rival: band === 'contrast' ? answer.rival : null, layer, method: method.name, sign: signNow(), colours,
-    opacity: opacity / 100, detail: answer.detail, top: map.max === top ? 0 : top, box: boxNow(),
+    opacity: opacity / 100, detail: answer.detail, top: own ? 0 : top, box: boxNow(),
   };
 }
 

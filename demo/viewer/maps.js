@@ -132,7 +132,8 @@ export function sharing(answer, bytes, row, method, band) {
  */
 export function scaleEnd(answer, bytes, row, method, band, sign, ends) {
   const own = reach(sharing(answer, bytes, row, method, band), sign, ends);
-  return Math.max(own, answer.strength[`${row.name}/${method.name}`] ?? 0);
+  const alone = band === 'contrast' && !sharesScale(answer, method);
+  return alone ? own : Math.max(own, answer.strength[`${row.name}/${method.name}`] ?? 0);
 }
 
 /**
