@@ -15,6 +15,10 @@ function showPicture() {
   const { base } = state;
   if (!base) return;
   $$('.gv-frame img').forEach((n) => { n.src = base.url; });
+  const pen = make('canvas', null, { width: 1, height: 1 }).getContext('2d');
+  pen.imageSmoothingQuality = 'high';
+  pen.drawImage(base.image, 0, 0, 1, 1);
+  $('.gv').style.setProperty('--mean', `rgb(${[...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)})`);
   showSize();
 }
 

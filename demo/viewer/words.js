@@ -378,9 +378,9 @@ export function notes({ answer, grid, method }, twins, known = '') {
  * @param {Look} look
  * @param {number[]} cell row, column
  */
-export function aboutCell({ grid, method }, [i, j]) {
-  const v = valueAt(grid, i * grid.w + j);
-  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
+export function aboutCell({ answer, grid, method, band }, [i, j]) {
+  const v = valueAt(grid, i * grid.w + j), { label } = shownClass(answer, band);
+  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'} ${label}`;
   const share = v < 0 && method.against ? ', set to zero by the ReLU'
     : v ? `, ${percent(shareOf(grid, [i, j]))} of ${what}` : '';
   return `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;

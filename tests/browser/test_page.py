@@ -1289,7 +1289,7 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
                 const style = n && getComputedStyle(n);
                 return style && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
               });
-              const name = node.name || node.dataset.layer || node.classList[node.classList.length - 1];
+              const name = node.name || node.dataset.layer || [...node.classList].at(-1);
               return [node.closest('#viewer') ? name || node.tagName : '', ring];
             }"""
         )
@@ -1651,12 +1651,10 @@ def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
     for size in ((1280, 720), (390, 844)):
         lab = tall(*size)
         for index in longest if size[0] > 1000 else longest[:5]:
-            lab.drawn_after(
-                lambda n=index: lab.find(".gv-classes button").first.evaluate(
-                    "(b, n) => { b.dataset.index = n; b.click(); }", n
-                )
+            lab.find(".gv-classes button").first.evaluate(
+                "(b, n) => { b.dataset.index = n; b.click(); }", index
             )
-            assert labels[index] in lab.say
+            expect(lab.find(".gv-say")).to_contain_text(labels[index])
             assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             if size[0] > 1000:
                 assert lab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")

@@ -215,8 +215,8 @@ test('methods that give the same map are named, and averages are said to be such
 
 test('the cell that is read', () => {
   const cells = [[127, 127, -127], [0, -127, -127]];
-  said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for');
-  said(words.aboutCell(look({ cells }), [1, 1]), 'Row 2, column 2: about -2, 33 % of all evidence against');
+  said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for lion');
+  said(words.aboutCell(look({ cells }), [1, 1]), 'Row 2, column 2: about -2, 33 % of all evidence against lion');
   said(words.aboutCell(look({ cells }), [1, 0]), 'Row 2, column 1: about 0');
   said(words.aboutCell(look({ cells, method: PATTERN }), [0, 0]), 'Row 1, column 1: about 4, 50 % of the pattern');
   said(words.aboutCell(look({ cells, method: FOR }), [0, 2]), 'Row 1, column 3: about -2, set to zero by the ReLU');
