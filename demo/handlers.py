@@ -221,7 +221,7 @@ def draw(request: Any) -> FigureAnswer:
     method, sign = method_of(request.get("method")), request.get("sign")
     if sign not in heatmap.SIGNS:
         raise UserError("Show the evidence for, against, or both.")
-    colours = request.get("colours")
+    colours = request.get("colours", heatmap.COLOURS[0])
     if colours not in heatmap.COLOURS:
         raise UserError("There is no such colour map; choose one from the list.")
     if sign == "both":
