@@ -430,14 +430,14 @@ const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0
  * @returns {{ arr: 'std' | 'wide' | 'tall' | 'stack', high: number }}
  */
 export function arrange(W, H, ratio, pair) {
-  if (W < 960) return { arr: 'stack', high: 0 };
+  if (W < 960) return { arr: 'stack', high: W < 640 ? Math.floor(0.52 * H) : Math.max(H - 715, 240) };
   const large = H >= 800, side = W >= 1360 ? 24 : 20, count = pair ? 2 : 1, between = pair ? 10 : 0;
   const [top, head, river, gap] = large ? [56, 64, 176, 14] : [52, 52, 146, 8];
   const fit = (w, h) => Math.floor(Math.min(h, (w - between) / count / ratio));
   const high = {
     std: fit(W - 2 * side - 20 - (W < 1100 ? 252 : 272), H - top - head - river - 3 * gap - (large ? 12 : 6)),
     wide: fit(W - 2 * side, H - top - head - (large ? 326 : 284) - 3 * gap),
-    tall: fit(W - 2 * side - 20 - (W >= 1360 ? 400 : 372), H - top - (large ? 36 : 24)),
+    tall: H < 700 ? 0 : fit(W - 2 * side - 20 - (W >= 1360 ? 400 : 372), H - top - (large ? 36 : 24)),
   };
   const arr = ['wide', 'tall'].reduce((best, name) => high[name] > 1.2 * high[best] ? name : best, 'std');
   return { arr, high: high[arr] };

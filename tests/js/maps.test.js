@@ -312,7 +312,8 @@ test('the arrangement with the larger pictures, but std unless it is a fifth mor
   assert.equal(maps.arrange(1440, 900, 1, false).arr, 'tall');
   assert.equal(maps.arrange(1440, 900, 2, true).arr, 'wide');
   assert.equal(maps.arrange(1280, 720, 0.63, true).arr, 'tall');
-  assert.equal(maps.arrange(820, 1180, 1, true).arr, 'stack');
+  assert.equal(maps.arrange(1366, 620, 1, true).arr, 'std', 'too low for all of it beside them');
+  assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
 });
 
 test('whole words are found first, and what only has the letters in it last', () => {
