@@ -1551,7 +1551,9 @@ def test_the_sum_that_is_drawn_is_the_score_without_its_head_start(lab: Lab) -> 
     assert f"score {score:.2f}" in lab.text(".gv-sumline")
     pieces = lab.find(".gv-piece").evaluate_all("all => all.map(n => parseFloat(n.style.flexGrow))")
     assert pieces == sorted(pieces, reverse=True)
-    assert sum(pieces) == pytest.approx(signed[signed > 0].sum(), abs=49 * signed.max() / 254)
+    assert sum(pieces) == pytest.approx(
+        signed[signed > 0].sum(), abs=49 * float(signed.max()) / 254
+    )
     assert lab.text(".gv-percent") == "46 %"
 
     row, column = np.unravel_index(signed.argmax(), signed.shape)
