@@ -27,7 +27,7 @@ from demo.wire import (
     served,
     signed_map,
 )
-from gradcam_core import heatmap, lookup
+from gradcam_core import heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS
@@ -207,6 +207,12 @@ def share(progress: Progress | None, number: int, of: int) -> Progress | None:
     return progress and (lambda part: progress((number + part) / of))
 
 
+@served("labels")
+def labels(model: Any) -> dict[str, list[str]]:
+    """The names of a network's classes, for the search."""
+    return {"labels": list(models.find(model).labels)}
+
+
 # ---- the figure ----------------------------------------------------------------------------------
 
 
@@ -217,9 +223,11 @@ def draw(request: Any) -> FigureAnswer:
     method, sign = method_of(request.get("method")), request.get("sign")
     if sign not in heatmap.SIGNS:
         raise UserError("Show the evidence for, against, or both.")
-    colours = heatmap.DIVERGING if sign == "both" else request.get("colours")
-    if colours not in (*heatmap.COLOURS, heatmap.DIVERGING):
+    colours = request.get("colours", heatmap.COLOURS[0])
+    if colours not in heatmap.COLOURS:
         raise UserError("There is no such colour map; choose one from the list.")
+    if sign == "both":
+        colours = heatmap.diverging(colours)
     opacity, top = request.get("opacity", 0.5), request.get("top", 0)
     if type(opacity) not in (int, float) or not 0 <= opacity <= 1:
         raise UserError("The opacity must be a number from 0 to 1.")
@@ -233,7 +241,7 @@ def draw(request: Any) -> FigureAnswer:
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         p = float(seen.probabilities[seen.target.index])
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
-        of = " of three maps" if top else ""  # two classes and their difference
+        of = " on the page" if top else ""  # its scale is that of more than this map
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}
 

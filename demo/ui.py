@@ -21,7 +21,7 @@ from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.wire import View
 from demo.words import class_choices
-from gradcam_core import heatmap, image, models, trust, upload
+from gradcam_core import heatmap, hide, image, models, trust, upload
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
@@ -38,6 +38,12 @@ THEME = gr.themes.Default(
     block_label_text_color="*neutral_700",
     block_info_text_color="*neutral_600",
     checkbox_border_color_dark="*neutral_400",
+)
+HEADER = (
+    '<div class="lab-top"><h1><span aria-hidden="true">'
+    + 9 * "<i></i>"
+    + "</span>Grad-CAM Lab</h1>"
+    '<div class="lab-network"></div></div>'
 )
 FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
@@ -68,23 +74,28 @@ def part(name: str) -> dict[str, Any]:
     """One part of what runs in the browser: markup, style, script, and its colours."""
     folder = HERE / "viewer"
     texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
-    palettes = (*heatmap.COLOURS, heatmap.DIVERGING)
+    diverging = {name: heatmap.diverging(name) for name in heatmap.COLOURS}
+    palettes = {*diverging, *diverging.values()}
     return {
         "html_template": texts["html"],
         "css_template": texts["css"],
         "js_on_load": joined(folder, name),
         "apply_default_css": False,
         "colours": list(heatmap.COLOURS),
-        "diverging": heatmap.DIVERGING,
+        "diverging": diverging,
+        "lit": list(heatmap.LIT),
+        "opacities": {name: heatmap.usual_opacity(name) for name in heatmap.COLOURS},
         "palettes": {n: base64.b64encode(heatmap.palette(n).tobytes()).decode() for n in palettes},
     }
 
 
 def viewer() -> Viewer:
     return Viewer(
-        elem_id="viewer", server_functions=[handlers.draw, handlers.stop, handlers.cover],
+        elem_id="viewer",
+        server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
-        no_picture=NO_PICTURE, heavy=image.HEAVY, heaviest=image.MAX_BYTES, **part("viewer"),
+        fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
+        heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
 
 
@@ -157,49 +168,40 @@ def build_page(uploads: bool = False) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
-        gr.HTML(
-            "<h1>Grad-CAM Lab</h1><p>See what a convolutional network looks at "
-            "when it names what is in your picture.</p>",
-            elem_id="title",
-        )
-        with gr.Row(equal_height=False, elem_id="lab"):
-            with gr.Column(min_width=260, elem_id="choices"):
-                picture = Picture(
-                    FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
-                    height=210, elem_id="picture", buttons=[],
-                )  # fmt: skip
+        gr.HTML(HEADER, elem_id="title")
+        model = gr.Dropdown(offers([]), value=first, label="Network", elem_id="model")
+        own = gr.State([])
+        every = class_choices(models.MODELS[first].labels)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Look"):
+                view = viewer()
+                # These three the viewer takes to their places: viewer/gradio.js.
                 examples = gr.Gallery(
                     [(str(EXAMPLES_DIR / file), title) for file, title in EXAMPLES.items()],
-                    label="Or try one of these", columns=5, height="auto",
-                    allow_preview=False, buttons=[],
+                    label="Examples", columns=5, height="auto", allow_preview=False, buttons=[],
                     object_fit="cover", elem_id="examples", interactive=False,
                 )  # fmt: skip
-            with gr.Column(min_width=260, elem_id="asks"):
-                model = gr.Dropdown(
-                    offers([]),
-                    value=first, label="Network", elem_id="model",
+                picture = Picture(
+                    FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
+                    height=320, elem_id="picture", buttons=[],
                 )  # fmt: skip
-                own = gr.State([])
-                if uploads:
-                    own_model(model, own)
-                every = class_choices(models.MODELS[first].labels)
-                target = gr.Dropdown(
-                    [PREDICTED, *every], value="",
-                    label="Class to explain", info="Type to search", elem_id="class",
-                )  # fmt: skip
-                other = gr.Dropdown(
-                    [NOBODY, *every], value="", label="Rather than",
-                    info="What speaks for the one and not for the other?", elem_id="other",
-                )  # fmt: skip
-                detail = gr.Checkbox(
-                    label="Detail: run at twice the side", elem_id="detail",
-                    info="A finer map, but percentages mean less. Not for every network.",
-                )  # fmt: skip
-            with gr.Column(min_width=320, elem_id="look"), gr.Tabs():
-                with gr.Tab("Look"):
-                    view = viewer()
-                with gr.Tab("How it is made"):
-                    steps_of_the_map()
+                with gr.Column(elem_id="asks"):
+                    target = gr.Dropdown(
+                        [PREDICTED, *every], value="",
+                        label="Class to explain", info="Type to search", elem_id="class",
+                    )  # fmt: skip
+                    other = gr.Dropdown(
+                        [NOBODY, *every], value="", label="Rather than",
+                        info="What speaks for the one and not for the other?", elem_id="other",
+                    )  # fmt: skip
+                    detail = gr.Checkbox(
+                        label="Detail: run at twice the side", elem_id="detail",
+                        info="A finer map, but percentages mean less. Not for every network.",
+                    )  # fmt: skip
+                    if uploads:
+                        own_model(model, own)
+            with gr.Tab("How it is made"):
+                steps_of_the_map()
 
         last, changes = gr.State(None), gr.State(0)
         inputs = [picture, model, target, other, detail]
@@ -250,7 +252,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
-            return (gr.skip(), event.index) if event.rival else (event.index, gr.skip())
+            return (gr.skip(), event.index) if event.rival else (event.index, "")
 
         # Gradio says of an upload twice that the picture changed, and of one taken away before its
         # value says so; that a State changed it says once, after that, and of queued events only.

@@ -46,13 +46,16 @@ class Explanation:
         return [(self.labels[i], float(self.probabilities[i])) for i in best]
 
     def overlay(
-        self, method: str | None = None, colours: str = heatmap.COLOURS[0], opacity: float = 0.5
+        self,
+        method: str | None = None,
+        colours: str = heatmap.COLOURS[0],
+        opacity: float | None = None,
     ) -> U8:
         """The heatmap over the picture, (H, W, 3). colours: one of heatmap.COLOURS."""
         if colours not in heatmap.COLOURS:
             known = ", ".join(heatmap.COLOURS)
             raise UserError(f"There is no such colour map; choose from: {known}.")
-        if not 0 <= opacity <= 1:
+        if opacity is not None and not 0 <= opacity <= 1:
             raise UserError("The opacity must be a number from 0 to 1.")
         return heatmap.overlay(self.image, self.heatmaps[self._one(method)], colours, opacity)
 

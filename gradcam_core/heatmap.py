@@ -7,15 +7,22 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
 from gradcam_core.types import F32, U8
 
-COLOURS = ("viridis", "inferno", "cividis", "turbo", "jet")
+COLOURS = ("light", "viridis", "inferno", "cividis", "turbo", "jet")
 DIVERGING = "RdBu_r"  # white is zero, red for, blue against
+LIT = {  # of looks that mute the picture: where in [0, 1] a colour stands; red, green, blue
+    "light": [(0, 196, 88, 8), (0.4, 240, 136, 12), (0.75, 255, 192, 20), (1, 255, 228, 84)],
+    "light, both signs": [
+        (0, 110, 190, 255), (0.25, 40, 120, 230), (0.5, 20, 50, 120), (0.502, 120, 30, 20),
+        (0.75, 226, 72, 38), (1, 255, 132, 92),
+    ],
+}  # fmt: skip
 TITLE = 42  # letters in a line of a figure's title
 THRESHOLD = 0.15  # of the maximum: where the paper draws its box (section 3.2)
 
@@ -63,6 +70,10 @@ def upsample(grid: F32, size: tuple[int, int]) -> F32:
 @lru_cache
 def palette(name: str) -> U8:
     """A colour map as (256, 3) RGB."""
+    if name in LIT:
+        at, *channels = np.transpose(LIT[name])
+        ramps = [np.interp(np.arange(256) / 255, at, channel) for channel in channels]
+        return np.asarray(np.rint(np.transpose(ramps)), np.uint8)
     colours = matplotlib.colormaps[name](np.arange(256))[:, :3]
     return np.asarray(np.rint(255 * colours), np.uint8)
 
@@ -73,8 +84,40 @@ def paint(heat: F32, name: str) -> U8:
     return palette(name)[index]
 
 
-def overlay(image: U8, heat: F32, colours: str = COLOURS[0], opacity: float = 0.5) -> U8:
-    """(1 - opacity) * image + opacity * colour: (H, W, 3) and (H, W) in [0, 1] -> (H, W, 3)."""
+def diverging(colours: str) -> str:
+    """The colours of both signs that go with those of one."""
+    return "light, both signs" if colours in LIT else DIVERGING
+
+
+def usual_opacity(colours: str) -> float:
+    return 0.95 if colours in LIT else 0.5
+
+
+def lit(image: U8, heat: F32, colours: str, opacity: float) -> U8:
+    """The picture muted, and over it a colour of LIT, the more of it the more evidence there is.
+
+    (H, W, 3) and (H, W) in [0, 1] -> (H, W, 3). In shadows yellow turns to amber, not to olive.
+    """
+    grey = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    grey = grey[..., None]
+    muted = (8.925 + 0.525 * (grey + 0.2 * (image - grey))) * np.array([0.86, 0.92, 1.08])
+    one_sign = colours == "light"
+    shade = (0.6 + 0.4 * np.sqrt(grey / 255)) ** np.array(
+        [0.8, 1.15, 1.7] if one_sign else [1, 1, 1]
+    )
+    amount = (heat if one_sign else np.abs(2 * heat - 1))[..., None] ** np.float32(0.7)
+    mixed = (1 - opacity * amount) * muted + opacity * amount * paint(heat, colours) * shade
+    return np.asarray(np.rint(np.clip(mixed, 0, 255)), np.uint8)
+
+
+def overlay(image: U8, heat: F32, colours: str = COLOURS[0], opacity: float | None = None) -> U8:
+    """(1 - opacity) * image + opacity * colour: (H, W, 3) and (H, W) in [0, 1] -> (H, W, 3).
+
+    opacity None: what is usual for the colours. Those of LIT are mixed in their own way.
+    """
+    opacity = usual_opacity(colours) if opacity is None else opacity
+    if colours in LIT:
+        return lit(image, heat, colours, opacity)
     mixed = (1 - opacity) * image + opacity * paint(heat, colours).astype(np.float32)
     return np.rint(mixed).astype(np.uint8)
 
@@ -107,8 +150,8 @@ def figure(
 ) -> Figure:
     """The article's figure: "Original image" on the left, on the right the overlay with a title.
 
-    On `DIVERGING` the scale goes from -1 to 1, else from 0 to 1. frame: a `box`, drawn on the
-    overlay. of: what the scale's end is the strongest of, where not of this map alone.
+    On colours of both signs the scale goes from -1 to 1, else from 0 to 1. frame: a `box`, drawn on
+    the overlay. of: what the scale's end is the strongest of, where not of this map alone.
     """
     fig = Figure(figsize=(10, 5), layout="constrained")
     left, right = fig.subplots(1, 2)
@@ -128,8 +171,9 @@ def figure(
             )
     for axes in (left, right):
         axes.set_axis_off()
-    both = colours == DIVERGING
-    scale = matplotlib.cm.ScalarMappable(Normalize(-1 if both else 0, 1), colours)
+    both = colours not in COLOURS
+    ramp = ListedColormap(palette(colours) / 255)
+    scale = matplotlib.cm.ScalarMappable(Normalize(-1 if both else 0, 1), ramp)
     label = f"share of the strongest evidence{of}" + ", against (−) or for (+)" * both
     fig.colorbar(scale, ax=right, fraction=0.046, label=label)
     return fig

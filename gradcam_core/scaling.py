@@ -25,10 +25,10 @@ SURE = 2.5  # nats by which the best way must lead; exp(2.5) is odds of 12 to 1
 HOPELESS = 6.0  # nats; a best way as bad as this is none
 LEVELS = (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5)  # from black (0) to white (1), and beyond
 INSIDE = slice(1, 6)  # those that a picture has
-NORMS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
-LEARNED = {*LEARNED_OPS, *NORMS, "BatchMatMulV2"}
-COUNTS = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}  # nothing of the numbers
-RANGES = (  # what people scale to
+NORM_LAYERS = {"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"}
+LEARNED = {*LEARNED_OPS, *NORM_LAYERS, "BatchMatMulV2"}
+SIZE_OPS = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}  # nothing of the numbers
+MADE_FOR = (  # what people scale to
     (0, 1), (-1, 1), (-0.5, 0.5), (0, 255), (-127.5, 127.5), (-1, 0), (-255, 0),
 )  # fmt: skip
 WIDTHS = (1, 2, 255)  # of those, for ranges that are moved by a mean colour
@@ -119,7 +119,7 @@ def _frontier(x: tf.Tensor, model: "keras.Model") -> tuple[list[tf.Tensor], set[
     for op in x.graph.get_operations():
         sources = [id(t.op) for t in op.inputs]
         carried = [t for t in op.inputs if id(t.op) in before]
-        if op.type in COUNTS:
+        if op.type in SIZE_OPS:
             continue
         if not carried and not after.intersection(sources):
             trained = [held[s] for s in sources if s in held]
@@ -248,7 +248,7 @@ def _cost_of_range(low: float, high: float) -> float:
     width = high - low
     if width <= 0:
         return 50.0
-    usual = min(_off((abs(low - a) + abs(high - b)) / (b - a), 0.05) for a, b in RANGES)
+    usual = min(_off((abs(low - a) + abs(high - b)) / (b - a), 0.05) for a, b in MADE_FOR)
     centre = _off(-low / width - 0.45, 0.2)  # where in the range zero, the mean colour, lies
     spread = _off(np.log(4 / width), 0.35)  # a picture's range is about four of its spreads
     whole = min(_off((width - w) / w, 0.05) for w in WIDTHS)

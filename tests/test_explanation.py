@@ -60,10 +60,10 @@ def test_the_likeliest_classes_by_name():
 def test_an_overlay_is_the_picture_and_the_colours(opacity, cold, hot):
     expected = np.full((3, 5, 3), cold, np.uint8)
     expected[0, 4] = hot
-    over = made().overlay(opacity=opacity)
+    over = made().overlay(colours="viridis", opacity=opacity)
     assert over.dtype == np.uint8
     assert np.array_equal(over, expected)
-    assert (made().overlay("LayerCAM", opacity=opacity) == cold).all()
+    assert (made().overlay("LayerCAM", "viridis", opacity) == cold).all()
 
 
 def test_an_overlay_has_the_colours_that_are_asked_for():
@@ -225,3 +225,14 @@ def test_a_method_that_asks_many_times(of_picture, spec, noise, monkeypatch):
     assert np.array_equal(seen.overlay(), seen.overlay("Asking"))
     title = seen.figure().axes[1].get_title().splitlines()[-1]
     assert title == ("Asking" if of_picture else "Asking at conv1")
+
+
+def test_the_usual_look_mutes_the_picture_and_lights_it():
+    """By hand, of a grey of 101 where heat is 0: (8.925 + 0.525 * 101) * (0.86, 0.92, 1.08)."""
+    over = made().overlay()
+    assert tuple(over[2, 0]) == (53, 57, 67)
+    # heat 1: a twentieth of that, and 0.95 of (255, 228, 84) shaded by s = 0.6 + 0.4 sqrt(101/255)
+    s = 0.6 + 0.4 * (101 / 255) ** 0.5
+    lit = [0.95 * c * s**power for c, power in ((255, 0.8), (228, 1.15), (84, 1.7))]
+    for got, colour, muted in zip(over[0, 4], lit, (53.3, 57.0, 66.9), strict=True):
+        assert abs(float(got) - (colour + 0.05 * muted)) <= 1

@@ -16,10 +16,10 @@ RULES = {
     "app": "__init__ demo.ui models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
-    "demo.wire demo.words models heatmap image upload trust types gradio",
+    "demo.wire demo.words models heatmap hide image upload trust types gradio",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup methods "
-    "heatmap image cache types gradio",
+    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
+    "methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",

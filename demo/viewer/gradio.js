@@ -1,10 +1,27 @@
 // The few places that touch Gradio's own widgets. They may come later than this script, and Gradio makes them anew as
 // it likes: so their events are caught at the document.
 
-const PICTURE = '#picture', LISTS = '#asks', LIST = '#asks [role=combobox]';
+const PICTURE = '#picture', LISTS = '#asks', LIST = '#asks [role=combobox], #model [role=combobox]';
+const EXAMPLES = '#examples button.thumbnail-item';
 
+const find = (selector) => document.querySelector(selector);
 const within = (event, selector) => Boolean(event.target.closest?.(selector));
 const listen = (name, act) => document.addEventListener(name, act, true);
+
+/**
+ * A widget of Gradio's stands in the place that the page has for it, whenever it comes and whatever the window's width.
+ * @param {string} selector of the widget
+ * @param {() => Element | null} place
+ */
+export function adopt(selector, place) {
+  const settle = () => {
+    const widget = find(selector), home = place();
+    if (widget && home && widget.parentElement !== home) home.append(widget);
+  };
+  new MutationObserver(settle).observe(document.body, { childList: true, subtree: true });
+  window.addEventListener('resize', settle);
+  settle();
+}
 
 /** A function that tells whether what was touched last is in the lists. */
 export function followLists() {
@@ -24,11 +41,9 @@ export function refuseHeavy(heaviest, refused) {
     e.preventDefault();
     e.stopPropagation();
     if (e.type === 'change') e.target.value = '';
-    else e.target.dispatchEvent(new DragEvent('dragleave', { bubbles: true })); // or its box stays marked
     refused();
   }
   listen('change', (e) => check(e, e.target.files));
-  listen('drop', (e) => check(e, e.dataTransfer?.files));
 }
 
 /**
@@ -40,17 +55,66 @@ export function easeLists() {
   listen('keydown', (e) => {
     if (e.key !== 'Tab' || !within(e, LIST)) return;
     e.stopPropagation();
-    document.querySelectorAll(`${LISTS} [role=listbox]`).forEach((n) => { n.tabIndex = -1; });
+    document.querySelectorAll(`${LISTS} [role=listbox], #model [role=listbox]`).forEach((n) => { n.tabIndex = -1; });
   });
 }
 
+// ---- a picture ---------------------------------------------------------------------------------
+
+const input = () => find(`${PICTURE} input[type=file]`);
+
+export const choosePhoto = () => input()?.click();
+
+/** Files from the clipboard or dropped anywhere on the page go into the widget as if they were chosen. */
+function handOver(files) {
+  const box = input(), picture = [...files ?? []].find((file) => file.type.startsWith('image/'));
+  if (!box || !picture) return false;
+  const list = new DataTransfer();
+  list.items.add(picture);
+  box.files = list.files;
+  box.dispatchEvent(new Event('change', { bubbles: true }));
+  return true;
+}
+listen('paste', (e) => { if (handOver(e.clipboardData?.files)) e.preventDefault(); });
+listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
+listen('drop', (e) => {
+  if (within(e, '#own') || !handOver(e.dataTransfer?.files)) return;
+  e.preventDefault();
+  e.stopPropagation();
+});
+
+/** A browser gives the clipboard to a page only on its own machine or by https. */
+export const pastePhoto = () => find(`${PICTURE} [aria-label="Paste from clipboard"]`)?.click();
+
+/** The widget's own camera, in a frame of the page. */
+export function takePhoto(holder) {
+  holder.hidden = false;
+  find(`${PICTURE} [aria-label="Capture from camera"]`)?.click();
+}
+
+/** The examples by their own names, and which of them is in view. @param {string} url of the picture in view */
+export function nameExamples(url) {
+  const file = url.split('/').at(-1);
+  for (const button of document.querySelectorAll(EXAMPLES)) {
+    const image = button.querySelector('img');
+    button.setAttribute('aria-label', image.alt);
+    button.title = image.alt;
+    button.setAttribute('aria-current', String(image.src.split('/').at(-1) === file));
+  }
+}
+
+// ---- around the page ---------------------------------------------------------------------------
+
+/** The arrangement of the page, for what stands around it. */
+export const arrangeAround = (arr) => { document.body.dataset.arr = arr; };
+
 /** Whether an answer is on its way to the viewer. */
-export const isPending = () => Boolean(document.querySelector('#viewer .pending'));
+export const isPending = () => Boolean(find('#viewer .pending'));
 
 /** Calls when anything beside a part of the page, in the same tabs, is shown, hidden or pending. */
 export function watchBeside(part, changed) {
   const watcher = new MutationObserver((changes) => {
     if (changes.some((change) => !part.contains(change.target))) changed();
   });
-  watcher.observe(part.closest('#look'), { subtree: true, attributes: true, attributeFilter: ['class', 'hidden'] });
+  watcher.observe(part.closest('#tabs'), { subtree: true, attributes: true, attributeFilter: ['class', 'hidden'] });
 }

@@ -17,6 +17,7 @@
  * @property {{ for: number, against: number }} cut
  */
 
+/** @typedef {{ at: number, v: number }} Piece a cell: where it is in its map, and its value */
 /** @typedef {'for' | 'against' | 'both'} Sign */
 /** @typedef {'target' | 'rival' | 'contrast'} Band the class, the one it is held against, the one rather than it */
 /** @typedef {[number, number, number, number]} Box left, top, right, bottom */
@@ -84,14 +85,14 @@ export function layerAfter(before, answer, shown, wanted = shown) {
 export const sharesScale = (answer, method) => answer.rival !== null && !method.against;
 
 /**
- * The likeliest of the other classes, if both are likely at all.
+ * The class that the one in view is held against: the one that was chosen, else the likeliest of the others.
  * @param {Answer} answer
  * @returns {ClassRow | null}
  */
 export function rivalOf(answer) {
-  if (answer.rival !== null || answer.model.head !== 'softmax') return null;
-  const [best] = answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p);
-  return best && Math.min(classOf(answer, answer.target).p, best.p) >= 0.1 ? best : null;
+  if (answer.rival !== null) return classOf(answer, answer.rival);
+  if (answer.model.head !== 'softmax') return null;
+  return answer.classes.filter((c) => c.index !== answer.target).sort((a, b) => b.p - a.p)[0] ?? null;
 }
 
 /** Whether no class is likely. @param {Answer} answer */
@@ -119,6 +120,23 @@ export function sharing(answer, bytes, row, method, band) {
 }
 
 /**
+ * What the end of the colours stands for: a picture has one scale, that of its likeliest class, which only a map that
+ * is stronger still makes longer. So what is faint is seen to be faint.
+ * @param {Answer} answer
+ * @param {Int8Array} bytes
+ * @param {Row} row
+ * @param {MethodRow} method
+ * @param {Band} band
+ * @param {Sign} sign
+ * @param {(grid: Grid) => number[]} [ends] as of `reach`
+ */
+export function scaleEnd(answer, bytes, row, method, band, sign, ends) {
+  const own = reach(sharing(answer, bytes, row, method, band), sign, ends);
+  const alone = band === 'contrast' && !sharesScale(answer, method);
+  return alone ? own : Math.max(own, answer.strength[`${row.name}/${method.name}`] ?? 0);
+}
+
+/**
  * A map -> 0..1 (h w,); of both signs 0.5 is zero.
  * @param {Grid} grid
  * @param {Sign} sign
@@ -134,20 +152,52 @@ export function toUnit(grid, sign, top) {
 }
 
 /**
- * The filmstrip: every layer's own map, on a scale of its own.
+ * The layers of the film: of each size of grid the last one, and of a size with three or more the middle one too.
+ * @param {Row[]} layers from early to late
+ * @param {string} best comes for the last of its size
+ * @returns {Row[]}
+ */
+export function filmOf(layers, best) {
+  const groups = [];
+  for (const row of layers.filter((r) => r.suggested)) {
+    const size = String(row.shape.slice(0, 2));
+    if (groups.at(-1)?.size !== size) groups.push({ size, rows: [] });
+    groups.at(-1).rows.push(row);
+  }
+  return groups.flatMap(({ rows }) => {
+    const last = rows.find((row) => row.name === best) ?? rows.at(-1), at = rows.indexOf(last);
+    return rows.length < 3 || at < 2 ? [last] : [rows[at >> 1], last];
+  });
+}
+
+/**
+ * One map of the film, on a scale of its own.
  * @param {Answer} answer
  * @param {Int8Array} bytes
+ * @param {Row} row
  * @param {MethodRow} method
  * @param {Band} band
  * @param {Sign} sign
- * @returns {{ row: Row, h: number, w: number, unit: Float32Array }[]}
+ * @returns {{ h: number, w: number, unit: Float32Array }}
  */
-export function framesOf(answer, bytes, method, band, sign) {
-  return answer.layers.map((row) => {
-    const grid = gridOf(row, bytes, method.name, band);
-    const top = reach(sharing(answer, bytes, row, method, band), sign);
-    return { row, h: grid.h, w: grid.w, unit: toUnit(grid, sign, top) };
-  });
+export function frameMap(answer, bytes, row, method, band, sign) {
+  const grid = gridOf(row, bytes, method.name, band);
+  return { h: grid.h, w: grid.w, unit: toUnit(grid, sign, reach(sharing(answer, bytes, row, method, band), sign)) };
+}
+
+/**
+ * The cells of a map laid end to end: those above zero, the strongest first, then those below, the weakest first.
+ * @param {Grid} grid
+ * @returns {{ plus: Piece[], minus: Piece[], more: number, less: number, half: number }} more, less: their sums; half:
+ *   how many of the first bring half of what is above zero
+ */
+export function endToEnd(grid) {
+  const cells = Array.from(grid.q, (_, at) => ({ at, v: valueAt(grid, at) })).sort((a, b) => b.v - a.v);
+  const plus = cells.filter((c) => c.v > 0), minus = cells.filter((c) => c.v < 0);
+  const sum = (list) => list.reduce((all, c) => all + c.v, 0), more = sum(plus);
+  let half = 0;
+  for (let all = 0; plus.length && all < more / 2; half++) all += plus[half].v;
+  return { plus, minus, more, less: sum(minus), half };
 }
 
 /** The numbers below the colours. What speaks against is below zero. @param {Sign} sign */
@@ -254,6 +304,27 @@ export function boxOf(heat, H, W, share) {
  */
 export const inPixels = (box, H, W) => box.map((v, n) => v * (n % 2 ? H : W));
 
+/**
+ * A box of a size round a place, inside the picture.
+ * @param {number[]} place down, right in 0..1
+ * @param {number[]} size high, wide in 0..1
+ * @returns {Box}
+ */
+export function boxRound([down, right], [high, wide]) {
+  const l = clamp(right - wide / 2, 0, 1 - wide), t = clamp(down - high / 2, 0, 1 - high);
+  return [l, t, l + wide, t + high];
+}
+
+/** The place of a box, its middle, and its size. @param {Box} box */
+export const middleOfBox = ([l, t, r, b]) => [(t + b) / 2, (l + r) / 2];
+export const sizeOfBox = ([l, t, r, b]) => [b - t, r - l];
+
+/** The strongest cell of a map, [row, column]. @param {Grid} grid */
+export function strongest(grid) {
+  const at = grid.q.indexOf(grid.q.reduce((a, b) => Math.max(a, b)));
+  return [Math.floor(at / grid.w), at % grid.w];
+}
+
 // ---- sizes -----------------------------------------------------------------------------------
 
 /** A picture's sides, made smaller where the longer one is above a limit: [H, W]. */
@@ -315,6 +386,81 @@ export function coloured(heat, palette) {
   for (let i = 0; i < pixels.length; i++) pixels[i] = table[toneOf(heat[i])];
   return new Uint8ClampedArray(pixels.buffer);
 }
+
+/**
+ * The look "light": the photograph muted, and over it a colour, the more of it the more evidence there is. As
+ * `heatmap.lit` in Python.
+ * @param {Uint8ClampedArray} photo (4 n,) red, green, blue, opaque
+ * @param {Float32Array} heat (n,) in 0..1
+ * @param {Uint8Array} palette
+ * @param {number} opacity
+ * @param {boolean} round whether 0.5 is zero
+ * @returns {Uint8ClampedArray} (4 n,)
+ */
+export function lit(photo, heat, palette, opacity, round) {
+  const out = new Uint8ClampedArray(photo.length), shade = [0, 1, 2].map((c) => shadeOf(round ? 1 : WARM[c]));
+  const amount = (n) => round ? Math.abs(2 * n / 255 - 1) : n / 255;
+  const cover = Float32Array.from({ length: 256 }, (_, n) => opacity * amount(n) ** 0.7);
+  for (let i = 0; i < heat.length; i++) {
+    const tone = toneOf(heat[i]), a = cover[tone], at = 4 * i;
+    const grey = 0.2126 * photo[at] + 0.7152 * photo[at + 1] + 0.0722 * photo[at + 2];
+    for (let c = 0; c < 3; c++) {
+      const muted = (8.925 + 0.525 * (grey + 0.2 * (photo[at + c] - grey))) * TINT[c];
+      out[at + c] = muted * (1 - a) + palette[3 * tone + c] * shade[c][Math.round(grey)] * a;
+    }
+    out[at + 3] = 255;
+  }
+  return out;
+}
+
+const TINT = [0.86, 0.92, 1.08], WARM = [0.8, 1.15, 1.7]; // in shadows yellow turns to amber, not to olive
+
+/** How much of a colour is left over each of 256 greys. */
+const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0.4 * Math.sqrt(n / 255)) ** power);
+
+// ---- the arrangement of the page ---------------------------------------------------------------
+
+/**
+ * Which arrangement makes the pictures largest, and how high they then are, in pixels: "std" (the answer beside them),
+ * "wide" (below them), "tall" (all beside them); on a narrow window "stack". Only for a fifth more it is not "std".
+ * @param {number} W of the window
+ * @param {number} H of the window
+ * @param {number} ratio width of a picture by its height
+ * @param {boolean} pair whether there are two
+ * @returns {{ arr: 'std' | 'wide' | 'tall' | 'stack', high: number }}
+ */
+export function arrange(W, H, ratio, pair) {
+  if (W < 960) return { arr: 'stack', high: W < 640 ? Math.floor(0.52 * H) : Math.max(H - 715, 240) };
+  const large = H >= 800, side = W >= 1360 ? 24 : 20, count = pair ? 2 : 1, between = pair ? 10 : 0;
+  const [top, head, river, gap] = large ? [56, 64, 176, 14] : [52, 52, 146, 8];
+  const fit = (w, h) => Math.floor(Math.min(h, (w - between) / count / ratio));
+  const high = {
+    std: fit(W - 2 * side - 20 - (W < 1100 ? 252 : 272), H - top - head - river - 3 * gap - (large ? 12 : 6)),
+    wide: fit(W - 2 * side, H - top - head - (large ? 326 : 284) - 3 * gap),
+    tall: H < 700 ? 0 : fit(W - 2 * side - 20 - (W >= 1360 ? 400 : 372), H - top - (large ? 36 : 24)),
+  };
+  const arr = ['wide', 'tall'].reduce((best, name) => high[name] > 1.2 * high[best] ? name : best, 'std');
+  return { arr, high: high[arr] };
+}
+
+/**
+ * The classes that a word finds: those that have it whole, then those with a word that begins so, then all that have it
+ * anywhere.
+ * @param {string[]} labels
+ * @param {string} text
+ * @returns {{ index: number, rank: number }[]} rank 0: the label is the word
+ */
+export function findClasses(labels, text) {
+  const word = text.trim().toLowerCase();
+  if (!word) return [];
+  const whole = new RegExp(`(^|[^\\p{L}])${escaped(word)}($|[^\\p{L}])`, 'u');
+  const begins = new RegExp(`(^|[^\\p{L}])${escaped(word)}`, 'u');
+  const rank = (low) => low === word ? 0 : whole.test(low) ? 1 : begins.test(low) ? 2 : low.includes(word) ? 3 : 4;
+  return labels.map((label, index) => ({ index, rank: rank(label.toLowerCase()) })).filter((hit) => hit.rank < 4)
+    .sort((a, b) => a.rank - b.rank || a.index - b.index);
+}
+
+const escaped = (word) => word.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 // ---- the steps -------------------------------------------------------------------------------
 

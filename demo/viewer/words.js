@@ -3,7 +3,7 @@
 
 import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
 
-/** @import { Answer, ClassRow, Lesson, MethodRow, Nudge } from './wire.js' */
+/** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
 /** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
@@ -16,6 +16,7 @@ import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownCl
  * @property {Band} band
  * @property {Sign} sign
  * @property {number} top what the end of the colours stands for
+ * @property {CoverAnswer | null} [covered] what the network says where a part of the picture is covered
  */
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
@@ -47,7 +48,7 @@ export function number(x, digits = 3) {
 }
 
 /** A change: with a plus, too. */
-export const signed = (x) => (x > 0 ? '+' : '') + number(x);
+export const signed = (x, digits = 3) => (x > 0 ? '+' : '') + number(x, digits);
 
 /** The sides of a grid. @param {number[]} shape h, w, maybe K */
 export const grids = (shape) => shape.slice(0, 2).join('×');
@@ -58,9 +59,9 @@ export const listed = (names) => [names.slice(0, -1).join(', '), names.at(-1)].f
 /**
  * How likely a class is; of a network that gives numbers, its number.
  * @param {ClassRow} c
- * @param {string} head
+ * @param {boolean} inPercent whether it is a probability: `model.percent`
  */
-export const chance = (c, head) => head === 'linear' ? number(c.p) : percent(c.p);
+export const chance = (c, inPercent) => inPercent ? percent(c.p) : number(c.p);
 
 const HUES = ['Red', 'Yellow', 'Green', 'Cyan', 'Blue', 'Magenta'];
 
@@ -82,30 +83,216 @@ export function comparison(answer, turned = false) {
   return (turned ? labels.reverse() : labels).join(' rather than ');
 }
 
+/** The name of a class in a sentence: [text, kind]. */
+const named = (c) => [c.label, 'name'];
+
+/** A sentence's first colour: in the colour itself where the look is "light". */
+const bright = (palette, lit) => lit ? ['Yellow', 'yes'] : [endOf(palette)];
+
+/** Whether the network does not see a class at all: it is unlikely, and not its first guess. */
+const isUnseen = (c, head) => head === 'softmax' && c.rank > 1 && c.p < 0.01;
+
+const article = (label) => /^[aeiou]/i.test(label) ? 'an' : 'a';
+
 /**
- * What is seen.
+ * What is seen, in pieces: [text, what it is].
  * @param {Look} look
  * @param {Uint8Array} palette that is used where one sign is shown
+ * @param {boolean} lit whether these colours mute the picture
+ * @returns {[string, string?][]}
  */
-export function saying({ answer, grid, method, band, sign, top }, palette) {
-  const layer = `layer ${grid.row.name} (${grids(grid.row.shape)} cells)`, c = shownClass(answer, band);
-  const alone = `${c.label} (${chance(c, answer.model.head)})`;
-  if (method.class_agnostic) return `${endOf(palette)}: the strongest pattern in ${layer}, the same for every class.`;
+export function saying({ answer, grid, method, band, sign, top }, palette, lit = false) {
+  const c = shownClass(answer, band), { head } = answer.model, other = classOf(answer, answer.rival);
+  const how = ` (${chance(c, answer.model.percent)})`, first = bright(palette, lit);
+  if (method.class_agnostic) return [first, [': the strongest pattern here, the same for every class']];
   if (sign === 'both' && band === 'contrast') {
-    return `Red is evidence for ${comparison(answer)}, blue the other way round, white is neither, in ${layer}.`;
+    return [['Red', 'red'], [' speaks for '], named(c), [', '], ['blue', 'blue'], [' for '], named(other), ['.']];
   }
   if (sign === 'both') {
-    return `Red is evidence for ${alone}, blue is evidence against it, white is neither, in ${layer}.`;
+    return [['Red', 'red'], [' speaks for '], named(c), [`${how}, `], ['blue', 'blue'], [' against it.']];
   }
-  const what = band === 'contrast' ? `for ${comparison(answer, sign === 'against')}` : `${sign} ${alone}`;
-  if (isEmpty(grid, sign, top)) return `In ${layer} there is no evidence ${what}.`;
-  return `${endOf(palette)}: where ${layer} finds evidence ${what}.`;
+  if (band === 'contrast') {
+    const [one, two] = sign === 'for' ? [c, other] : [other, c];
+    return [first, [': what speaks for '], named(one), [' rather than '], named(two)];
+  }
+  if (sign === 'for' && isUnseen(c, head)) {
+    return [[`The network does not see ${article(c.label)} `], named(c), [`: place ${c.rank} of ${answer.count}.`]];
+  }
+  if (isEmpty(grid, sign, top)) return [[`Nothing here speaks ${sign} `], named(c), [`${how}.`]];
+  return [first, [`: what speaks ${sign} `], named(c), [how]];
 }
 
-/** The line below the overlay. @param {Look} look */
-export function caption({ answer, grid, method, band }) {
-  const label = band === 'contrast' ? comparison(answer) : shownClass(answer, band).label;
-  return `${method.name}${method.class_agnostic ? '' : ` for ${label}`} · ${grid.row.name}`;
+/**
+ * The second sentence: how sure the network is, or how to read the first.
+ * @param {Look} look
+ * @param {ClassRow | null} rival
+ * @returns {{ text: string, asks: boolean }} asks: whether the contrast with the rival is worth a click
+ */
+export function second({ answer, grid, band, sign, method }, rival) {
+  const c = shownClass(answer, band), { head } = answer.model, plain = (text, asks = false) => ({ text, asks });
+  const first = answer.classes.find((one) => one.rank === 1), next = answer.classes.find((one) => one.rank === 2);
+  if (method.class_agnostic) return plain('It does not say which class it speaks for.');
+  if (band === 'contrast') return plain('What both share cancels out. What tells them apart is left.');
+  if (head !== 'softmax' || !next) return plain('');
+  const guess = `Its first guess is ${first.label} (${chance(first, answer.model.percent)}).`;
+  if (c.rank > 1) {
+    const strongest = answer.strength[`${grid.row.name}/${method.name}`];
+    const faint = isUnseen(c, head) && sign === 'for' && grid.top < strongest / 2;
+    const scale = `So the colour is faint, on the same scale as ${first.label}. Do not read much into it.`;
+    return plain(faint ? scale : guess);
+  }
+  if (c.p >= 0.6) return plain(`It is quite sure. Next comes ${next.label}, with ${percent(next.p)}.`);
+  const asks = Boolean(rival) && Math.min(c.p, rival.p) >= 0.1;
+  return plain(`It is not sure: ${next.label} comes second (${percent(next.p)}).`, asks);
+}
+
+const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour' };
+
+/** What a patch is filled with, in words. */
+export const filled = (fill) => FILLED[fill] ?? fill;
+
+/**
+ * What was measured with a part of the picture covered, in pieces.
+ * @param {Look} look
+ * @param {string} fill
+ * @returns {[string, string?][]}
+ */
+export function sayingCovered({ answer, band, covered }, fill) {
+  const c = shownClass(answer, band), now = covered.classes[0].find((one) => one.index === c.index);
+  const [before, after] = [c, now].map((one) => chance(one, answer.model.percent));
+  const way = now.p < c.p ? 'falls' : 'rises';
+  const how = before === after ? ` stays at ${after}` : ` ${way} from ${before} to ${after}`;
+  return [['With this covered, '], named(c), [`${how} (filled with ${filled(fill)}).`]];
+}
+
+/**
+ * And what it says now.
+ * @param {Look} look
+ */
+export function secondCovered({ answer, covered }) {
+  const first = covered.classes[0].find((one) => one.rank === 1), { head } = answer.model;
+  const before = answer.classes.find((one) => one.rank === 1);
+  const says = first && head === 'softmax'
+    ? `It ${first.index === before.index ? 'still' : 'now'} says ${first.label} (${chance(first, true)}). ` : '';
+  return `${says}A patch is itself something new to the network.`;
+}
+
+/**
+ * What covering each place does.
+ * @param {Look} look
+ * @param {{ fall: Float32Array }} tried
+ * @param {boolean} lit
+ * @returns {[string, string?][]}
+ */
+export function sayingTried({ answer, band }, { fall }, lit) {
+  const c = shownClass(answer, band), most = fall.reduce((a, b) => Math.max(a, b), 0);
+  if (!(most > 0)) return [['Covering none of these places makes '], named(c), [' less likely.']];
+  return [[lit ? 'Yellow' : 'Bright', lit ? 'yes' : undefined], [': where covering makes '], named(c),
+    [` less likely, by ${percent(most)} at most`]];
+}
+
+/** How far it is. */
+export function secondTried({ h, w, done }, fill) {
+  const all = h * w;
+  return done < all ? `${done} of ${all} places tried …`
+    : `All ${all} places were covered one by one with ${filled(fill)}: no gradient, the network was only asked.`;
+}
+
+/** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
+export function caption({ answer, grid, method, band, sign, covered }) {
+  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(grid.row.shape)}`;
+  const what = method.class_agnostic ? 'the strongest pattern'
+    : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
+      : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
+  const usual = grid.row.name === answer.best && method.name === grid.row.film[band];
+  return (usual ? what : `${what} · ${where}`) + (covered ? ' · covered' : '');
+}
+
+/**
+ * The cell under the pointer: its number, and what it is a part of.
+ * @param {Look} look
+ * @param {number[]} cell row, column
+ * @param {number | null} sum of all cells, where they add up to the score
+ * @returns {[string, string]}
+ */
+export function tip({ answer, grid, method, band }, [i, j], sum) {
+  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v);
+  if (method.class_agnostic) return [shown, ''];
+  if (band === 'contrast') {
+    return [plus(Math.abs(v)), `for ${classOf(answer, v < 0 ? answer.rival : answer.target).label}`];
+  }
+  if (sum !== null) return [shown, `of ${sum.toFixed(2)}`];
+  return [shown, v < 0 ? 'against' : `${percent(shareOf(grid, [i, j]))} of what speaks for it`];
+}
+
+/** With a plus or a minus, and two places. */
+const plus = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
+
+/**
+ * What the cells add up to: the score without its head start.
+ * @param {{ answer: Answer, band: Band }} look
+ */
+export function sumOf({ answer, band, covered }) {
+  const score = covered ? covered.score
+    : band === 'contrast' ? classOf(answer, answer.target).y - classOf(answer, answer.rival).y
+      : shownClass(answer, band).y;
+  return score - answer.starts[band];
+}
+
+/**
+ * The sum in words.
+ * @param {Look} look
+ * @param {Grid} grid whose cells add up
+ * @param {{ minus: object[], more: number, less: number, half: number }} laid
+ */
+export function aboutScore(look, grid, { minus, more, less, half }) {
+  const { answer, band } = look, c = shownClass(answer, band), cells = grid.h * grid.w, all = sumOf(look);
+  const sum = plus(all).replace('+', ''), first = answer.classes.find((one) => one.rank === 1);
+  if (band === 'contrast') {
+    const other = classOf(answer, answer.rival), leads = all < 0 ? other : c;
+    return {
+      before: `${cells} cells, plus and minus:`, sum: plus(all),
+      line: `more for ${leads.label} by ${Math.abs(all).toFixed(2)}`,
+      texts: [`${more.toFixed(2)} for ${c.label}`, `${(-less).toFixed(2)} for ${other.label}`],
+      aloud: `${more.toFixed(2)} for ${c.label}, ${(-less).toFixed(2)} for ${other.label}`,
+    };
+  }
+  const start = answer.starts[band], scored = `score ${number(look.covered ? look.covered.score : c.y)}`;
+  const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${number(first.y)}`] : [
+    `${half} cells bring half of it`,
+    ...(-less > 0.005 * more ? [`${minus.length} take away ${(-less).toFixed(2)}`] : []),
+    ...(Math.abs(start) >= 0.005 ? [`head start ${plus(start)}`] : []),
+    scored,
+  ];
+  return {
+    before: `the ${cells} cells add up:`, sum, line: line.join(' · '),
+    aloud: `${cells} cells, the strongest first, add up to ${sum}`,
+  };
+}
+
+/** Why no sum is drawn. */
+export const notASum = () => 'In this network the cells do not add up to the score: the map is not a sum here.';
+
+const STAGES = { 112: 'edges', 56: 'edges', 28: 'textures', 14: 'patterns', 7: 'parts' }; // looked at, by grid
+
+/** What a stage of the film is called; where nobody looked, by its grid. */
+export function stageOf(model, shape, isLast) {
+  if (isLast) return 'last grid';
+  return (model === 'efficientnet_lite0' && STAGES[shape[0]]) || grids(shape);
+}
+
+/**
+ * What a search says below the classes that it found.
+ * @param {string} text
+ * @param {{ rank: number }[]} hits
+ * @param {number} shown how many of them
+ */
+export function unfound(text, hits, shown) {
+  const word = text.trim();
+  if (!word || hits[0]?.rank === 0) return '';
+  if (!hits.length) return `There is no class “${word}”.`;
+  const more = hits.length - shown, which = more ? `these ${shown} and ${more} more` : shown > 1 ? 'these' : 'this';
+  return `There is no class “${word}”, only ${which}.`;
 }
 
 /** What a method does. @param {MethodRow} method */
@@ -160,18 +347,19 @@ export function cautions({ answer, grid }) {
  * @returns {string[]}
  */
 export function warnings(look) {
-  const shared = sharesScale(look.answer, look.method) ? 'All three questions share one scale.' : '';
-  return [emptiness(look), weakness(look), ...cautions(look), shared].filter(Boolean);
+  return [emptiness(look), weakness(look), ...cautions(look)].filter(Boolean);
 }
 
 /**
  * What else is to be known of a map.
- * @param {Grid} grid
+ * @param {Look} look
  * @param {string[]} twins methods that give the same one
+ * @param {string} [known] of this method at this layer, with a place for its name
  * @returns {string[]}
  */
-export function notes(grid, twins) {
-  const sentences = [];
+export function notes({ answer, grid, method }, twins, known = '') {
+  const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  if (sharesScale(answer, method)) sentences.push('All three questions share one scale.');
   if (twins.length) {
     sentences.push(
       `At this layer ${listed(twins)} give the same map: the score’s gradient is the same at every place, as it is ` +
@@ -190,9 +378,9 @@ export function notes(grid, twins) {
  * @param {Look} look
  * @param {number[]} cell row, column
  */
-export function aboutCell({ grid, method }, [i, j]) {
-  const v = valueAt(grid, i * grid.w + j);
-  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'}`;
+export function aboutCell({ answer, grid, method, band }, [i, j]) {
+  const v = valueAt(grid, i * grid.w + j), { label } = shownClass(answer, band);
+  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'} ${label}`;
   const share = v < 0 && method.against ? ', set to zero by the ReLU'
     : v ? `, ${percent(shareOf(grid, [i, j]))} of ${what}` : '';
   return `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;
@@ -212,7 +400,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
   const about = (what, c) => [
     [what, `${c.label}, number ${c.index}`],
     [SCORES[head], number(c.y)],
-    ...(head === 'linear' ? [] : [['Probability', percent(c.p)]]),
+    ...(answer.model.percent ? [['Probability', percent(c.p)]] : []),
     ['Rank', `${c.rank} of ${answer.count}`],
   ];
   const rows = about('Class', shownClass(answer, band));
@@ -254,11 +442,11 @@ const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Out
 
 /**
  * The classes and their scores: a line of heads, then a line each; what softmax leaves for all others is the last.
- * @param {{ classes: ClassRow[], count: number, head: string }} view
+ * @param {{ classes: ClassRow[], count: number, head: string, percent: boolean }} view
  * @returns {string[][]}
  */
-export function scoreTable({ classes, count, head }) {
-  const lines = classes.map((c) => [c.label, number(c.y), chance(c, head)]), others = count - classes.length;
+export function scoreTable({ classes, count, head, percent: inPercent }) {
+  const lines = classes.map((c) => [c.label, number(c.y), chance(c, inPercent)]), others = count - classes.length;
   if (head === 'softmax' && others > 0) {
     const rest = 1 - classes.reduce((sum, c) => sum + c.p, 0);
     lines.push([`the other ${others}`, '', percent(Math.max(rest, 0))]);

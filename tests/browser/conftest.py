@@ -38,7 +38,10 @@ def browser(server: Server) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def desktop(browser: Browser) -> BrowserContext:
     return browser.new_context(
-        locale="en-US", viewport={"width": 1366, "height": 900}, color_scheme="light"
+        locale="en-US",
+        viewport={"width": 1366, "height": 900},
+        color_scheme="light",
+        reduced_motion="reduce",
     )
 
 
@@ -56,6 +59,7 @@ def lab(shared: Lab) -> Iterator[Lab]:
     shared.errors.clear()
     if not shared.tidy():
         shared.open()
+        assert shared.tidy()
     yield shared
     shared.page.unroute_all(behavior="ignoreErrors")
     assert shared.outside() == []
@@ -73,6 +77,7 @@ def tall(browser: Browser, server: Server) -> Iterator[Callable[..., Lab]]:
                 locale="en-US",
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if dark else "light",
+                reduced_motion="reduce",
             )
         )
         return Lab(contexts[-1].new_page(), server).open("?__theme=dark" if dark else "")

@@ -145,15 +145,17 @@ TIDY = """([answer, picture, layer]) => {
     node.dispatchEvent(new Event(event, {bubbles: true}));
   };
   put(find('layer'), layer, 'change');
-  put(find('method'), find('method').options[0].value, 'change');
-  put(find('colours'), find('colours').options[0].value, 'change');
+  put(find('method'), 'Grad-CAM', 'change');
+  put(find('colours'), 'viridis', 'change');
   put(find('opacity'), '50', 'input');
   put(find('swipe'), '50', 'input');
   put(find('threshold'), '15', 'input');
-  for (const name of ['gv-view', 'gv-sign']) if (!find(name).checked) find(name).click();
+  for (const name of ['gv-tool', 'gv-sign']) if (!find(name).checked) find(name).click();
+  if (page.querySelector('.gv-one[aria-pressed=true]')) page.querySelector('.gv-one').click();
   if (find('box').checked) find('box').click();
   for (const part of page.querySelectorAll('details')) part.open = false;
   page.querySelector('.gv-over .gv-frame').dispatchEvent(new Event('pointerleave'));
+  if (!page.querySelector('.gv-drawer').hidden) page.querySelector('.gv-close').click();
   document.activeElement.blur();
   scrollTo(0, 0);
   return drawn.dataset.layer === layer;
@@ -201,7 +203,10 @@ class Lab:
         return self
 
     def tidy(self) -> bool:
-        """Back to how the page began, where that needs no answer of the server; else False."""
+        """Back to how the page began, where that needs no answer of the server; else False.
+
+        But in viridis at half opacity, whose pixels do not hang on the picture, and by Grad-CAM.
+        """
         return self.error == "" and self.first != [] and bool(self.page.evaluate(TIDY, self.first))
 
     def outside(self) -> list[str]:
@@ -309,7 +314,29 @@ class Lab:
         return self.error
 
     def example(self, number: int) -> None:
-        self.page.get_by_role("button", name=f"Thumbnail {number} of", exact=False).click()
+        self.page.locator("#examples button.thumbnail-item").nth(number - 1).click()
+
+    def more(self, on: bool = True) -> None:
+        """Open the drawer, or close it, where it is not so already."""
+        if self.find(".gv-drawer").is_visible() != on:
+            self.find(".gv-more" if on else ".gv-close").click()
+
+    def put(self, name: str, value: str) -> None:
+        """Choose in one of the drawer's lists or ranges."""
+        self.more()
+        control = self.find(f"[name={name}]")
+        if control.evaluate("n => n.tagName") == "SELECT":
+            control.select_option(value)
+        else:
+            control.fill(value)
+
+    def tick(self, name: str, on: bool = True) -> None:
+        self.more()
+        self.find(f"[name={name}]").set_checked(on)
+
+    def save(self, what: str) -> None:
+        self.more()
+        self.find(f".gv-save-{what}").click()
 
     def upload(self, file: Path) -> None:
         self.page.locator("#picture input[type=file]").set_input_files(file)
@@ -321,6 +348,7 @@ class Lab:
 
     def search(self, dropdown: str, text: str) -> None:
         """Click into a list and type, once the page has selected what stood there."""
+        self.more(dropdown != "model")
         self.page.locator(f"#{dropdown} input").click()
         self.until(
             """id => {
@@ -332,7 +360,9 @@ class Lab:
         self.page.keyboard.type(text)
 
     def row(self, label: str) -> None:
+        self.more(False)
         self.find(".gv-classes button").filter(has_text=label).first.click()
 
     def radio(self, name: str, value: str) -> None:
+        self.more(name != "gv-tool")
         self.find(f"[name={name}][value={value}]").check()

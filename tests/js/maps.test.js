@@ -60,13 +60,12 @@ test('a new answer shows the layer that was in view or on its way, or asks for i
   ]) assert.deepEqual(maps.layerAfter(before, answer, shown, wanted), { layer, missing });
 });
 
-test('the likeliest other class is the rival, if both are likely', () => {
+test('the rival is the class that was chosen, else the likeliest of the others', () => {
   assert.equal(maps.rivalOf(answerOf([])), CHEETAH);
   assert.equal(maps.rivalOf(answerOf([], { target: 293 })), LION);
-  assert.equal(maps.rivalOf(answerOf([], { target: 276 })), null);
-  assert.equal(maps.rivalOf(answerOf([], { classes: [LION, HYENA] })), null);
+  assert.equal(maps.rivalOf(answerOf([], { target: 276 })), LION);
   assert.equal(maps.rivalOf(answerOf([], { classes: [LION] })), null);
-  assert.equal(maps.rivalOf(answerOf([], { rival: 293 })), null, 'it is asked about already');
+  assert.equal(maps.rivalOf(answerOf([], { rival: 276 })), HYENA);
   assert.equal(maps.rivalOf(answerOf([], { model: { head: 'sigmoid' } })), null);
 });
 
@@ -110,18 +109,45 @@ test('a map becomes shares of the end of its scale', () => {
   near(maps.toUnit(one([[0, 0]], 0, 0), 'both', 0), [0.5, 0.5]);
 });
 
-test('the filmstrip shows in every frame the map of its own layer, on its own scale', () => {
+test('one scale for a picture, that of its likeliest class; only a stronger map makes it longer', () => {
+  const { layers, bytes } = packed({ 'x target/Both': [[[127, -127]], 2, 5] });
+  const end = (strength, sign) => {
+    return maps.scaleEnd(answerOf(layers, { strength }), bytes, layers[0], BOTH, 'target', sign);
+  };
+  assert.equal(end({ 'x/Both': 8 }, 'for'), 8);
+  assert.equal(end({ 'x/Both': 1 }, 'for'), 2);
+  assert.equal(end({ 'y/Both': 8, 'x/For': 8 }, 'against'), 5, 'of this layer and this method');
+});
+
+test('a frame of the film shows the map of its own layer, on its own scale', () => {
   const { layers, bytes } = packed({
     'early target/Both': [[[127, 0, -127], [0, 127, 0]], 1, 1],
-    'late target/Both': [[[0, 127]], 9, 0],
     'last target/Both': [[[-127], [127]], 1, 4],
   });
-  const frames = maps.framesOf(answerOf(layers), bytes, BOTH, 'target', 'for');
-  assert.deepEqual(frames.map((f) => [f.row.name, f.h, f.w]), [['early', 2, 3], ['late', 1, 2], ['last', 2, 1]]);
-  near(frames[0].unit, [1, 0, 0, 0, 1, 0]);
-  near(frames[1].unit, [0, 1]);
-  near(frames[2].unit, [0, 1]);
-  near(maps.framesOf(answerOf(layers), bytes, BOTH, 'target', 'both')[2].unit, [0, 0.625]);
+  const answer = answerOf(layers, { strength: { 'early/Both': 9 } });
+  const frame = (n, sign) => maps.frameMap(answer, bytes, layers[n], BOTH, 'target', sign);
+  assert.deepEqual([frame(0, 'for').h, frame(0, 'for').w], [2, 3]);
+  near(frame(0, 'for').unit, [1, 0, 0, 0, 1, 0]);
+  near(frame(1, 'for').unit, [0, 1]);
+  near(frame(1, 'both').unit, [0, 0.625]);
+});
+
+test('the film has the last layer of every grid, and of a grid with many the middle one', () => {
+  const rows = (...sizes) => sizes.map((h, n) => ({ name: `${h}.${n}`, shape: [h, h, 8], suggested: true }));
+  const names = (list, best) => maps.filmOf(list, best).map((row) => row.name);
+  assert.deepEqual(names(rows(56, 56, 28, 14, 14, 14, 7)), ['56.1', '28.2', '14.4', '14.5', '7.6']);
+  assert.deepEqual(names(rows(14, 7, 7, 7, 7), '7.3'), ['14.0', '7.2', '7.3'], 'the best for the last');
+  const extra = rows(56, 28);
+  extra[0].suggested = false;
+  assert.deepEqual(names(extra), ['28.1'], 'not what was asked for beside them');
+});
+
+test('cells end to end: above zero from the strongest, below zero, and how many bring half', () => {
+  const laid = maps.endToEnd(one([[127, 0, -127], [64, 127, 0]], 127, 2));
+  assert.deepEqual(laid.plus.map((c) => [c.at, c.v]), [[0, 127], [4, 127], [3, 64]]);
+  assert.deepEqual(laid.minus.map((c) => [c.at, c.v]), [[2, -2]]);
+  assert.deepEqual([laid.more, laid.less, laid.half], [318, -2, 2]);
+  assert.equal(maps.endToEnd(one([[0]], 0, 0)).half, 0);
 });
 
 test('the ticks below the colours: what speaks against is below zero', () => {
@@ -277,4 +303,25 @@ test('a nudge begins above the rounding of the score, and a promise may hold for
   assert.equal(maps.tellingNudge(nudge, 100), 3, 'no one is: the smallest');
   assert.equal(maps.alwaysHolds(nudge), true);
   assert.equal(maps.alwaysHolds({ ...nudge, true: [-2, -1, 0.03, 1, 2] }), false);
+});
+
+// ---- the arrangement, the search
+
+test('the arrangement with the larger pictures, but std unless it is a fifth more', () => {
+  assert.deepEqual(maps.arrange(1440, 900, 1, true), { arr: 'std', high: 545 });
+  assert.equal(maps.arrange(1440, 900, 1, false).arr, 'tall');
+  assert.equal(maps.arrange(1440, 900, 2, true).arr, 'wide');
+  assert.equal(maps.arrange(1280, 720, 0.63, true).arr, 'tall');
+  assert.equal(maps.arrange(1366, 620, 1, true).arr, 'std', 'too low for all of it beside them');
+  assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
+});
+
+test('whole words are found first, and what only has the letters in it last', () => {
+  const labels = ['oystercatcher', 'catamaran', 'Egyptian cat', 'tabby cat', 'dog', 'cat', 'hair-cat'];
+  const found = (text) => maps.findClasses(labels, text).map(({ index, rank }) => [labels[index], rank]);
+  assert.deepEqual(found(' Cat '), [
+    ['cat', 0], ['Egyptian cat', 1], ['tabby cat', 1], ['hair-cat', 1], ['catamaran', 2], ['oystercatcher', 3],
+  ]);
+  assert.deepEqual(found('(.*'), [], 'no pattern, but letters');
+  assert.deepEqual(found(''), []);
 });

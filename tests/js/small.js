@@ -10,7 +10,7 @@ export function packed(maps) {
   const rows = {}, bytes = [];
   for (const [key, [cells, top, bottom]] of Object.entries(maps)) {
     const [name, which] = key.split(' '), sent = [cells.length, cells[0].length];
-    rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, maps: {} };
+    rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, film: {}, maps: {} };
     const cut = { for: 0.25, against: 0.5 };
     rows[name].maps[which] = { at: bytes.length, sent, top, bottom, min: -bottom, max: top, cut };
     bytes.push(...cells.flat());
@@ -25,7 +25,7 @@ export const HYENA = { index: 276, label: 'hyena', p: 0.05, y: 3, rank: 3 };
 export function answerOf(layers, more = {}) {
   return {
     layers, classes: [LION, CHEETAH, HYENA], target: 291, rival: null, detail: false, count: 1000,
-    model: { key: 'net', title: 'Net', head: 'softmax', input: [224, 224] },
-    picture: [256, 512], best: layers[0]?.name, ...more,
+    model: { key: 'net', title: 'Net', head: 'softmax', percent: true, input: [224, 224] },
+    picture: [256, 512], best: layers[0]?.name, strength: {}, starts: { target: null }, ...more,
   };
 }

@@ -3,11 +3,14 @@ import { test } from 'node:test';
 
 import { gridOf } from '../../demo/viewer/maps.js';
 import * as words from '../../demo/viewer/words.js';
-import { BOTH, FOR, PATTERN, answerOf, packed } from './small.js';
+import { BOTH, CHEETAH, FOR, LION, PATTERN, answerOf, packed } from './small.js';
 
 /** With ordinary spaces and minus signs. */
 const plain = (text) => text.replaceAll('\u00a0', ' ').replaceAll('−', '-');
 const said = (found, wanted) => assert.equal(plain(found), wanted);
+
+/** The pieces of a sentence, put together. */
+const whole = (pieces) => pieces.map(([text]) => text).join('');
 
 /** What is seen of a layer "x" of 1x2 cells. */
 function look({
@@ -66,32 +69,102 @@ test('the strong end of a palette is bright if it is the lightest, else it has a
 
 // ---- the viewer
 
+const seen = (more, ...how) => whole(words.saying(look(more), ...(how.length ? how : [BRIGHT])));
+
 test('what is seen', () => {
-  said(words.saying(look(), BRIGHT), 'Bright: where layer x (1×2 cells) finds evidence for lion (50 %).');
-  said(words.saying(look({ sign: 'against' }), palette([255, 255, 255], [128, 0, 0])),
-    'Red: where layer x (1×2 cells) finds evidence against lion (50 %).');
-  said(words.saying(look({ sign: 'both' }), BRIGHT),
-    'Red is evidence for lion (50 %), blue is evidence against it, white is neither, in layer x (1×2 cells).');
-  said(words.saying(look({ method: PATTERN }), BRIGHT),
-    'Bright: the strongest pattern in layer x (1×2 cells), the same for every class.');
-  said(words.saying(look({ top: 0 }), BRIGHT), 'In layer x (1×2 cells) there is no evidence for lion (50 %).');
+  said(seen({}), 'Bright: what speaks for lion (50 %)');
+  said(seen({}, BRIGHT, true), 'Yellow: what speaks for lion (50 %)');
+  said(seen({ sign: 'against' }, palette([255, 255, 255], [128, 0, 0])), 'Red: what speaks against lion (50 %)');
+  said(seen({ sign: 'both' }), 'Red speaks for lion (50 %), blue against it.');
+  said(seen({ method: PATTERN }), 'Bright: the strongest pattern here, the same for every class');
+  said(seen({ top: 0 }), 'Nothing here speaks for lion (50 %).');
+  const [first, , name] = words.saying(look(), BRIGHT, true);
+  assert.deepEqual([first, name], [['Yellow', 'yes'], ['lion', 'name']], 'which words wear a colour');
 });
 
 test('what is seen of one class rather than another', () => {
-  const at = (more) => words.saying(look({ rival: 293, ...more }), BRIGHT);
-  said(at({ band: 'rival' }), 'Bright: where layer x (1×2 cells) finds evidence for cheetah (25 %).');
-  said(at({ band: 'contrast' }), 'Bright: where layer x (1×2 cells) finds evidence for lion rather than cheetah.');
-  said(at({ band: 'contrast', sign: 'against' }),
-    'Bright: where layer x (1×2 cells) finds evidence for cheetah rather than lion.');
-  said(at({ band: 'contrast', sign: 'both' }),
-    'Red is evidence for lion rather than cheetah, blue the other way round, white is neither, ' +
-    'in layer x (1×2 cells).');
+  const at = (more) => seen({ rival: 293, ...more });
+  said(at({ band: 'rival' }), 'Bright: what speaks for cheetah (25 %)');
+  said(at({ band: 'contrast' }), 'Bright: what speaks for lion rather than cheetah');
+  said(at({ band: 'contrast', sign: 'against' }), 'Bright: what speaks for cheetah rather than lion');
+  said(at({ band: 'contrast', sign: 'both' }), 'Red speaks for lion, blue for cheetah.');
 });
 
-test('the line below the overlay', () => {
-  assert.equal(words.caption(look()), 'Both for lion · x');
-  assert.equal(words.caption(look({ rival: 293, band: 'contrast' })), 'Both for lion rather than cheetah · x');
-  assert.equal(words.caption(look({ method: PATTERN })), 'Pattern · x');
+const ZEBRA = { index: 340, label: 'zebra', p: 0.0001, y: 0.3, rank: 307 };
+
+test('a class that the network does not see is said to be so, and its faint map to be faint', () => {
+  const more = { target: 340, classes: [LION, CHEETAH, ZEBRA], top: 1, strength: { 'x/Both': 4 } };
+  said(seen(more), 'The network does not see a zebra: place 307 of 1000.');
+  said(words.second(look(more), LION).text,
+    'So the colour is faint, on the same scale as lion. Do not read much into it.');
+  said(words.second(look({ ...more, top: 3 }), LION).text, 'Its first guess is lion (50 %).', 'it is not faint');
+  const ibex = { ...ZEBRA, label: 'ibex', rank: 2 };
+  said(seen({ ...more, classes: [LION, ibex] }), 'The network does not see an ibex: place 2 of 1000.');
+  said(seen({ ...more, classes: [{ ...ZEBRA, rank: 1 }] }), 'Bright: what speaks for zebra (0.01 %)');
+});
+
+test('how sure the network is', () => {
+  const sure = (more, rival) => words.second(look(more), rival ?? { index: 293, label: 'cheetah', p: 0.25 });
+  assert.deepEqual({ ...sure({}), text: '' }, { text: '', asks: true });
+  said(sure({}).text, 'It is not sure: cheetah comes second (25 %).');
+  assert.equal(sure({}, { p: 0.09 }).asks, false, 'nobody asks about what is not likely');
+  const classes = [{ index: 291, label: 'lion', p: 0.6, y: 8, rank: 1 }, { index: 7, label: 'dog', p: 0.1, rank: 2 }];
+  said(sure({ classes }).text, 'It is quite sure. Next comes dog, with 10 %.');
+  said(sure({ target: 293 }).text, 'Its first guess is lion (50 %).');
+  said(sure({ rival: 293, band: 'contrast' }).text, 'What both share cancels out. What tells them apart is left.');
+  assert.equal(sure({ model: { head: 'sigmoid' } }).text, '');
+});
+
+test('the line on the overlay names layer and method where they are not the usual ones', () => {
+  const about = (film, more = {}) => {
+    const now = look(more);
+    now.grid.row.film = film;
+    return words.caption(now);
+  };
+  assert.equal(about({ target: 'Both' }), 'what speaks for lion');
+  assert.equal(about({ target: 'Other' }), 'what speaks for lion · Both · x · 1×2');
+  assert.equal(about({ target: 'Both' }, { best: 'y' }), 'what speaks for lion · Both · x · 1×2');
+  assert.equal(about({ target: 'Both' }, { sign: 'both' }), 'what speaks for and against lion');
+  assert.equal(about({ contrast: 'Both' }, { rival: 293, band: 'contrast' }), 'lion or cheetah');
+  assert.equal(about({ target: 'Pattern' }, { method: PATTERN }), 'the strongest pattern');
+});
+
+test('a cell under the pointer is a part of the sum, of what speaks for the class, or of a contrast', () => {
+  const cells = [[127, 127, -127, 0]];
+  const tip = (cell, sum, more) => plain(words.tip(look({ cells, top: 0.471, ...more }), [0, cell], sum).join(' '));
+  assert.equal(tip(0, 7.516), '+0.47 of 7.52');
+  assert.equal(tip(0, null), '+0.47 50 % of what speaks for it');
+  assert.equal(tip(2, null), '-2 against');
+  assert.equal(tip(2, 1.1, { rival: 293, band: 'contrast' }), '+2.00 for cheetah');
+  assert.equal(tip(0, 1.1, { rival: 293, band: 'contrast' }), '+0.47 for lion');
+});
+
+test('the cells add up to the score without its head start', () => {
+  const one = look({ cells: [[127, -127]], top: 9, bottom: 0.96, starts: { target: -0.04 } });
+  assert.equal(words.sumOf(one).toFixed(2), '8.04');
+  const laid = { minus: [{}], more: 9, less: -0.96, half: 1 }, about = words.aboutScore(one, one.grid, laid);
+  said(about.before, 'the 2 cells add up:');
+  said(about.sum, '8.04');
+  said(about.line, '1 cells bring half of it · 1 take away 0.96 · head start -0.04 · score 8');
+  const two = look({ rival: 293, band: 'contrast', starts: { contrast: 0.5 } });
+  assert.equal(words.sumOf(two), 1.5);
+  said(words.aboutScore(two, two.grid, { minus: [], more: 2, less: -0.5, half: 1 }).line, 'more for lion by 1.50');
+});
+
+test('a search that finds no class of that name says so', () => {
+  assert.equal(words.unfound('lion', [{ rank: 0 }, { rank: 1 }], 2), '');
+  assert.equal(words.unfound('cat', [{ rank: 1 }, { rank: 1 }], 2), 'There is no class “cat”, only these.');
+  assert.equal(words.unfound('cat', [{ rank: 1 }], 1), 'There is no class “cat”, only this.');
+  assert.equal(words.unfound('c', Array(20).fill({ rank: 3 }), 8),
+    'There is no class “c”, only these 8 and 12 more.');
+  assert.equal(words.unfound(' xyz ', [], 0), 'There is no class “xyz”.');
+  assert.equal(words.unfound(' ', [], 0), '');
+});
+
+test('the stages of the film have names where somebody looked', () => {
+  assert.equal(words.stageOf('efficientnet_lite0', [28, 28, 40], false), 'textures');
+  assert.equal(words.stageOf('efficientnet_lite0', [7, 7, 1280], true), 'last grid');
+  assert.equal(words.stageOf('vgg16', [28, 28, 512], false), '28×28');
 });
 
 test('why a map is empty', () => {
@@ -125,24 +198,25 @@ test('what to be careful with', () => {
     'The map is empty: for this picture, this layer says nothing at all about the class.',
     'This is not a good layer to explain with: it is only one place.',
     'The network runs at 224×224, twice its usual side: a finer map, but less trustworthy probabilities.',
-    'All three questions share one scale.',
   ]);
   assert.deepEqual(words.warnings(look({ method: FOR, rival: 293 })), []);
 });
 
 test('methods that give the same map are named, and averages are said to be such', () => {
-  const { grid } = look();
-  assert.deepEqual(words.notes(grid, []), []);
-  assert.deepEqual(words.notes(grid, ['A', 'B']), ['At this layer A and B give the same map: the score’s gradient is ' +
+  const now = look();
+  assert.deepEqual(words.notes(now, []), []);
+  assert.deepEqual(words.notes(now, [], '{method} is good here, {method}!'), ['Both is good here, Both!']);
+  assert.deepEqual(words.notes(look({ rival: 293 }), []), ['All three questions share one scale.']);
+  assert.deepEqual(words.notes(now, ['A', 'B']), ['At this layer A and B give the same map: the score’s gradient is ' +
     'the same at every place, as it is where the network only averages over the places after this layer.']);
-  grid.row.shape = [10, 20, 8];
-  assert.deepEqual(words.notes(grid, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
+  now.grid.row.shape = [10, 20, 8];
+  assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
 });
 
 test('the cell that is read', () => {
   const cells = [[127, 127, -127], [0, -127, -127]];
-  said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for');
-  said(words.aboutCell(look({ cells }), [1, 1]), 'Row 2, column 2: about -2, 33 % of all evidence against');
+  said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for lion');
+  said(words.aboutCell(look({ cells }), [1, 1]), 'Row 2, column 2: about -2, 33 % of all evidence against lion');
   said(words.aboutCell(look({ cells }), [1, 0]), 'Row 2, column 1: about 0');
   said(words.aboutCell(look({ cells, method: PATTERN }), [0, 0]), 'Row 1, column 1: about 4, 50 % of the pattern');
   said(words.aboutCell(look({ cells, method: FOR }), [0, 2]), 'Row 1, column 3: about -2, set to zero by the ReLU');
@@ -170,7 +244,7 @@ test('the numbers behind a map', () => {
     ['Class', 'lion, number 291'], ['Rather than', 'cheetah, number 293'],
     ['Difference of the two, the score explained', '2'],
   ]);
-  const linear = rows({ model: { head: 'linear', title: 'Net', input: [8, 9] } });
+  const linear = rows({ model: { head: 'linear', percent: false, title: 'Net', input: [8, 9] } });
   assert.deepEqual(linear[1], ['Output', '8']);
   assert.equal(Object.fromEntries(linear).Probability, undefined);
   assert.equal(Object.fromEntries(linear)['What the network was given'], 'the picture squashed to 8×9');
@@ -193,7 +267,7 @@ const TILE = { k: 5, alpha: 0.25, strength: 1.5, total: 24.5, cells: 98 };
 
 test('the classes and their scores, and what is left for all others', () => {
   const classes = [{ label: 'lion', y: 8, p: 0.75 }, { label: 'cheetah', y: 6.5, p: 0.125 }];
-  const lines = (more) => words.scoreTable({ classes, count: 12, ...more }).map((line) => line.map(plain));
+  const lines = (more) => words.scoreTable({ classes, count: 12, percent: true, ...more }).map((line) => line.map(plain));
   assert.deepEqual(lines({ head: 'softmax' }), [
     ['Class', 'Score y (logit)', 'After softmax'],
     ['lion', '8', '75 %'],
@@ -202,7 +276,7 @@ test('the classes and their scores, and what is left for all others', () => {
   ]);
   assert.equal(lines({ head: 'softmax', count: 2 }).length, 3);
   assert.deepEqual(lines({ head: 'sigmoid' }).slice(-1), [['cheetah', '6.50', '12 %']]);
-  assert.deepEqual(lines({ head: 'linear' }).slice(0, 2), [
+  assert.deepEqual(lines({ head: 'linear', percent: false }).slice(0, 2), [
     ['Class', 'Score y (logit)', 'Output'], ['lion', '8', '0.750'],
   ]);
 });

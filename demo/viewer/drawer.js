@@ -1,0 +1,156 @@
+// "More": method, colours, numbers, what is known of every layer, and the files to take away.
+
+import { $, $$, make } from './dom.js';
+import { choose, goOn, say } from './acts.js';
+import { bytesOf, inPixels, rowOf, sharesScale, shownClass } from './maps.js';
+import { blend, boxNow, heatNow, methodNow, ready, put, signNow, state, topNow, addView } from './shown.js';
+import { UNREACHED, aboutMethod, verdictOf } from './words.js';
+
+/** @import { FigureAnswer, FigureRequest, Refusal } from './wire.js' */
+
+function showMore() {
+  const { more } = state;
+  $('.gv-drawer').hidden = !more;
+  $('.gv-more').setAttribute('aria-expanded', String(more));
+}
+
+function showMethod() {
+  if (!ready()) return;
+  const method = methodNow(), link = make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' });
+  const chosen = state.method && state.method !== method.name ? `${state.method} has no map at this layer. ` : '';
+  link.href = method.paper;
+  $('.gv-method').replaceChildren(chosen + aboutMethod(method), ' ', link);
+  $('[name=method]').value = state.method;
+  $$('[name=gv-sign]').forEach((n) => {
+    n.disabled = Boolean(method.against) && n.value !== 'for';
+    n.checked = n.value === signNow();
+  });
+}
+
+/** A method that asks many times makes its map when somebody wants it, and can be stopped. */
+function showAsk() {
+  if (!ready()) return;
+  const { token, method, layer, answer, band } = state, chosen = props.methods.find((m) => m.name === method);
+  const missing = chosen?.asks && !rowOf(answer, layer).maps[`${band}/${method}`];
+  $('.gv-ask').hidden = !token && !missing;
+  $('.gv-ask').textContent = token ? 'Stop' : `Make the map of ${method}`;
+}
+
+function askMap() {
+  const { token, method, layer } = state;
+  if (token) return void server.stop(token);
+  put({ token: `${Date.now()} ${Math.random()}` });
+  trigger('layer', { name: layer, method, token: state.token });
+}
+
+/** Every layer of the network, good or poor, in the order in which they run. */
+function showDoctor() {
+  const { answer, doctor } = state, panel = $('.gv-doctor');
+  if (!doctor || !answer || panel.dataset.for === answer.model.key + answer.detail) return;
+  panel.dataset.for = answer.model.key + answer.detail;
+  $('.gv-found').textContent = answer.found;
+  const lines = answer.doctor.map((layer) => {
+    const [name, [h, w], kind, poor] = layer, line = make('tr', null), cell = make('td', null);
+    const holder = h * w > 1 ? make('button', null, { type: 'button', 'data-go': name }) : null;
+    if (holder) cell.append(holder);
+    (holder ?? cell).append(breakable(name));
+    line.append(cell, make('td', kind), make('td', verdictOf(layer, answer.best)));
+    line.className = name === answer.best ? 'gv-best' : poor ? 'gv-poor' : '';
+    return line;
+  });
+  $('.gv-doctor tbody').replaceChildren(...lines);
+}
+
+/** A layer's name, which may go on in the next line after "_" and "/". */
+function breakable(name) {
+  const node = make('span', null, { class: 'gv-name' });
+  for (const piece of name.split(/(?<=[_/])/)) node.append(piece, make('wbr', null));
+  return node;
+}
+
+export function openMore(more) {
+  put({ more });
+  (more ? $('.gv-close') : $('.gv-more')).focus({ preventScroll: true });
+}
+
+// ---- files -------------------------------------------------------------------------------------
+
+function save(what, blob) {
+  const { answer, layer } = state, link = make('a', '');
+  link.download = `gradcam-${answer.model.key}-${layer.replaceAll('/', '-')}-${answer.target}-${what}.png`;
+  link.href = URL.createObjectURL(blob);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+export function saveOverlay() {
+  const [H, W] = state.answer.picture, out = make('canvas', null, { width: W, height: H }), pen = out.getContext('2d');
+  const box = boxNow();
+  blend(out, heatNow(H, W));
+  if (box) {
+    const [l, t, r, b] = inPixels(box, H, W), line = Math.max(2, Math.max(H, W) / 200);
+    for (const [colour, width] of [['#000', 2 * line], ['#fff', line]]) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = width;
+      pen.strokeRect(l, t, r - l, b - t);
+    }
+  }
+  out.toBlob((blob) => save('overlay', blob));
+}
+
+/** @returns {FigureRequest} */
+function figureNow() {
+  const { answer, band, layer, colours, opacity } = state, method = methodNow();
+  const map = rowOf(answer, layer).maps[`${band}/${method.name}`], top = topNow((one) => [one.max, -one.min]);
+  const own = !sharesScale(answer, method) && signNow() === 'for' && top === map.max;
+  return {
+    path: answer.path, model: answer.model.key, target: shownClass(answer, band).index,
+    rival: band === 'contrast' ? answer.rival : null, layer, method: method.name, sign: signNow(), colours,
+    opacity: opacity / 100, detail: answer.detail, top: own ? 0 : top, box: boxNow(),
+  };
+}
+
+export async function saveFigure(button) {
+  const text = button.textContent;
+  button.disabled = true;
+  button.textContent = 'Drawing the figure …';
+  try {
+    /** @type {FigureAnswer | Refusal} */
+    const made = await server.figure(figureNow());
+    if (made.png) save('figure', new Blob([bytesOf(made.png)], { type: 'image/png' }));
+    else say(made.error);
+  } catch {
+    say(UNREACHED);
+  }
+  button.disabled = false;
+  button.textContent = text;
+}
+
+// ---- the start ---------------------------------------------------------------------------------
+
+export function setDrawer() {
+  $('[name=method]').append(make('option', 'What suits the layer', { value: '' }),
+    ...props.methods.map((m) => make('option', m.name, { value: m.name })));
+  $('[name=colours]').append(...props.colours.map((c) => make('option', c, { value: c })));
+  element.addEventListener('change', ({ target: { name, value, checked } }) => {
+    if (name === 'method') goOn({ method: value });
+    else if (name === 'colours') goOn({ colours: value, opacity: 100 * props.opacities[value] });
+    else if (name === 'box') goOn({ box: checked });
+    else if (name === 'gv-sign') goOn(state.band === 'contrast' ? { sides: value } : { sign: value });
+    else if (name === 'gv-band') goOn({ band: value });
+  });
+  element.addEventListener('input', ({ target: { name, value } }) => {
+    if (name === 'opacity') put({ opacity: Number(value) });
+    else if (name === 'threshold') put({ threshold: Number(value), box: true });
+  });
+  element.addEventListener('keydown', (e) => {
+    if (e.key === 'Escape' && state.more && e.target.closest('.gv-drawer') && !e.defaultPrevented) openMore(false);
+  });
+  $('.gv-ask').addEventListener('click', askMap);
+  $('.gv-doctor').addEventListener('toggle', () => put({ doctor: $('.gv-doctor').open }));
+  $('.gv-doctor').addEventListener('click', (e) => {
+    const go = e.target.closest('[data-go]');
+    if (go) choose(go.dataset.go);
+  });
+  for (const show of [showMore, showMethod, showAsk, showDoctor]) addView(show);
+}

@@ -1,0 +1,223 @@
+// The answer: the sentence, the classes, the contrast of two, the scale, the search.
+
+import { $, $$, make, tell, write } from './dom.js';
+import { choose, chooseClass, goOn } from './acts.js';
+import { bandsOf, classOf, findClasses, isEmpty, rivalOf, shownClass, ticksOf, twinsOf } from './maps.js';
+import { isLit, look, methodNow, plainPalette, ramp, ready, put, signNow, state, topNow, addView } from './shown.js';
+import {
+  chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried, unfound,
+  warnings,
+} from './words.js';
+
+/** @import { Look } from './words.js' */
+
+const MOST = 8; // classes that a search shows
+
+function showSaid() {
+  const { sentence, mild, stale } = state.said;
+  tell($('.gv-error'), mild ? '' : sentence);
+  tell($('.gv-hint'), mild ? sentence : '');
+  $('.gv').classList.toggle('gv-stale', stale);
+  $('.gv-before').hidden = !stale || !state.answer;
+}
+
+/** Pieces of a sentence, [text, what it is], on a node; once more the same, and it would be read aloud once more. */
+function spell(node, pieces) {
+  const text = pieces.map(([piece]) => piece).join('');
+  const key = text + pieces.map(([, kind]) => kind).join();
+  if (node.dataset.said === key) return;
+  node.dataset.said = key;
+  node.dataset.long = text.length > 44;
+  node.replaceChildren(...pieces.map(([piece, kind]) => {
+    return kind ? make(kind === 'name' ? 'b' : 'i', piece, { class: `gv-${kind}` }) : piece;
+  }));
+}
+
+function showSentence() {
+  if (!ready()) return;
+  const now = look(), rival = rivalOf(now.answer), sub = $('.gv-sub');
+  if (state.tried) {
+    spell($('.gv-say'), sayingTried(now, state.tried, isLit()));
+    write(sub, secondTried(state.tried, state.fill));
+    return;
+  }
+  if (now.covered) {
+    spell($('.gv-say'), sayingCovered(now, state.fill));
+    write(sub, secondCovered(now));
+    return;
+  }
+  spell($('.gv-say'), saying(now, plainPalette(), isLit()));
+  const { text, asks } = second(now, rival);
+  write(sub, text);
+  if (asks) {
+    const about = { type: 'button', class: 'gv-link', 'data-why': rival.index };
+    sub.append(' ', make('button', 'What tells them apart?', about));
+  }
+}
+
+function showWarnings() {
+  if (!ready()) return;
+  const now = look(), { grid, method, band } = now, empty = isEmpty(grid, now.sign, now.top);
+  const twins = empty ? [] : twinsOf(props.methods, grid.row, state.bytes, method, band);
+  tell($('.gv-warn'), warnings(now).join(' '));
+  tell($('.gv-note'), notes(now, twins, props.verdicts[grid.row.verdicts[method.name]]).join(' '));
+  if (empty) $('.gv-warn').append(' ', wayOut(now));
+}
+
+/** From an empty map: a button to one that is not. @param {Look} now */
+function wayOut({ answer, grid, method }) {
+  const button = make('button', null, { type: 'button', class: 'gv-link' });
+  const knowing = props.methods.find((m) => !m.against).name;
+  const [text, go] = grid.top === 0 && grid.bottom === 0 && grid.row.name !== answer.best
+    ? ['Go to the last grid', () => choose(answer.best)]
+    : method.against ? [`Show ${knowing}`, () => goOn({ method: knowing })]
+      : ['Show both signs', () => goOn({ sign: 'both' })];
+  button.textContent = text;
+  button.onclick = go;
+  return button;
+}
+
+function showClasses() {
+  const { answer } = state;
+  if (!answer) return;
+  const { percent } = answer.model;
+  const buttons = answer.classes.map((c) => {
+    const button = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
+    const place = c.rank > 5 ? `place ${c.rank} · ` : '';
+    const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
+    bar.style.setProperty('--p', '0%');
+    if (place) p.append(make('small', place));
+    p.append(make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
+    button.append(make('span', c.label, { class: 'gv-label' }), p, bar);
+    return button;
+  });
+  $('.gv-classes').replaceChildren(...buttons);
+  addView(() => {
+    const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
+    const { covered } = state;
+    buttons.forEach((n, k) => {
+      const c = answer.classes[k], now = covered?.classes[0].find((one) => one.index === c.index);
+      const bar = n.querySelector('.gv-bar'), was = n.querySelector('.gv-was'), p = n.querySelector('.gv-now');
+      if (percent) bar.style.setProperty('--p', `${100 * (now ?? c).p}%`);
+      bar.style.setProperty('--was', now && percent ? `${100 * c.p}%` : '0%');
+      write(was, now ? `${chance(c, percent)} → ` : '');
+      write(p, chance(now ?? c, percent));
+      const mine = c.index;
+      n.setAttribute('aria-pressed', String(mine === index));
+      n.dataset.side = !two ? '' : mine === answer.target ? 'red' : mine === answer.rival ? 'blue' : '';
+    });
+  });
+}
+
+function showRival() {
+  if (!ready()) return;
+  const why = $('.gv-why'), { answer, band } = state, rival = rivalOf(answer), on = band === 'contrast';
+  why.hidden = !rival || methodNow().class_agnostic;
+  if (!rival) return;
+  const mine = classOf(answer, answer.target).label;
+  why.dataset.why = rival.index;
+  why.setAttribute('aria-pressed', String(on));
+  if (on) {
+    why.replaceChildren(
+      make('i', null, { class: 'gv-dot gv-red' }), make('b', mine), make('i', null, { class: 'gv-dot gv-blue' }),
+      make('b', rival.label), make('span', `Back to ${mine} alone`, { class: 'gv-hide' }),
+      make('span', '✕', { class: 'gv-out', 'aria-hidden': 'true' }),
+    );
+  } else {
+    const words = make('span', null);
+    words.append('What tells ', make('b', mine), ' from ', make('b', rival.label), '?');
+    why.replaceChildren(words, make('span', '⇄', { class: 'gv-turn', 'aria-hidden': 'true' }));
+  }
+}
+
+function showQuestions() {
+  const { answer } = state, bands = $('.gv-bands');
+  if (!answer) return;
+  const labels = bandsOf(answer).map((band) => {
+    const label = make('label', null), input = make('input', null, { type: 'radio', name: 'gv-band', value: band });
+    label.append(input, band === 'contrast' ? comparison(answer) : shownClass(answer, band).label);
+    return label;
+  });
+  bands.hidden = answer.rival === null;
+  bands.replaceChildren(bands.querySelector('legend'), ...labels);
+  addView(() => $$('[name=gv-band]').forEach((n) => { n.checked = n.value === state.band; }));
+}
+
+function showScale() {
+  if (!ready()) return;
+  const { answer, band } = state, sign = signNow(), top = topNow(), two = band === 'contrast' && sign === 'both';
+  const ticks = ticksOf(top, sign).map((v) => make('span', number(v)));
+  if (two) [0, 2].forEach((n) => { ticks[n].title = classOf(answer, n ? answer.target : answer.rival).label; });
+  $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
+  $('.gv-ticks').replaceChildren(...ticks);
+  ramp($('.gv-scale canvas'));
+}
+
+// ---- the search --------------------------------------------------------------------------------
+
+let marked = 0; // which of the classes found is marked
+
+async function search() {
+  const box = $('[name=find]'), { model } = state.answer ?? {};
+  if (!model) return;
+  if (state.labels.key !== model.key) {
+    /** @type {{ labels: string[] }} */
+    const known = await server.labels(model.key);
+    if (known.labels) put({ labels: Object.assign(known.labels, { key: model.key }) });
+  }
+  marked = 0;
+  const hits = findClasses(state.labels, box.value), shown = hits.slice(0, MOST);
+  const items = shown.map(({ index }, n) => {
+    return make('li', state.labels[index], { role: 'option', id: `gv-hit-${n}`, 'data-hit': index });
+  });
+  const none = unfound(box.value, hits, shown.length);
+  if (none) items.push(make('li', none, { class: 'gv-none' }));
+  $('.gv-pop').replaceChildren(...items);
+  markHit();
+}
+
+function markHit() {
+  const hits = $$('[data-hit]'), box = $('[name=find]'), open = $('.gv-pop').childElementCount > 0;
+  hits.forEach((n, k) => n.setAttribute('aria-selected', String(k === marked)));
+  $('.gv-pop').hidden = !open;
+  box.setAttribute('aria-expanded', String(open));
+  if (hits[marked]) box.setAttribute('aria-activedescendant', hits[marked].id);
+  else box.removeAttribute('aria-activedescendant');
+}
+
+function closeHits() {
+  $('.gv-pop').replaceChildren();
+  markHit();
+}
+
+function pick(hit) {
+  $('[name=find]').value = '';
+  closeHits();
+  chooseClass(Number(hit.dataset.hit));
+}
+
+const MOVES = { ArrowDown: 1, ArrowUp: -1 };
+
+export function setAnswer() {
+  const box = $('[name=find]');
+  box.addEventListener('input', search);
+  box.addEventListener('blur', closeHits);
+  box.addEventListener('keydown', (e) => {
+    const hits = $$('[data-hit]');
+    if (e.key === 'Escape') closeHits();
+    else if (e.key === 'Enter' && hits[marked]) pick(hits[marked]);
+    else if (MOVES[e.key] && hits.length) {
+      e.preventDefault();
+      marked = (marked + MOVES[e.key] + hits.length) % hits.length;
+      markHit();
+    }
+  });
+  $('.gv-pop').addEventListener('pointerdown', (e) => {
+    e.preventDefault(); // the box keeps the keyboard
+    const hit = e.target.closest('[data-hit]');
+    if (hit) pick(hit);
+  });
+  for (const show of [
+    showSaid, showSentence, showWarnings, showClasses, showRival, showQuestions, showScale,
+  ]) addView(show);
+}
