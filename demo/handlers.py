@@ -135,7 +135,7 @@ def choices(page: Page) -> list[tuple[str, int]]:
     made = page.view.answer
     assert made
     likeliest = [(c["index"], c["p"]) for c in made["classes"][:LIKELIEST]]
-    return words.class_choices(page.last.labels, likeliest, made["model"]["head"])
+    return words.class_choices(page.last.labels, likeliest, made["model"]["percent"])
 
 
 def method_rows() -> list[MethodRow]:
@@ -174,6 +174,8 @@ def answer(
                 "key": question.model,
                 "title": spec.title,
                 "head": asked.head,
+                "percent": asked.meaning.percent,
+                "score": asked.meaning.score,
                 "input": asked.shape[:2],
             },
             "picture": [h, w],
@@ -238,9 +240,7 @@ def draw(request: Any) -> FigureAnswer:
         heat = heatmap.upsample(unit, seen.image.shape[:2])
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         p = float(seen.probabilities[seen.target.index])
-        title = words.figure_title(
-            posed.spec, posed.asked.head, seen.target, p, layer, method, sign
-        )
+        title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
         return {"png": base64.b64encode(heatmap.figure_png(drawn)).decode()}

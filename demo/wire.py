@@ -72,13 +72,15 @@ class NetworkRow(TypedDict):
     key: str
     title: str
     head: Head
+    percent: bool  # whether what is shown of a class is a probability
+    score: str  # what is explained, in words
     input: tuple[int, int]  # the sides of what it is given
 
 
 class Likely(TypedDict):
     index: int
     label: str
-    p: float  # its probability; of a "linear" head the output itself
+    p: float  # its probability, or the output itself where `percent` is not set
     rank: int  # 1: the likeliest
 
 

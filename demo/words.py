@@ -2,15 +2,10 @@
 
 from collections.abc import Sequence
 
-from gradcam_core.types import Asked, Head, ModelSpec, Target
+from gradcam_core.types import Asked, ModelSpec, Target
 
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 STOPPED = "Stopped."
-HEADS = {
-    "softmax": "one class of many, by softmax; explained is the score before it",
-    "sigmoid": "a yes or no for each answer, by sigmoid; explained is the score before it",
-    "linear": "the output itself; explained is that number",
-}
 
 
 def percent(p: float) -> str:
@@ -22,17 +17,17 @@ def percent(p: float) -> str:
     return f"{100 * p:.{places}f} %"
 
 
-def told(p: float, head: Head) -> str:
-    """A probability in percent; of a "linear" head, the output itself."""
-    return f"{p:.3g}" if head == "linear" else percent(p)
+def told(p: float, in_percent: bool) -> str:
+    """A probability in percent, any other number as it is."""
+    return percent(p) if in_percent else f"{p:.3g}"
 
 
 def class_choices(
-    labels: Sequence[str], likeliest: Sequence[tuple[int, float]] = (), head: Head = "softmax"
+    labels: Sequence[str], likeliest: Sequence[tuple[int, float]] = (), in_percent: bool = True
 ) -> list[tuple[str, int]]:
     """The likeliest classes with their probabilities, then all the others, name and number."""
     taken = {i for i, _ in likeliest}
-    return [(f"{labels[i]} · {told(p, head)} · {i}", i) for i, p in likeliest] + [
+    return [(f"{labels[i]} · {told(p, in_percent)} · {i}", i) for i, p in likeliest] + [
         (f"{name} · {i}", i) for i, name in enumerate(labels) if i not in taken
     ]
 
@@ -44,7 +39,8 @@ def found_out(spec: ModelSpec, asked: Asked) -> str:
     return " ".join(
         [
             f"Input: {h}×{w} with {channels} channel{'s' if channels > 1 else ''}.",
-            f"Answer: {asked.classes} class{'es' * (asked.classes > 1)}, {HEADS[asked.head]}.",
+            f"Answer: {asked.classes} class{'es' * (asked.classes > 1)}; what is explained is "
+            f"{asked.meaning.score}.",
             f"{len(asked.layers)} layers with a grid, {good} of them good to look at.",
             f"Chosen: {asked.best}, the last one before places are averaged or flattened away.",
             *spec.notes,
@@ -58,10 +54,10 @@ def left_alone(spec: ModelSpec, index: int) -> str:
 
 
 def figure_title(
-    spec: ModelSpec, head: Head, target: Target, p: float, layer: str, method: str, sign: str
+    spec: ModelSpec, asked: Asked, target: Target, p: float, layer: str, method: str, sign: str
 ) -> str:
     """The class with its p, the method and its sign, the network and its layer: three lines."""
-    name = f"{target.index}: {spec.labels[target.index]} ({told(p, head)})"
+    name = f"{target.index}: {spec.labels[target.index]} ({told(p, asked.meaning.percent)})"
     rather = "" if target.rival is None else f" rather than {spec.labels[target.rival]}"
     how = {"for": "", "against": ", evidence against", "both": ", evidence for and against"}[sign]
     return f"{name}{rather}\n{method}{how}\n{spec.title}, {layer}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam_core import heatmap
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, U8, Head, Survey, UserError
+from gradcam_core.types import F32, U8, Meaning, Survey, UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,13 +26,13 @@ class Explanation:
 
     image: U8  # (H, W, 3)
     target: int
-    probabilities: F32  # (C,); of a "linear" head: the output itself
+    probabilities: F32  # (C,); or the output itself, as `meaning` says
     layer: str
     maps: Mapping[str, F32]  # method -> signed (h, w)
     heatmaps: Mapping[str, F32]  # method -> (H, W) in [0, 1]
     survey: Survey
     labels: tuple[str, ...]  # C
-    head: Head
+    meaning: Meaning  # of the model's output
     remarks: tuple[str, ...] = ()  # what was done to the picture, in sentences
 
     @property
@@ -105,7 +105,7 @@ class Explanation:
 
     def _class(self) -> str:
         p, rival = self.probabilities[self.target], self.survey.target.rival
-        told = f"{p:.3g}" if self.head == "linear" else f"{p:.0%}"
+        told = f"{p:.0%}" if self.meaning.percent else f"{p:.3g}"
         rather = "" if rival is None else f" rather than {self.labels[rival]}"
         return f"{self.label} ({told}){rather}"
 

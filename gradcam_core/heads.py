@@ -24,7 +24,7 @@ BY_HAND = {  # of which people make a softmax or sigmoid, and its logarithm
     "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "AddV2", "Sub", "Mul", "RealDiv",
     "Neg", "Exp", "Log", "Sum", "Reciprocal", "Inv", "Tanh", "Softplus", "Expm1", "Log1p", "Pow",
 }  # fmt: skip
-STEPS = 12  # operations at most between logits and what is made of them by hand
+MOST_STEPS = 12  # operations at most between logits and what is made of them by hand
 RANGES = ((0, 1), (-1, 1), (0, 10), (0, 255), (0, 2550))  # what models take, and ten times that
 TRIALS = 2 * len(RANGES) + 3  # pictures, and so forward passes
 ENOUGH = 4  # of them; one may lie in [0, 1] by luck
@@ -98,7 +98,7 @@ def steps_back(output: tf.Tensor) -> dict[tuple[int, ...], tf.Tensor]:
         path, tensor = todo.popleft()
         for number, source in enumerate(tensor.op.inputs):
             by_hand = tensor.op.type in BY_HAND and source.dtype.is_floating
-            if not by_hand or len(path) == STEPS or id(source) in met:
+            if not by_hand or len(path) == MOST_STEPS or id(source) in met:
                 continue
             met.add(id(source))
             todo.append(((*path, number), source))

@@ -131,8 +131,18 @@ def from_array(image: Any) -> U8:
     return image.copy()
 
 
-def fit(image: U8, size: tuple[int, int]) -> F32:
-    """RGB (H, W, 3) u8 -> (h, w, 3) f32 in [0, 255], fresh: squashed, not cropped."""
+def middle(sides: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Of (H, W) the largest part about the middle with the shape of (h, w): top, left, sides."""
+    (rows, columns), (h, w) = sides, size
+    height, width = min(rows, round(columns * h / w)), min(columns, round(rows * w / h))
+    return (rows - height) // 2, (columns - width) // 2, height, width
+
+
+def fit(image: U8, size: tuple[int, int], crop: bool = False) -> F32:
+    """RGB (H, W, 3) u8 -> (h, w, 3) f32 in [0, 255], fresh: squashed, or its `middle` alone."""
+    if crop:
+        top, left, height, width = middle((image.shape[0], image.shape[1]), size)
+        image = image[top : top + height, left : left + width]
     h, w = size
     return np.array(Image.fromarray(image).resize((w, h), Resampling.BILINEAR), dtype=np.float32)
 

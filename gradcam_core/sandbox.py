@@ -21,12 +21,24 @@ from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from gradcam_core import BACKEND, SETTINGS, models, upload
-from gradcam_core.types import F32, Asked, Head, Layer, Meaning, ModelSpec, Target, Trace, UserError
+from gradcam_core.types import (
+    F32,
+    Asked,
+    Basis,
+    Finding,
+    Head,
+    Layer,
+    Meaning,
+    ModelSpec,
+    Target,
+    Trace,
+    UserError,
+)
 
 OPENING = 60.0  # seconds, until the model is there
 SECONDS = 30.0  # for one answer
@@ -106,8 +118,9 @@ class ModelProcess:
         self.best: str = said["best"]
         self.suggested = tuple(layer.name for layer in layers if layer.suggested)
         labels, notes = tuple(said["labels"]), tuple(said["notes"])
+        findings = tuple(_finding(*about) for about in said["findings"])
         self.classes = len(labels)
-        words = [said["title"], *labels, *notes, score]
+        words = [said["title"], *labels, *notes, score, *(found.why for found in findings)]
         words += [word for layer in layers for word in (layer.name, layer.kind, layer.poor)]
         if not (
             self.head in ("softmax", "sigmoid", "linear")
@@ -127,6 +140,7 @@ class ModelProcess:
             labels=labels,
             shape=self.shape,
             notes=notes,
+            findings=findings,
             asked=lambda: self,
         )
 
@@ -285,6 +299,14 @@ def _sides(shape: Any) -> tuple[int, int, int]:
     return h, w, k
 
 
+def _finding(kind: Any, taken: Any, basis: Any, why: Any, options: Any) -> Finding:
+    """What it says of itself in names that are known. Raises ValueError for others."""
+    names = {"preprocess": (*models.PREPROCESS, "own"), "head": get_args(Head)}[kind]
+    if basis not in get_args(Basis) or not {taken, *options} <= set(names):
+        raise ValueError
+    return Finding(kind, taken, basis, why, tuple(options))
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -351,6 +373,7 @@ def _opened(
     if seed is not None:
         net = net.randomised(seed)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
+    told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     meaning = {"meaning": (net.meaning.percent, net.meaning.score)}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Head = Literal["softmax", "sigmoid", "linear"]
+Basis = Literal["given", "found", "guessed"]  # by its owner; by evidence that decides; or neither
 
 
 class UserError(ValueError):
@@ -54,6 +55,17 @@ class Meaning:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that has to be known of a model, and on what ground it is taken for known."""
+
+    kind: Literal["preprocess", "head"]
+    taken: str  # by what the program goes: a name of PREPROCESS, a Head, or "own": a function
+    basis: Basis
+    why: str = ""  # what speaks for it, or against what was given: plain sentences
+    options: tuple[str, ...] = ()  # what else it may be, likeliest first
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """One network of the list: all that the program knows of it before it is built."""
 
@@ -71,6 +83,12 @@ class ModelSpec:
     asked: Callable[[], "Asked"] | None = None  # an upload: what answers in place of a Network
     head: Head | None = None  # what the output is said to mean; None: to be found
     meaning: Meaning | None = None  # what was found; None: not yet
+    findings: tuple[Finding, ...] = ()  # of a model of somebody's own; none: all is known
+
+    @property
+    def guesses(self) -> tuple[Finding, ...]:
+        """What nobody gave and no evidence decides: to be shown beside each answer."""
+        return tuple(finding for finding in self.findings if finding.basis == "guessed")
 
 
 @dataclass(frozen=True)

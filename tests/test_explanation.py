@@ -12,7 +12,7 @@ from PIL import Image
 from gradcam_core import explain, from_keras, survey
 from gradcam_core.explanation import Explanation
 from gradcam_core.methods import METHODS
-from gradcam_core.types import Method, Survey, Target, Trace, UserError
+from gradcam_core.types import Meaning, Method, Survey, Target, Trace, UserError
 
 TRICKY = '<img src=x onerror="alert(1)"> & co'
 LABELS, SECOND = ("cat", TRICKY, "owl", "ant"), Target(1)
@@ -31,7 +31,15 @@ def made(target=SECOND, head="softmax"):
     seen = Survey(PICTURE, target, logits, shares, {}, trace)
     heat = {"Grad-CAM": CORNER, "LayerCAM": EMPTY}
     return Explanation(
-        PICTURE, target.index, shares, "conv", maps, heat, survey=seen, labels=LABELS, head=head
+        PICTURE,
+        target.index,
+        shares,
+        "conv",
+        maps,
+        heat,
+        survey=seen,
+        labels=LABELS,
+        meaning=Meaning(head, percent=head != "linear"),
     )
 
 

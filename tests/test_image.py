@@ -983,6 +983,26 @@ def test_fit_of_stripes_keeps_their_mean(first):
     assert abs(small[2:-2].mean() - 25.5) <= 1
 
 
+@pytest.mark.parametrize(
+    ("sides", "size", "expected"),
+    [
+        ((9, 20), (4, 4), (0, 5, 9, 9)),
+        ((20, 9), (4, 4), (5, 0, 9, 9)),
+        ((9, 9), (4, 4), (0, 0, 9, 9)),
+        ((9, 20), (5, 10), (0, 1, 9, 18)),
+        ((9, 21), (10, 5), (0, 8, 9, 4)),  # half of 9 is rounded to the even 4
+    ],
+)
+def test_the_middle_of_a_picture(sides, size, expected):
+    assert door.middle(sides, size) == expected
+
+
+def test_fit_crops_where_it_is_asked_to():
+    rgb = np.full((9, 20, 3), 255, np.uint8)
+    rgb[:, 5:14] = 51
+    assert (door.fit(rgb, (4, 4), crop=True) == 51).all()
+
+
 def test_fit_leaves_its_argument_alone():
     image = NOISE[:60, :60].copy()
     square = door.fit(image, (60, 60))

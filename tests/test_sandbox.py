@@ -229,7 +229,8 @@ def test_an_answer_that_is_too_long(monkeypatch, sentence):
 
 SAID = {
     "shape": [8, 8, 3], "classes": 3, "head": "softmax", "best": "conv", "title": "x",
-    "labels": ["a", "b", "c"], "notes": [], "layers": [["conv", [4, 4, 2], "Conv2D", "", True]],
+    "labels": ["a", "b", "c"], "notes": [], "findings": [],
+    "layers": [["conv", [4, 4, 2], "Conv2D", "", True]],
 }  # fmt: skip
 
 
@@ -244,6 +245,13 @@ SAID = {
         {"notes": None}, {"meaning": [1, "x"]}, {"meaning": [True, "a\nb"]}, {"meaning": [True]},
         {"meaning": [True, "x" * 401]}, {"meaning": [True, "x", []]}, {"meaning": "yes"},
         {"layers": [["conv", [10**5, 10**5, 3], "x", "", True]]},
+        {"findings": None}, {"findings": [["preprocess", "evil", "found", "", []]]},
+        {"findings": [["preprocess", "none", "sworn", "", []]]},
+        {"findings": [["preprocess", "none", "found", "", ["evil"]]]},
+        {"findings": [["colour", "none", "found", "", []]]},
+        {"findings": [["head", "none", "found", "", []]]},
+        {"findings": [["preprocess", "none", "found", "two\nlines", []]]},
+        {"findings": [["preprocess", "none", "found", 3, []]]},
     ],
 )  # fmt: skip
 def test_a_description_that_makes_no_sense(change):

@@ -66,6 +66,8 @@
  * @property {string} key
  * @property {string} title
  * @property {'softmax' | 'sigmoid' | 'linear'} head what its output means
+ * @property {boolean} percent whether what is shown of a class is a probability
+ * @property {string} score what is explained, in words
  * @property {number[]} input the sides of what it is given, h and w
  */
 
