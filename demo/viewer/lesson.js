@@ -19,6 +19,7 @@ import {
 
 /** @type {StepRow[]} */
 const steps = props.steps;
+const PLAIN = props.colours.find((name) => !props.lit.includes(name)); // a grid by itself has no picture to light
 const palettes = Object.fromEntries(Object.entries(props.palettes).map(([name, text]) => [name, bytesOf(text)]));
 
 /** What a visitor plays with, at the start of a lesson. */
@@ -71,7 +72,7 @@ const valuesIn = (map) => valuesOf(map, state.bytes);
  * @returns {Drawn}
  */
 function drawn(map, round = false, top = 0, data = valuesIn(map)) {
-  const [h, w] = map.sent, palette = palettes[round ? props.diverging : props.colours[0]];
+  const [h, w] = map.sent, palette = palettes[round ? props.diverging[PLAIN] : PLAIN];
   return { h, w, data, round, palette, ...scaled(data, round, top) };
 }
 

@@ -27,6 +27,7 @@ def visitor(browser: Browser, open_server: Server) -> Iterator[Lab]:
 def hand_in(lab: Lab, file: Path, names: str = "") -> str:
     """Upload a model and open it; what the page then says of it."""
     own, said = lab.page.locator("#own"), lab.page.locator("#own-said .md")
+    lab.more()
     if not lab.page.locator("#own-open").is_visible():
         own.get_by_text("Your own model").click()
     for old in own.get_by_role("button", name="Clear").all():
