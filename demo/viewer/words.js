@@ -485,7 +485,9 @@ export function verdict(predicted, found, rounding) {
   const by = apart < 0.01 ? 'less than 1\u00a0%' : percent(apart);
   if (!size) return 'Neither changes anything.';
   if (apart <= 0.1) return `Here the promise holds: they differ by ${by}.`;
-  if (apart * size < rounding) return 'They differ by no more than the computer’s rounding; a larger nudge tells more.';
+  if (apart * size < rounding) {
+    return 'They differ by no more than the computer’s rounding; a larger nudge tells more.';
+  }
   if (predicted * found < 0) return 'Here the promise is broken: the score goes the other way.';
   if (apart < 0.5) return `Here the promise begins to fail: they differ by ${by}.`;
   const times = predicted ? `${number(found / predicted, 2)} times the predicted one` : 'not zero';

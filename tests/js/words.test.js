@@ -267,7 +267,8 @@ const TILE = { k: 5, alpha: 0.25, strength: 1.5, total: 24.5, cells: 98 };
 
 test('the classes and their scores, and what is left for all others', () => {
   const classes = [{ label: 'lion', y: 8, p: 0.75 }, { label: 'cheetah', y: 6.5, p: 0.125 }];
-  const lines = (more) => words.scoreTable({ classes, count: 12, percent: true, ...more }).map((line) => line.map(plain));
+  const asked = { classes, count: 12, percent: true };
+  const lines = (more) => words.scoreTable({ ...asked, ...more }).map((line) => line.map(plain));
   assert.deepEqual(lines({ head: 'softmax' }), [
     ['Class', 'Score y (logit)', 'After softmax'],
     ['lion', '8', '75 %'],
