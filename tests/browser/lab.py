@@ -314,6 +314,7 @@ class Lab:
         return self.error
 
     def example(self, number: int) -> None:
+        self.more(False)  # it may lie over them
         self.page.locator("#examples button.thumbnail-item").nth(number - 1).click()
 
     def more(self, on: bool = True) -> None:

@@ -169,7 +169,12 @@ def test_the_nudge_follows_the_mouse(lesson, lab) -> None:
 
 def go_to(lab, layer: str) -> None:
     lab.page.evaluate(
-        "layer => document.querySelector(`#viewer [data-layer=${layer}]`).click()", layer
+        """layer => {
+          const list = document.querySelector('#viewer [name=layer]');
+          list.value = layer;
+          list.dispatchEvent(new Event('change', { bubbles: true }));
+        }""",
+        layer,
     )
     lab.page.wait_for_function(
         "layer => document.querySelector('[data-lesson]').dataset.lesson.includes(layer)",
@@ -457,8 +462,10 @@ def test_an_empty_map_is_said_to_be_one(lesson, lab) -> None:
         c for c in unlikely if pipeline.survey(image, target=c).maps[best, "Grad-CAM"].max() <= 0
     )
     go_to(lab, best)
+    lab.page.get_by_role("tab", name="Look").click()
     lab.drawn_after(lambda: lab.example(2))
     lab.choose("class", f"· {index}")
+    lab.page.get_by_role("tab", name="How it is made").click()
     lab.page.wait_for_function(
         "c => document.querySelector('[data-lesson]').dataset.lesson.includes(`\"target\":${c}`)",
         arg=index,

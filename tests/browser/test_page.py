@@ -704,7 +704,10 @@ def third_example_but(lab: Lab, pattern: str, instead: str) -> None:
 )
 def test_other_heads_have_other_words(lab: Lab, head: str, score: str) -> None:
     """Only the word for the head is changed on its way, the numbers are those of the picture."""
-    third_example_but(lab, r'"head": ?"softmax"', f'"head":"{head}"')
+    shares = str(head == "sigmoid").lower()
+    third_example_but(
+        lab, r'"head": ?"softmax", ?"percent": ?true', f'"head":"{head}","percent":{shares}'
+    )
     seen = survey(EXAMPLES_DIR / "lion.jpg")
     words = numbers(lab)
     assert float(words[score]) == pytest.approx(seen.logits[LION], rel=0.01)
