@@ -17,7 +17,7 @@ def test_a_percentage(p: float, text: str) -> None:
 
 
 def test_the_output_of_a_regression_is_no_percentage() -> None:
-    choices = words.class_choices(("temperature",), [(0, 36.77)], "linear")
+    choices = words.class_choices(("temperature",), [(0, 36.77)], in_percent=False)
     assert choices == [("temperature · 36.8 · 0", 0)]
 
 
