@@ -108,14 +108,14 @@ def _by_itself(
 def _by_pictures(
     hits: Sequence[int], count: int, used: int, favoured: int | None, ways: Sequence[Way]
 ) -> tuple[int | None, str]:
-    """What pictures of known classes say. They decide where one way leads clearly: the one that is
-    favoured so far, or each that scales otherwise. hits: how many pictures each way is right about.
+    """What pictures of known classes say: `hits`, about how many each way is right. They decide
+    where one leads clearly the way that is favoured so far, and each that scales otherwise.
     """
     best = max(range(len(hits)), key=lambda i: (hits[i], i == favoured, i == used))
     said = f"Of {count} pictures whose class is known it is right about {hits[best]}"
     said = f"{said} with {_words(ways[best])}, and about {hits[used]} with {_words(ways[used])}"
-    others = [i for i in range(len(hits)) if ways[i].preprocess != ways[best].preprocess]
-    rivals = others if favoured is None else [favoured]
+    others = {i for i, way in enumerate(ways) if way.preprocess != ways[best].preprocess}
+    rivals = (others if favoured is None else others | {favoured}) - {best}
     if all(hits[best] - hits[i] >= CLEARLY for i in rivals):
         return best, f"{said}: that decides."
     return favoured, f"{said}." if favoured is not None else f"{said}: too close to decide."

@@ -99,6 +99,36 @@ def test_what_is_favoured_stays_until_pictures_speak_clearly_against_it():
         assert result.ways[result.favoured].preprocess == name
 
 
+def test_pictures_may_speak_for_the_middle():
+    """White about the middle: bright if nothing else is seen. Others leave one scaling only."""
+    middle = np.zeros((8, 24, 3), np.uint8)
+    middle[:, 6:18] = 255
+    light = np.full((8, 12, 3), 200, np.uint8)
+    pairs = [(middle, "bright"), (light, "bright"), (GREY, "dark")]
+    spec, net = asked(grey_mean(lambda x: 2 * x - 1))
+    for times, crop in ((2, False), (3, True)):
+        result = diagnose(GREY, spec, net, pairs * times)
+        way = result.ways[result.favoured]
+        assert (way.preprocess, way.crop) == ("scale01", crop)
+
+
+@pytest.mark.parametrize(
+    ("hits", "favoured", "expected"),
+    [
+        ([0, 0, 4, 4, 4, 0], 0, 0),  # two scalings are better: which of them?
+        ([0, 0, 4, 4, 4, 0], None, None),
+        ([0, 0, 4, 4, 1, 0], 0, 2),
+        ([2, 0, 4, 4, 1, 0], 0, 0),
+        ([2, 0, 4, 4, 1, 0], None, None),
+        ([4, 0, 4, 4, 4, 0], 0, 0),
+    ],
+)
+def test_pictures_that_leave_two_scalings_do_not_decide(hits, favoured, expected):
+    names = ("scale01", "scale11", "none")
+    ways = [doctor.Way(name, crop, None) for name in names for crop in (False, True)]
+    assert doctor._by_pictures(hits, 4, 0, favoured, ways)[0] == expected
+
+
 def test_a_way_without_numbers_is_shown_as_such():
     """Of a number below zero there is no root."""
     result = diagnose(GREY, *asked(grey_mean(ops.sqrt)))
