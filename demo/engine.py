@@ -20,11 +20,22 @@ from gradcam_core import hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS, one_pass
-from gradcam_core.types import F32, U8, Layer, Progress, Question, Survey, Target, UserError
+from gradcam_core.types import (
+    F32,
+    U8,
+    Layer,
+    ModelSpec,
+    Progress,
+    Question,
+    Survey,
+    Target,
+    UserError,
+)
 
 log = logging.getLogger("gradcam_lab")
 
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
+NO_NUMBER = "Covered there, the picture makes the network answer with no finite number."
 MODEL_GONE = "The model is no longer here; please upload it again."
 KNOWN_UPLOADS = 30  # models of visitors at once; the oldest leaves
 COVERED = next(iter(METHODS))  # the method of the map of a covered picture
@@ -78,24 +89,30 @@ def target_in(question: Question) -> Target | None:
     return None if question.target is None else Target(question.target, question.rival)
 
 
-def likeliest(posed: Posed) -> Posed:
-    """The same question, of what the network itself says."""
-    return posed._replace(question=replace(posed.question, target=None, rival=None))
-
-
 def first_look(posed: Posed) -> Survey:
-    return survey_of(likeliest(posed))
+    """What the network itself says of the picture: at its usual side, in detail too."""
+    question, spec, asked = posed
+    usual = lookup.network(spec) if question.detail else asked
+    plain = replace(question, target=None, rival=None, detail=False)
+    return survey_of(Posed(plain, spec, usual))
+
+
+def likeliest(posed: Posed) -> Posed:
+    """The same question, of the class that the network itself says, as all ask it."""
+    predicted = first_look(posed).target.index if posed.question.detail else None
+    return posed._replace(question=replace(posed.question, target=predicted, rival=None))
 
 
 def bands(posed: Posed) -> dict[str, Posed]:
     """The target; in a comparison also the rival, and the contrast: the one rather than it.
 
-    As all ask who want the same: for the likeliest class without its number.
+    As all ask who want the same: for the likeliest class without its number, but in detail, where
+    another one may be the likeliest.
     """
     question, predicted = posed.question, first_look(posed).target.index
 
     def band(target: int | None, rival: int | None = None) -> Posed:
-        same = rival is None and target == predicted
+        same = rival is None and target == predicted and not question.detail
         return posed._replace(
             question=replace(question, target=None if same else target, rival=rival)
         )
@@ -177,20 +194,30 @@ def covered(
     """What the network says with each of these parts of its picture painted over: B times (C,).
 
     And with the first of them the score of what is explained, and its Grad-CAM map (h, w) at that
-    layer. boxes: (left, top, right, bottom) in shares of width and height.
+    layer. boxes: (left, top, right, bottom) in shares of width and height. In detail it is the
+    network at its usual side that says it.
     """
     question, spec, asked = kept(posed)
     index = first_look(posed).target.index if question.target is None else question.target
     target = Target(index, question.rival)
-    square = pictures.fit(picture(question)[0], asked.shape[:2])
-    masks = [hide.rectangle(box, asked.shape[:2]) for box in boxes]
-    first, *others = [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
+
+    def painted(shape: tuple[int, int, int]) -> list[F32]:
+        square = pictures.fit(picture(question)[0], shape[:2], spec.crop)
+        masks = [hide.rectangle(box, shape[:2]) for box in boxes]
+        return [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
+
+    first, *others = painted(asked.shape)
+    usual = lookup.network(spec) if question.detail else asked
     with compute_slots:
         trace = asked.trace(first, target, (layer,))
-        rest = list(asked.probabilities(np.stack(others))) if others else []
+        said = [] if question.detail else [trace.probabilities]
+        if rest := painted(usual.shape) if question.detail else others:
+            said += list(usual.probabilities(np.stack(rest)))
         (signed,) = pipeline.maps_of(asked, trace, (layer,), (COVERED,)).values()
+    if not np.isfinite(said).all():
+        raise UserError(NO_NUMBER)
     scores = trace.logits[[index]] if target.rival is None else trace.logits[[index, target.rival]]
-    return [trace.probabilities, *rest], float(np.subtract.reduce(scores)), signed
+    return said, float(np.subtract.reduce(scores)), signed
 
 
 def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
@@ -205,6 +232,30 @@ def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
     if (layer, method) not in seen.maps:
         raise UserError(pipeline.not_here(method, layer))
     return seen, seen.maps[layer, method]
+
+
+def keep_own(key: str, spec: ModelSpec) -> None:
+    models.UPLOADS[key] = spec
+    while len(models.UPLOADS) > KNOWN_UPLOADS:
+        del models.UPLOADS[next(iter(models.UPLOADS))]
+
+
+def take_way(model: Any, wanted: Any) -> str:
+    """A network that is given its pixels in that way from now on; the key under which it is found.
+
+    wanted: "preprocess" and "crop" of a way that the doctor showed. Raises UserError.
+    """
+    spec = models.find(model)
+    part = wanted.get if isinstance(wanted, dict) else {}.get
+    preprocess, crop = str(part("preprocess")), part("crop") is True
+    channels = lookup.network(spec).shape[2]
+    said = replace(
+        models.in_that_way(spec, preprocess, crop, channels),
+        title=f"{spec.title.partition(' · ')[0]} · {preprocess}{', the middle' * crop}",
+    )
+    key = hashlib.sha256(repr((model, preprocess, crop)).encode()).hexdigest()
+    keep_own(key, said)
+    return key
 
 
 def open_upload(path: Any, names: Any, preprocess: Any) -> str:
@@ -224,9 +275,7 @@ def open_upload(path: Any, names: Any, preprocess: Any) -> str:
         if key not in models.UPLOADS:
             spec = sandbox.ModelProcess(file, labels, str(preprocess or "") or None).spec
             log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
-            models.UPLOADS[key] = spec
-            while len(models.UPLOADS) > KNOWN_UPLOADS:
-                del models.UPLOADS[next(iter(models.UPLOADS))]
+            keep_own(key, spec)
     except UserError:
         raise
     except Exception as error:

@@ -92,7 +92,9 @@ def part(name: str) -> dict[str, Any]:
 def viewer() -> Viewer:
     return Viewer(
         elem_id="viewer",
-        server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
+        server_functions=[
+            handlers.draw, handlers.stop, handlers.cover, handlers.labels, handlers.diagnosis,
+        ],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, **part("viewer"),
@@ -254,12 +256,21 @@ def build_page(uploads: bool = False) -> gr.Blocks:
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
+        def take_way(key: Any, had: list[str], event: gr.EventData) -> Any:
+            try:
+                way = engine.take_way(key, event._data)
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            had = [way, *(other for other in had if other != way)]
+            return gr.Dropdown(choices=offers(had), value=way), had
+
         # Gradio says of an upload twice that the picture changed, and of one taken away before its
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
         examples.select(pick, changes, [picture, changes], **later)
         picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
+        view.way(take_way, [model, own], [model, own], **later)
         gr.on(
             [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
             [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,

@@ -18,8 +18,8 @@ RULES = {
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
     "demo.wire demo.words models heatmap hide image upload trust types gradio",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
-    "methods heatmap image cache types gradio",
+    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
+    "models methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
@@ -28,7 +28,7 @@ RULES = {
     "cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
     "demo.wire": "demo.words explanation heatmap methods trust types gradio numpy",
-    "demo.words": "types",
+    "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
