@@ -333,6 +333,7 @@ def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
         share=False,
         max_file_size=upload.MAX_FILE if uploads else "25mb",
         footer_links=["api"],
+        state_session_capacity=200,
         app_kwargs={"middleware": [before]},
         **options,
     )
