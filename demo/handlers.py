@@ -262,7 +262,7 @@ def cover(request: Any) -> CoverAnswer:
     shown = [row["index"] for row in class_rows_of(posed)]
     packing = Packing(max(signed.shape))
     return {
-        "classes": [likely(p, posed.spec.labels, shown) for p in said],
+        "classes": [likely(p, p, posed.spec.labels, shown) for p in said],
         "score": score,
         "map": signed_map(packing, signed),
         "bytes": packing.text(),

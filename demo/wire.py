@@ -15,6 +15,7 @@ from gradio.data_classes import FileData, GradioModel
 
 from demo.words import FAILED
 from gradcam_core import heatmap, trust
+from gradcam_core.explanation import ranked
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, Head, Layer, UserError
 
@@ -412,9 +413,9 @@ def signed_map(packing: Packing, signed: F32) -> SignedMap:
     }
 
 
-def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
-    """The likeliest classes, the likeliest first, then these others. p (C,)."""
-    order = [int(i) for i in p.argsort()[::-1]]
+def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
+    """The likeliest classes, the likeliest first, then these others. p, scores y (C,)."""
+    order = ranked(p, y)
     return [
         {"index": i, "label": labels[i], "p": float(p[i]), "rank": order.index(i) + 1}
         for i in dict.fromkeys([*order[:LIKELIEST], *also])
@@ -422,8 +423,8 @@ def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Like
 
 
 def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[ClassRow]:
-    """The same with their scores y (C,)."""
-    return [{**row, "y": float(y[row["index"]])} for row in likely(p, labels, also)]
+    """The same with their scores."""
+    return [{**row, "y": float(y[row["index"]])} for row in likely(p, y, labels, also)]
 
 
 # ---- what the browser may call -------------------------------------------------------------------

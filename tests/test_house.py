@@ -29,7 +29,7 @@ RULES = {
     "demo.engine": "demo.question demo.words pipeline lookup models methods hide image sandbox "
     "cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
-    "demo.wire": "demo.words heatmap methods trust types gradio numpy",
+    "demo.wire": "demo.words explanation heatmap methods trust types gradio numpy",
     "demo.words": "types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
