@@ -18,7 +18,7 @@ from demo.question import Posed, own_file
 from demo.words import FAILED
 from gradcam_core import hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
-from gradcam_core.cache import Cache
+from gradcam_core.cache import Cache, weight
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
@@ -50,14 +50,13 @@ class At(NamedTuple):
     method: str = ""  # empty: all of one pass
 
 
-def _weight(survey: Survey) -> float:
-    trace = survey.trace
-    return float(sum(a.nbytes for t in (trace.activations, trace.gradients) for a in t.values()))
-
-
-_surveys: Cache[At, Survey] = Cache(300e6, _weight)
-_pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(16)
-_maps: Cache[At, F32] = Cache(256)  # of methods that ask many times
+# Bytes of each. A survey is kept without its picture, and one of a layer that is not suggested
+# among few: whoever goes through all layers drives out nobody's.
+_surveys: Cache[At, Survey] = Cache(300e6, weight)
+_unsuggested: Cache[At, Survey] = Cache(120e6, weight)
+_pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(100e6, weight)
+_maps: Cache[At, F32] = Cache(20e6, weight)  # of methods that ask many times
+NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 compute_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 long_slot = threading.BoundedSemaphore(1)  # beside them, so that nobody waits for what takes long
 
@@ -80,9 +79,10 @@ def survey_of(posed: Posed, layer: str = "") -> Survey:
             done = pipeline.look(image, spec, asked, target_in(question), layers, one_pass())
         taken = 1e3 * (time.monotonic() - start)
         log.info("%s %s %s: %.0f ms", question.model, image.shape, target_in(question), taken)
-        return done
+        return replace(done, image=NO_IMAGE)
 
-    return _surveys.get(At(question, extra), make)
+    kept = (_unsuggested if extra else _surveys).get(At(question, extra), make)
+    return replace(kept, image=picture(question)[0])
 
 
 def target_in(question: Question) -> Target | None:

@@ -41,7 +41,7 @@ from demo.wire import (
 )
 from gradcam_core import doctor, heatmap, lookup, models
 from gradcam_core import image as pictures
-from gradcam_core.cache import Cache
+from gradcam_core.cache import Cache, weight
 from gradcam_core.methods import METHODS
 from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
@@ -49,7 +49,7 @@ log = logging.getLogger("gradcam_lab")
 
 MOST_BOXES = 8
 
-_answers: Cache[engine.At, Answer] = Cache(64)
+_answers: Cache[engine.At, Answer] = Cache(30e6, weight)  # bytes
 _stopped: Cache[str, None] = Cache(256)  # words by which visitors ended what takes long
 
 
@@ -215,6 +215,8 @@ def answer(
             "fully_convolutional": spec.fully_convolutional,
         }
 
+    if layer and layer not in asked.suggested:
+        return make()  # out of surveys that are few: it drives out no answer
     return _answers.get(engine.At(question, layer, method), make)
 
 

@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 
 import gradio as gr
 from gradio import processing_utils
+from starlette.middleware import Middleware
 
-from demo import engine, handlers, lesson
+from demo import engine, front, handlers, lesson
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
@@ -27,6 +29,7 @@ from gradcam_core.types import UserError
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
 WAITING = 16  # who may wait at once for what takes long
+AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -108,6 +111,26 @@ def steps_of_the_map() -> gr.HTML:
     )
 
 
+def gallery() -> gr.HTML:
+    """The examples, small and inside the page; only the one that is chosen is sent whole."""
+
+    def button(file: str, title: str) -> str:
+        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 112)
+        picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+        return (
+            f'<button type="button" class="thumbnail-item" data-file="{file}" title="{title}">'
+            f'<img src="{picture}" alt="{title}"></button>'
+        )
+
+    return gr.HTML(
+        html_template=f"<div>{''.join(button(*example) for example in EXAMPLES.items())}</div>",
+        js_on_load="element.addEventListener('click', (e) => { "
+        "const button = e.target.closest('button'); "
+        "if (button) trigger('choose', { file: button.dataset.file }); });",
+        apply_default_css=False, elem_id="examples",
+    )  # fmt: skip
+
+
 def stay_inside() -> None:
     """Gradio fetches a file that is named by a URL, in the value of any input of any event, before
     our own functions are asked: never here. What it refuses itself it refuses without a word."""
@@ -178,11 +201,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             with gr.Tab("Look"):
                 view = viewer()
                 # These three the viewer takes to their places: viewer/gradio.js.
-                examples = gr.Gallery(
-                    [(str(EXAMPLES_DIR / file), title) for file, title in EXAMPLES.items()],
-                    label="Examples", columns=5, height="auto", allow_preview=False, buttons=[],
-                    object_fit="cover", elem_id="examples", interactive=False,
-                )  # fmt: skip
+                examples = gallery()
                 picture = Picture(
                     FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
                     height=320, elem_id="picture", buttons=[],
@@ -250,8 +269,10 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             wanted = event._data if isinstance(event._data, dict) else {}
             return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
 
-        def pick(number: int, event: gr.SelectData) -> tuple[str, int]:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), number + 1
+        def pick(number: int, event: gr.EventData) -> Any:
+            if event.file not in EXAMPLES:
+                return gr.skip()
+            return str(EXAMPLES_DIR / event.file), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
@@ -267,7 +288,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
         # Gradio says of an upload twice that the picture changed, and of one taken away before its
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
-        examples.select(pick, changes, [picture, changes], **later)
+        examples.choose(pick, changes, [picture, changes], **later)
         picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
         view.way(take_way, [model, own], [model, own], **later)
@@ -294,17 +315,24 @@ def quick() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def warm() -> None:
-    """Load the default network and explain the first example: the first visitor waits less."""
-    handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS))))
+def warm(health: front.Health) -> None:
+    """Load the default network and explain the first example, until that works: the first visitor
+    waits less."""
+    while sentence := handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS)))).error:
+        health.state, health.reason = "failed", sentence
+        handlers.log.error("The first example cannot be explained: %s", sentence)
+        time.sleep(AGAIN)
+    health.state, health.reason = "ready", ""
     models.probe_servers()
 
 
 def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
     """The page, served. uploads: as in `build_page`; options go to Gradio's `launch`."""
     stay_inside()
+    health = front.Health()
+    before = Middleware(front.Front, health, front.embedders())
     page = build_page(uploads)
-    threading.Thread(target=warm, daemon=True).start()
+    threading.Thread(target=warm, args=[health], daemon=True).start()
     page.launch(
         theme=THEME,
         css_paths=HERE / "page.css",
@@ -316,6 +344,8 @@ def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
         share=False,
         max_file_size=upload.MAX_FILE if uploads else "25mb",
         footer_links=["api"],
+        state_session_capacity=200,
+        app_kwargs={"middleware": [before]},
         **options,
     )
     return page

@@ -15,8 +15,10 @@ HOME = Path(__file__).parent.parent
 RULES = {
     "app": "__init__ demo.ui models sandbox types",
     "demo": "",
-    "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
-    "demo.wire demo.words models heatmap hide image upload trust types gradio",
+    "demo.ui": "demo.components demo.front demo.handlers demo.lesson demo.api demo.engine "
+    "demo.question demo.wire demo.words models heatmap hide image upload trust types gradio "
+    "starlette",
+    "demo.front": "types starlette brotli",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
     "models methods heatmap image cache types gradio",

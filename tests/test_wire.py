@@ -37,9 +37,8 @@ def test_of_equally_likely_classes_the_one_with_the_higher_score_comes_first() -
     are equally likely."""
     p, y = np.float32([1, 0, 1, 1, 0]), np.float32([20, -90, 21, 20, -80])
     assert [row["index"] for row in wire.class_rows(p, y, "abcde")] == [2, 0, 3, 4, 1]
-    rows = wire.class_rows(
-        np.full(9, np.float32(1 / 9)), np.zeros(9, np.float32), "abcdefghi", (8,)
-    )
+    ninths = np.full(9, np.float32(1 / 9))
+    rows = wire.class_rows(ninths, np.zeros(9, np.float32), "abcdefghi", (8,))
     assert [(row["index"], row["rank"]) for row in rows] == [
         (0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (8, 9),
     ]  # fmt: skip

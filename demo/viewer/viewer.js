@@ -7,7 +7,7 @@ import { setCover } from './cover.js';
 import { openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, choosePhoto, easeLists, followLists, nameExamples, pastePhoto, refuseHeavy, takePhoto,
+  adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takePhoto,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { openOnce } from './opening.js';
@@ -175,7 +175,7 @@ function load(answer, url) {
     if (mine()) say('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
   };
   image.src = url;
-  nameExamples(url);
+  markExample(url);
 }
 
 /** Whoever chose in the lists sees what that did. */
