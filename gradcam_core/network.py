@@ -21,6 +21,7 @@ import tensorflow as tf
 from gradcam_core.gradients import GUIDED, batch_norm, convolution
 from gradcam_core.heads import answers
 from gradcam_core.layers import Seen, inspect_layers, suggest_layers
+from gradcam_core.placement import NOWHERE, lay
 from gradcam_core.types import F32, Asked, Head, Layer, Target, Trace, UserError
 
 _TRACING = threading.RLock()
@@ -172,9 +173,11 @@ class Network:
         self.classes = int(kept["y"].shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         layers = inspect_layers(seen, kept["x"], kept["y"])
+        layers = lay(layers, [(name, y) for name, _, _, y in seen], kept["x"])
         good = [layer.name for layer in layers.values() if not layer.poor]
         if not good:
-            good = [n for n, layer in layers.items() if layer.shape[0] * layer.shape[1] > 1]
+            spatial = [x for x in layers.values() if x.shape[0] * x.shape[1] > 1]
+            good = [x.name for x in spatial if x.poor not in NOWHERE] or [x.name for x in spatial]
         if not good:
             raise UserError(
                 "This model has no feature map to look at: none of its layers has a grid of more "

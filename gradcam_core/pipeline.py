@@ -149,13 +149,18 @@ def explain(
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
         raise UserError(f"{missing[0]} cannot be made at the layer {name}; choose another layer.")
-    size = (image.shape[0], image.shape[1])
+    size, placement = (image.shape[0], image.shape[1]), asked.layers[name].placement
     return Explanation(
         image=image,
         target=seen.target.index,
         probabilities=seen.probabilities,
         layer=name,
         maps=maps,
-        heatmaps={m: heatmap.upsample(heatmap.normalise(s), size) for m, s in maps.items()},
+        heatmaps={
+            m: heatmap.draw(
+                heatmap.normalise(s), size, None if METHODS[m].of_picture else placement
+            )
+            for m, s in maps.items()
+        },
         survey=seen,
     )

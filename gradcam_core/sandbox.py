@@ -26,7 +26,17 @@ from typing import Any
 import numpy as np
 
 from gradcam_core import BACKEND, SETTINGS, models, upload
-from gradcam_core.types import F32, Asked, Head, Layer, ModelSpec, Target, Trace, UserError
+from gradcam_core.types import (
+    F32,
+    Asked,
+    Head,
+    Layer,
+    ModelSpec,
+    Placement,
+    Target,
+    Trace,
+    UserError,
+)
 
 OPENING = 60.0  # seconds, until the model is there
 SECONDS = 30.0  # for one answer
@@ -97,7 +107,10 @@ class ModelProcess:
 
     def _describe(self, said: Any) -> None:
         """Take over what the process says of the model. Raises anything if it makes no sense."""
-        layers = [Layer(name, _sides(shape), *rest) for name, shape, *rest in said["layers"]]
+        layers = [
+            Layer(name, _sides(shape), kind, poor, suggested, _placed(numbers))
+            for name, shape, kind, poor, suggested, numbers in said["layers"]
+        ]
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
         self.head: Head = said["head"]
@@ -273,6 +286,16 @@ def _sides(shape: Any) -> tuple[int, int, int]:
     return h, w, k
 
 
+def _placed(numbers: Any) -> Placement | None:
+    """The six numbers of a placement, or None."""
+    if numbers is None:
+        return None
+    a, b, c, d, e, f = numbers
+    if not all(type(n) in (int, float) and abs(n) < 1e6 for n in numbers) or a * e == b * d:
+        raise ValueError
+    return Placement((a, b, c), (d, e, f))
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -339,7 +362,10 @@ def _opened(
     if seed is not None:
         net = net.randomised(seed)
     told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
-    layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
+    layers = [
+        (x.name, x.shape, x.kind, x.poor, x.suggested, x.placement and x.placement.numbers)
+        for x in net.layers.values()
+    ]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     return spec, net, told | found
 

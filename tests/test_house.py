@@ -30,9 +30,10 @@ RULES = {
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
     "upload": "types",
-    "network": "gradients heads layers types numpy keras tensorflow",
+    "network": "gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types keras tensorflow",
+    "placement": "types numpy tensorflow",
     "gradients": "keras tensorflow",
     "methods": "types numpy scipy",
     "heatmap": "types numpy scipy matplotlib",
@@ -43,7 +44,7 @@ RULES = {
 }
 ONLY_IN = {  # package -> where it may be
     "gradio": {"app", "demo.ui", "demo.components", "demo.handlers"},
-    "tensorflow": {"network", "layers", "heads", "gradients"},
+    "tensorflow": {"network", "layers", "heads", "placement", "gradients"},
     "keras": {"network", "layers", "heads", "gradients", "models", "efficientnet_lite"},
     "PIL": {"image"},
     "matplotlib": {"heatmap"},
