@@ -203,7 +203,8 @@ def guided(view: InView) -> dict[str, Any]:
     lines = view.net.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    both = steps.guided_grad_cam(lines, heatmap.upsample(heat, lines.shape[:2]))
+    placed = heatmap.draw(heat, lines.shape[:2], view.net.layers[layer].placement)
+    both = steps.guided_grad_cam(lines, placed)
     return {"guided": png(heatmap.grey(lines)), "both": png(heatmap.grey(both))}
 
 

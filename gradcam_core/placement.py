@@ -1,13 +1,5 @@
-"""Where a layer's cells lie in the picture: coordinates are followed through the traced graph.
+"""Where each layer's grid lies in the picture, or why it cannot be laid over it."""
 
-No pass is run. Each tensor made of the picture has planes (4, *its shape), with an axis of length 1
-where they do not change along it: row * m, column * m, spread * m and m. Row and column are shares
-of the picture's height and width. m is 1 for what comes from the picture and 0 for padding. The
-spread is how far apart the places are of which an element was made to equal parts.
-"""
-
-import inspect
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,39 +7,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from gradcam_core.coordinates import Walk, alike, far, lost, middles
 from gradcam_core.types import F32, Layer, Placement
 
 PIECES = "the picture is cut into pieces, and this is the map of one of them"
 RUNS = "runs several times, at different places of the picture, and this is the map of its last run"
 STREWN = "its cells could not be laid over the picture in rows and columns"
 NOWHERE = (PIECES, RUNS, STREWN)
-
-CELLS, SHARE = 0.75, 0.04  # off by less than either, a grid covers the whole picture
-LOST = 1.5  # a spread that no place has
-
-MOVES = {  # operations that take elements elsewhere: they do the same to the planes
-    "BatchToSpaceND", "BroadcastTo", "ConcatV2", "CropAndResize", "DepthToSpace", "ExpandDims",
-    "GatherNd", "GatherV2", "ImageProjectiveTransformV3", "MirrorPad", "Pack", "Pad", "PadV2",
-    "Reshape", "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor",
-    "ReverseSequence", "ReverseV2", "Roll", "ScaleAndTranslate", "Slice", "SpaceToBatchND",
-    "SpaceToDepth", "Split", "SplitV", "Squeeze", "StridedSlice", "Tile", "Transpose", "Unpack",
-}  # fmt: skip
-PADS = ("MirrorPad", "Pad", "PadV2")
-JOINS = ("ConcatV2", "Pack")  # all of their inputs may come from the picture
-CALLS = {
-    "If": ("then_branch", "else_branch"), "StatelessIf": ("then_branch", "else_branch"),
-    "PartitionedCall": ("f",), "StatefulPartitionedCall": ("f",),
-}  # fmt: skip
-UP = {"Conv2DBackpropInput", "Conv3DBackpropInputV2"}  # transposed convolutions
-WINDOWS = UP | {
-    "AvgPool", "AvgPool3D", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Dilation2D",
-    "ExtractImagePatches", "MaxPool", "MaxPool3D",
-}  # fmt: skip
-REDUCES = {"Max", "Mean", "Min", "Prod", "Sum"}
-PRODUCTS = {"BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"}
-FACTS = {"OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"}  # nothing of the picture in it
-MIXES = ("Cum", "FFT", "Func", "Map", "Shuffle", "Sort", "TopK", "While")  # of equal shape, or not
-RENAMED = dict.fromkeys(("dim", "reduction_indices", "split_dim", "squeeze_dims"), "axis")
+NEAR = 0.01  # a share of the picture that is not worth placing
 
 
 def lay(layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], x: Any) -> dict[str, Layer]:
@@ -55,11 +22,19 @@ def lay(layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], x: Any) ->
 
     runs: name and output of each run of each layer.
     """
-    walk = Walk(x)
-    found: dict[str, list[Any]] = {}
+    walk, nowhere = Walk(x), lost(4)
+    found: dict[str, list[Placement | str | None]] = {}
+    met: dict[tuple[int, bool], Placement | str | None] = {}
     for name, y in runs:
         if name in layers and tf.is_tensor(y) and y.shape.rank == 4:
-            found.setdefault(name, []).append(walk.place(y))
+            planes, moved = walk.at.get(y.ref(), nowhere), y.ref() in walk.moved
+            key = id(planes), moved
+            if key not in met:
+                try:
+                    met[key] = fit(planes, y.shape, moved)
+                except Exception:  # of a shape that was not known before the run
+                    met[key] = STREWN
+            found.setdefault(name, []).append(met[key])
     laid = {}
     for name, layer in layers.items():
         places = found[name]
@@ -74,306 +49,11 @@ def lay(layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], x: Any) ->
     return laid
 
 
-class Walk:
-    """The planes of every tensor that is made of the picture x (1, H, W, C), in `at`.
-
-    moved: those that no way reaches from the picture but by way of a crop, a turn or the like.
-    An operation that cannot be followed loses the place; nothing is raised.
-    """
-
-    def __init__(self, x: Any):
-        _, h, w, _ = x.shape
-        pixels = np.ones((4, 1, h, w, 1), np.float32)
-        pixels[:2, 0, :, :, 0] = middles(h, w)
-        pixels[2] = 0
-        self.at: dict[Any, F32] = {x.ref(): pixels}
-        self.moved: set[Any] = set()
-        self._known: dict[Any, Any] = {}
-        self._fitted: dict[tuple[int, bool], Any] = {}
-        self._follow(x.graph)
-
-    def place(self, y: Any) -> Placement | str | None:
-        """Where the cells of y (B, h, w, K) lie; None: over the whole picture; or why nowhere."""
-        planes, moved = self.at.get(y.ref()), y.ref() in self.moved
-        if planes is None:
-            return STREWN
-        if (key := (id(planes), moved)) not in self._fitted:
-            try:
-                self._fitted[key] = fit(planes, y.shape, moved)
-            except Exception:  # shapes that TensorFlow itself does not know
-                self._fitted[key] = STREWN
-        return self._fitted[key]
-
-    def _follow(self, graph: Any) -> None:
-        for op in graph.get_operations():
-            given = [t for t in op.inputs if t.ref() in self.at]
-            if not given or op.type in FACTS:
-                continue
-            try:
-                made = self._step(op, [self.at.get(t.ref()) for t in op.inputs])
-            except Exception:  # `tf.raw_ops` and the inside of conditions may change any time
-                made = None
-            for t, planes in zip(op.outputs, made or [None] * len(op.outputs), strict=True):
-                rank = t.shape.rank or 0
-                self.at[t.ref()] = lost(rank) if planes is None else planes
-                stays = all(s.ref() in self.moved for s in map(unpadded(op), given))
-                if stays or (op.type in (*MOVES, *CALLS) and displaced(self.at[t.ref()])):
-                    self.moved.add(t.ref())
-
-    def _step(self, op: Any, ins: list[Any]) -> list[Any] | None:
-        """The planes of each output; None: the place is lost."""
-        kind, out = op.type, op.outputs[0].shape
-        have = [(n, c) for n, c in enumerate(ins) if c is not None]
-        n, c = have[0]
-        if kind == "IdentityN":
-            return ins
-        if kind in CALLS:
-            return self._call(op)
-        if kind in WINDOWS:
-            c = ins[2 if kind in UP else 0]
-            return [window(c, out, op.get_attr("strides"), kind in UP)] * len(op.outputs)
-        if kind == "ConcatV2" and int(self._value(op.inputs[-1])) in (-1, out.rank - 1):
-            return [merge([alike(c, -1) for _, c in have])]
-        if kind == "Reshape":
-            return [reshape(ins[0], op.inputs[0].shape, self._value(op.inputs[1]))]
-        if kind == "Transpose":
-            return [ins[0].transpose(0, *(1 + self._value(op.inputs[1])))]
-        if kind in PADS:
-            return [pad(ins[0], op.inputs[0].shape, self._value(op.inputs[1]))]
-        if kind in MOVES:
-            return self._move(op, ins)
-        if kind in REDUCES:
-            axes = np.atleast_1d(self._value(op.inputs[1])) % op.inputs[0].shape.rank + 1
-            c = alike(c, *axes)
-            return [c if op.get_attr("keep_dims") else c.squeeze(tuple(axes))]
-        if kind in PRODUCTS:
-            return [product(op, n, c)] if len(have) == 1 else None
-        if any(part in kind for part in MIXES):
-            return None
-        if not all(fits(op.inputs[n].shape, out) for n, _ in have):
-            return None
-        ones = out.rank + 1
-        parts = [c.reshape(4, *[1] * (ones - c.ndim), *c.shape[1:]) for _, c in have]
-        return [merge(parts)] * len(op.outputs)
-
-    def _value(self, t: Any) -> Any:
-        """The number a tensor has whatever the picture, such as a shape; None: it has none."""
-        if t.ref() not in self._known:
-            self._known[t.ref()] = None
-            if t.ref() not in self.at:
-                self._known[t.ref()] = tf.get_static_value(t)
-            if self._known[t.ref()] is None and t.ref() not in self.at and len(t.op.inputs):
-                args = [self._value(i) for i in t.op.inputs]
-                if all(a is not None for a in args):
-                    made = replay(t.op, [tf.constant(a) for a in args])
-                    self._known |= zip((o.ref() for o in t.op.outputs), made, strict=True)
-        return self._known[t.ref()]
-
-    def _move(self, op: Any, ins: list[Any]) -> list[Any] | None:
-        """The same operation, done to each plane; what is not from the picture is 0 on all."""
-        first = 1 if op.type == "Split" else 0  # its axis comes first
-        if op.type not in JOINS and any(c is not None for c in ins[:first] + ins[first + 1 :]):
-            return None  # where to is the picture's own choice
-        full = [c if c is None else whole(c, t.shape) for c, t in zip(ins, op.inputs, strict=True)]
-        planes = []
-        for n in range(4):
-            args = []
-            for t, c in zip(op.inputs, full, strict=True):
-                known = self._value(t) if c is None else c[n]
-                of = tf.float32 if c is not None or t.dtype.is_floating else t.dtype
-                args.append(tf.constant(np.zeros(t.shape) if known is None else known, of))
-            planes.append(replay(op, args))
-        return [np.stack(p) for p in zip(*planes, strict=True)]
-
-    def _call(self, op: Any) -> list[Any]:
-        """What a condition or a function of its own does; of two branches what both say."""
-        given, branches = list(op.inputs), list(CALLS[op.type])
-        if len(branches) == 2:
-            choice = self._value(given.pop(0))
-            branches = branches if choice is None else [branches[0 if choice else 1]]
-        made = []
-        for branch in branches:
-            inner = op.graph._get_function(op.get_attr(branch).name).graph
-            for outside, inside in zip(given, inner.inputs, strict=True):
-                if outside.ref() in self.at:
-                    self.at[inside.ref()] = self.at[outside.ref()]
-                elif outside.dtype not in (tf.resource, tf.variant):
-                    self._known[inside.ref()] = self._value(outside)
-            self._follow(inner)
-            made.append([self.at.get(t.ref()) for t in inner.outputs])
-        return [merge([c for c in way if c is not None]) for way in zip(*made, strict=True)]
-
-
-def middles(h: int, w: int) -> F32:
-    """The middles of the cells of a grid in shares of its height and width, (2, h, w)."""
-    return ((np.indices((h, w)) + 0.5) / np.array([h, w]).reshape(2, 1, 1)).astype(np.float32)
-
-
-def lost(rank: int) -> F32:
-    """Planes for what may come from anywhere in the picture."""
-    return np.array([0.5, 0.5, LOST, 1], np.float32).reshape(4, *[1] * rank)
-
-
-def whole(planes: F32, shape: Any) -> F32:
-    """(4, *shape): planes without the short cut of axes of length 1."""
-    sides = shape if shape.rank else planes.shape[1:]
-    full = [known or n for known, n in zip(sides, planes.shape[1:], strict=True)]
-    return np.broadcast_to(planes, (4, *full))
-
-
-def merge(parts: Sequence[F32] | F32) -> F32:
-    """Of planes (4, ..) of equal rank those that are most local; what they differ by is spread.
-
-    So gates, attention and norms over places lose against what goes beside them.
-    """
-    if all(np.array_equal(part, parts[0]) for part in parts[1:]):
-        return parts[0]
-    p = np.stack(np.broadcast_arrays(*parts))
-    p, m = p[:, :3], p[:, 3]
-    p = p / np.where(m > 0, m, 1)[:, None]
-    spread = np.where(m > 0.01, p[:, 2], np.inf)
-    least = spread.min(0)
-    use = (spread <= least + 1e-3) & (m > 0.01)
-    count = use.sum(0)
-    at = np.where(use[:, None], p[:, :2], 0).sum(0) / np.maximum(count, 1)
-    apart = np.where(use, np.abs(p[:, :2] - at).max(1), 0).max(0)
-    spread = np.where(count, least, 0) + apart
-    return np.stack([*at, spread, count > 0]).astype(np.float32)
-
-
-def alike(planes: F32, *axes: int) -> F32:
-    """Planes that no longer change along these axes: all elements along them merged into one."""
-    axes = tuple(int(a) % planes.ndim for a in axes)
-    if all(planes.shape[a] == 1 for a in axes):
-        return planes
-    first = np.moveaxis(planes, axes, range(len(axes)))
-    merged = merge(first.reshape(-1, *first.shape[len(axes) :]))
-    return np.expand_dims(merged, axes)
-
-
-def reshape(planes: F32, shape: Any, new: Sequence[int]) -> F32:
-    """As the tensor is reshaped, by groups of axes; one along which nothing changes stays short."""
-    old = list(whole(planes, shape).shape[1:])
-    new = [int(n) if n >= 0 else -math.prod(old) // math.prod(new) for n in new]
-    full: list[int] = []
-    out: list[int] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        start, end = i, j
-        i, j = min(i + 1, len(old)), min(j + 1, len(new))
-        while (a := math.prod(old[start:i])) != (b := math.prod(new[end:j])):
-            i, j = i + (a < b), j + (b < a)
-        short = all(n == 1 for n in planes.shape[1 + start : 1 + i])
-        full += [1] * (i - start) if short else old[start:i]
-        out += [1] * (j - end) if short else new[end:j]
-    return np.broadcast_to(planes, (4, *full)).reshape(4, *out)
-
-
-def window(planes: F32, new: Any, strides: Sequence[int], up: bool) -> F32:
-    """Of what slides over rows and columns: a window's middle, the windows centred on their input.
-
-    So the drift by up to half a cell that strides bring with padding "same" is not drawn: networks
-    learn it away. up: a transposed convolution. Outside the input m is 0.
-    """
-    c = alike(planes, -1)
-    for axis in range(1, new.rank - 1):
-        n, m, step = c.shape[axis + 1], new[axis], strides[axis]
-        if n == 1 or (step == 1 and n == m):
-            continue
-        at = (n - 1) / 2 + (np.arange(m) - (m - 1) / 2) * (1 / step if up else step)
-        low = np.floor(at).astype(int)
-        across = [-1 if a == axis + 1 else 1 for a in range(c.ndim)]
-        part, inside = (at - low).reshape(across), ((at >= 0) & (at <= n - 1)).reshape(across)
-        one, two = (c.take(k.clip(0, n - 1), axis + 1) for k in (low, low + 1))
-        c = ((one * (1 - part) + two * part) * inside).astype(np.float32)
-    return c
-
-
-def product(op: Any, n: int, planes: F32) -> F32:
-    """Of a matrix product or einsum, input n of the picture: what it sums over is merged."""
-    if op.type == "Einsum":
-        equation = op.get_attr("equation").decode()
-    else:
-        names = ("transpose_a", "transpose_b") if op.type == "MatMul" else ("adj_x", "adj_y")
-        one, two = (op.get_attr(name) for name in names)
-        equation = f"...{'xy' if one else 'yx'},...{'zx' if two else 'xz'}->...yz"
-    sides, out = equation.split("->")
-    mine = spelled(sides.split(",")[n], op.inputs[n].shape.rank)
-    out = spelled(out, op.outputs[0].shape.rank)
-    summed = tuple(1 + axis for axis, label in enumerate(mine) if label not in out)
-    c = alike(planes, *summed).squeeze(summed)
-    kept = [label for label in mine if label in out]
-    c = c.transpose(0, *(1 + kept.index(label) for label in out if label in kept))
-    return np.expand_dims(c, [1 + axis for axis, label in enumerate(out) if label not in kept])
-
-
-def spelled(labels: str, rank: int) -> str:
-    """The labels of an einsum with digits, counted from the right, for its dots."""
-    return labels.replace("...", "01234567"[8 - (rank - len(labels) + 3) :])
-
-
-def pad(planes: F32, shape: Any, rim: Any) -> F32:
-    """With a rim, also a mirrored one, that is none of the picture."""
-    sides = zip(whole(planes, shape).shape[1:], planes.shape[1:], rim, strict=True)
-    full = [side if any(width) else n for side, n, width in sides]
-    return np.pad(np.broadcast_to(planes, (4, *full)), [(0, 0), *rim])
-
-
-def replay(op: Any, inputs: Sequence[Any]) -> list[Any]:
-    """The operation itself, done to other tensors."""
-    run = getattr(tf.raw_ops, op.type)
-    takes, left, given = inspect.signature(run).parameters, list(inputs), {}
-    for attr in op.op_def.attr:
-        if (name := RENAMED.get(attr.name, attr.name)) in takes:
-            given[name] = op.get_attr(attr.name)
-    for arg in op.op_def.input_arg:
-        count = op.get_attr(arg.number_attr) if arg.number_attr else 1
-        given[RENAMED.get(arg.name, arg.name)] = left[:count] if arg.number_attr else left[0]
-        left = left[count:]
-    made = run(**given)
-    return [np.asarray(t) for t in (made if isinstance(made, list | tuple) else [made])]
-
-
-def fits(shape: Any, out: Any) -> bool:
-    """Whether a tensor goes into one of shape `out` element by element, rows to rows."""
-    sides = list(zip(reversed(shape.as_list()), reversed(out.as_list()), strict=False))
-    return shape.rank <= out.rank and all(a in (1, b) or None in (a, b) for a, b in sides)
-
-
-def unpadded(op: Any) -> Any:
-    """tensor -> the one before a rim was put round it, where this window reaches over the rim."""
-
-    def source(t: Any) -> Any:
-        if op.type not in WINDOWS or t.op.type not in PADS:
-            return t
-        rim = tf.get_static_value(t.op.inputs[1])
-        if "Pool" in op.type:
-            reach = np.array(op.get_attr("ksize")[1:-1])
-        else:
-            reach = np.array(op.inputs[1].shape[: len(rim) - 2])
-        return t.op.inputs[0] if (rim[1:-1].max(1) < reach).all() else t
-
-    return source
-
-
-def far(off: F32, h: int, w: int) -> bool:
-    """Whether places, off by so much in rows and columns (2, ..), are not those of a grid h x w."""
-    most = off.reshape(2, -1).max(1, initial=0)
-    return bool(((most >= SHARE) & (most * [h, w] >= CELLS)).any())
-
-
-def displaced(planes: F32) -> bool:
-    """Whether a tensor (1, h, w, K) does not cover the picture as a grid of its size does."""
-    if planes.ndim != 5 or planes.shape[1] != 1:
-        return False
-    row, column, _, m = planes[:, 0, :, :, 0]
-    h, w = m.shape
-    off = np.abs(np.stack([row, column]) - middles(h, w) * m)
-    return far(off[:, m > 0.99], h, w)
-
-
 def fit(planes: F32, shape: Any, moved: bool) -> Placement | str | None:
-    """The place of a tensor (B, h, w, K) with these planes, as `Walk.place` says it."""
+    """Where the cells of a tensor (B, h, w, K) lie; None: over the whole picture; or why nowhere.
+
+    moved: whether a crop or the like is on the way, after which a grid is laid exactly.
+    """
     c, (h, w) = alike(planes, -1), shape[1:3]
     if shape[0] not in (1, None) or c.shape[1] != 1:
         return PIECES
@@ -388,17 +68,19 @@ def fit(planes: F32, shape: Any, moved: bool) -> Placement | str | None:
         return STREWN
     matrix = np.zeros((2, 3))
     matrix[:, [*axes, 2]] = solved.T
-    if len(axes) == 1:  # of a single row or column: upright, and as long as the picture
-        other = 1 - axes[0]
-        matrix[int(abs(matrix[0, axes[0]]) >= abs(matrix[1, axes[0]])), other] = 1
-        matrix[:, 2] -= matrix[:, other] / 2
+    if len(axes) == 1:  # a single row or column: upright, as long as there is room in the picture
+        along = int(abs(matrix[0, axes[0]]) >= abs(matrix[1, axes[0]]))
+        middle = places[along].mean()
+        length = 2 * min(middle, 1 - middle)
+        matrix[along, 1 - axes[0]] = length
+        matrix[along, 2] -= length / 2
     side = np.maximum(np.abs(matrix[:, :2]) @ [1 / h, 1 / w], 0.1 / max(h, w))
     off = np.abs(places - matrix[:, :2] @ cells - matrix[:, 2:]) / side[:, None]
     if off.max() >= 1 or spread.max() >= side.min() or abs(np.linalg.det(matrix[:, :2])) < 1e-9:
         return STREWN
     corners = np.array([[a / 2 / h, b / 2 / w] for a in (1, 2 * h - 1) for b in (1, 2 * w - 1)]).T
     away = np.abs(matrix[:, :2] @ corners + matrix[:, 2:] - corners)
-    if away.max() < 1e-4 or not (moved or far(away, h, w)):
+    if away.max() < NEAR if moved else not far(away, h, w):
         return None
-    (a, b, c0), (d, e, f) = np.round(matrix, 6).tolist()
-    return Placement(rows=(a, b, c0), columns=(d, e, f))
+    rows, columns = (tuple(numbers) for numbers in np.round(matrix, 6).tolist())
+    return Placement(rows, columns)

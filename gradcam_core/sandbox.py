@@ -108,8 +108,8 @@ class ModelProcess:
     def _describe(self, said: Any) -> None:
         """Take over what the process says of the model. Raises anything if it makes no sense."""
         layers = [
-            Layer(name, _sides(shape), kind, poor, suggested, _placed(numbers))
-            for name, shape, kind, poor, suggested, numbers in said["layers"]
+            Layer(name, _sides(shape), kind, poor, suggested, _placed(*place))
+            for name, shape, kind, poor, suggested, *place in said["layers"]
         ]
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
@@ -286,7 +286,7 @@ def _sides(shape: Any) -> tuple[int, int, int]:
     return h, w, k
 
 
-def _placed(numbers: Any) -> Placement | None:
+def _placed(numbers: Any = None) -> Placement | None:
     """The six numbers of a placement, or None."""
     if numbers is None:
         return None

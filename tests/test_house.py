@@ -33,7 +33,8 @@ RULES = {
     "network": "gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types keras tensorflow",
-    "placement": "types numpy tensorflow",
+    "placement": "coordinates types numpy tensorflow",
+    "coordinates": "types numpy tensorflow",
     "gradients": "keras tensorflow",
     "methods": "types numpy scipy",
     "heatmap": "types numpy scipy matplotlib",
@@ -44,7 +45,7 @@ RULES = {
 }
 ONLY_IN = {  # package -> where it may be
     "gradio": {"app", "demo.ui", "demo.components", "demo.handlers"},
-    "tensorflow": {"network", "layers", "heads", "placement", "gradients"},
+    "tensorflow": {"network", "layers", "heads", "placement", "coordinates", "gradients"},
     "keras": {"network", "layers", "heads", "gradients", "models", "efficientnet_lite"},
     "PIL": {"image"},
     "matplotlib": {"heatmap"},
