@@ -20,11 +20,11 @@ CELLS, SHARE = 0.75, 0.04  # off by less than either, a grid still covers the wh
 LOST = 1.5  # a spread that no place has
 
 MOVES = {  # operations that take elements elsewhere: they do the same to the planes
-    "BatchToSpaceND", "BroadcastTo", "ConcatV2", "CropAndResize", "DepthToSpace", "ExpandDims",
+    "BatchToSpaceND", "ConcatV2", "CropAndResize", "DepthToSpace", "ExpandDims",
     "GatherNd", "GatherV2", "ImageProjectiveTransformV3", "MirrorPad", "Pack", "Pad", "PadV2",
-    "Reshape", "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor",
-    "ReverseSequence", "ReverseV2", "Roll", "ScaleAndTranslate", "Slice", "SpaceToBatchND",
-    "SpaceToDepth", "Split", "SplitV", "Squeeze", "StridedSlice", "Tile", "Transpose", "Unpack",
+    "Reshape", "ReverseSequence", "ReverseV2", "Roll", "ScaleAndTranslate", "Slice",
+    "SpaceToBatchND", "SpaceToDepth", "Split", "SplitV", "Squeeze", "StridedSlice", "Tile",
+    "Transpose", "Unpack",
 }  # fmt: skip
 PADS = ("MirrorPad", "Pad", "PadV2")
 JOINS = ("ConcatV2", "Pack")  # all of their inputs may come from the picture
@@ -37,6 +37,7 @@ WINDOWS = UP | {
     "AvgPool", "AvgPool3D", "Conv2D", "Conv3D", "DepthwiseConv2dNative", "Dilation2D",
     "ExtractImagePatches", "MaxPool", "MaxPool3D",
 }  # fmt: skip
+RESIZES = {"ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor"}
 REDUCES = {"Max", "Mean", "Min", "Prod", "Sum"}
 PRODUCTS = {"BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum", "MatMul"}
 FACTS = {"OnesLike", "Rank", "Shape", "ShapeN", "Size", "ZerosLike"}  # nothing of the picture in it
@@ -101,8 +102,13 @@ class Walk:
         if kind in CALLS:
             return self._call(op)
         if kind in WINDOWS:
-            c = ins[2 if kind in UP else 0]
-            return [window(c, out, op.get_attr("strides"), kind in UP)] * len(op.outputs)
+            steps = np.array(op.get_attr("strides")[1:-1], np.float32)
+            if kind in UP:
+                return [window(ins[2], out[1:-1], 1 / steps)]
+            return [window(ins[0], out[1:-1], steps)] * len(op.outputs)
+        if kind in RESIZES:
+            sides, last = self._value(op.inputs[1]), int(op.get_attr("align_corners"))
+            return [window(c, sides, (np.array(c.shape[2:4]) - last) / np.maximum(sides - last, 1))]
         if kind == "ConcatV2" and int(self._value(op.inputs[-1])) in (-1, out.rank - 1):
             return [merge([alike(c, -1) for _, c in have])]
         if kind == "Reshape":
@@ -111,7 +117,7 @@ class Walk:
             return [ins[0].transpose(0, *(1 + self._value(op.inputs[1])))]
         if kind in PADS:
             return [pad(ins[0], op.inputs[0].shape, self._value(op.inputs[1]))]
-        if kind in MOVES:
+        if kind in MOVES and not (kind == "Tile" and fits(op.inputs[0].shape, out)):
             return self._move(op, ins)
         if kind in REDUCES:
             axes = np.atleast_1d(self._value(op.inputs[1])) % op.inputs[0].shape.rank + 1
@@ -233,30 +239,39 @@ def reshape(planes: F32, shape: Any, new: Sequence[int]) -> F32:
         i, j = min(i + 1, len(old)), min(j + 1, len(new))
         while (a := math.prod(old[start:i])) != (b := math.prod(new[end:j])):
             i, j = i + (a < b), j + (b < a)
-        short = all(n == 1 for n in planes.shape[1 + start : 1 + i])
-        full += [1] * (i - start) if short else old[start:i]
+        sides = planes.shape[1 + start : 1 + i]
+        short = all(n == 1 for n in sides)
+        if len(sides) == 2 and sides[0] > 1 == sides[1] and j - end == 1:  # each repeated
+            planes = along(planes, 1 + start, new[end], 1 / old[start + 1])
+            full += [new[end], 1]
+        else:
+            full += [1] * (i - start) if short else old[start:i]
         out += [1] * (j - end) if short else new[end:j]
     return np.broadcast_to(planes, (4, *full)).reshape(4, *out)
 
 
-def window(planes: F32, new: Any, strides: Sequence[int], up: bool) -> F32:
+def window(planes: F32, sides: Sequence[int], steps: Any) -> F32:
     """Of what slides over rows and columns: a window's middle, the windows centred on their input.
 
     So the drift by up to half a cell that strides bring with padding "same" is not drawn: networks
-    learn it away. up: a transposed convolution. Outside the input m is 0.
+    learn it away. steps: cells of the input from one of the `sides` windows to the next.
     """
     c = alike(planes, -1)
-    for axis in range(1, new.rank - 1):
-        n, m, step = c.shape[axis + 1], new[axis], strides[axis]
-        if n == 1 or (step == 1 and n == m):
-            continue
-        at = (n - 1) / 2 + (np.arange(m) - (m - 1) / 2) * (1 / step if up else step)
-        low = np.floor(at).astype(int)
-        across = [-1 if a == axis + 1 else 1 for a in range(c.ndim)]
-        part, inside = (at - low).reshape(across), ((at >= 0) & (at <= n - 1)).reshape(across)
-        one, two = (c.take(k.clip(0, n - 1), axis + 1) for k in (low, low + 1))
-        c = ((one * (1 - part) + two * part) * inside).astype(np.float32)
+    for axis, (side, step) in enumerate(zip(sides, steps, strict=True), 2):
+        c = along(c, axis, side, step)
     return c
+
+
+def along(planes: F32, axis: int, side: int, step: float) -> F32:
+    """`side` points, `step` apart and centred on the axis; the same line goes on at its ends."""
+    n = planes.shape[axis]
+    if n == 1 or (step == 1 and n == side):
+        return planes
+    at = (n - 1) / 2 + (np.arange(side) - (side - 1) / 2) * step
+    low = np.floor(at).astype(int).clip(0, n - 2)
+    part = (at - low).reshape([-1 if a == axis else 1 for a in range(planes.ndim)])
+    one, two = planes.take(low, axis), planes.take(low + 1, axis)
+    return (one * (1 - part) + two * part).astype(np.float32)
 
 
 def product(op: Any, n: int, planes: F32) -> F32:
