@@ -61,7 +61,8 @@ def endpoint(
         posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
         name, way = lookup.layer_of(posed.asked, layer).name, method_of(method)
         seen, signed = engine.one_map(posed, name, way)
-        heat = heatmap.upsample(heatmap.normalise(signed), seen.image.shape[:2])
+        placement = engine.placement_of(posed, name, way)
+        heat = heatmap.draw(heatmap.normalise(signed), seen.image.shape[:2], placement)
         question = posed.question, seen.target.index, name, way
         folder = Path(get_upload_folder()) / hashlib.sha256(repr(question).encode()).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)

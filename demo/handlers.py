@@ -237,7 +237,9 @@ def draw(request: Any) -> FigureAnswer:
     seen, signed = engine.one_map(posed, layer, method)
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
-        heat = heatmap.upsample(unit, seen.image.shape[:2])
+        nothing = 0.5 if sign == "both" else 0.0
+        placement = engine.placement_of(posed, layer, method)
+        heat = heatmap.draw(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         p = float(seen.probabilities[seen.target.index])
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)

@@ -218,7 +218,8 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     found = view.asked.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    both = steps.guided_grad_cam(found, heatmap.upsample(heat, found.shape[:2]))
+    placed = heatmap.draw(heat, found.shape[:2], view.asked.layers[layer].placement)
+    both = steps.guided_grad_cam(found, placed)
     return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 
 

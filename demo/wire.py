@@ -13,7 +13,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from gradio.data_classes import FileData, GradioModel
 
-from demo.words import FAILED
+from demo.words import DRAWN_OVER_ALL, FAILED
 from gradcam_core import heatmap, trust
 from gradcam_core.methods import METHODS
 from gradcam_core.types import F32, Head, Layer, UserError
@@ -390,7 +390,7 @@ def pack(
             "name": layer.name,
             "maps": {key: signed_map(packing, signed) for key, signed in here[layer.name].items()},
             "shape": layer.shape,
-            "poor": layer.poor,
+            "poor": layer.poor or (DRAWN_OVER_ALL if layer.placement else ""),
             "suggested": layer.suggested,
             "film": {b: trust.film_method(layer.name, best, b == "contrast") for b in maps},
             "verdicts": verdicts[layer.name],

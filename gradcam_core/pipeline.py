@@ -148,14 +148,19 @@ def explain(
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
         raise UserError(not_here(missing[0], name))
-    size = picture.shape[0], picture.shape[1]
+    size, placement = (picture.shape[0], picture.shape[1]), asked.layers[name].placement
     return Explanation(
         image=picture,
         target=seen.target.index,
         probabilities=seen.probabilities,
         layer=name,
         maps={m: maps[m] for m in names},
-        heatmaps={m: heatmap.upsample(heatmap.normalise(maps[m]), size) for m in names},
+        heatmaps={
+            m: heatmap.draw(
+                heatmap.normalise(maps[m]), size, None if METHODS[m].of_picture else placement
+            )
+            for m in names
+        },
         survey=seen,
         labels=spec.labels,
         meaning=asked.meaning,
