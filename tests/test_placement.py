@@ -337,7 +337,7 @@ def test_without_any_other_layer_the_caveat_stays():
 def test_of_poor_layers_the_best_is_one_that_has_a_place():
     image = keras.Input(SHAPE)
     ways = conv(3, name="left")(image), conv(3, name="right")(ops.flip(image, 2))
-    net = Network(headed(image, spot()(ops.concatenate(ways))), SHAPE)
+    net = Network(headed(image, spot()(ops.concatenate(ways, -1))), SHAPE)
     assert net.layers["spot"].poor == STREWN
     assert all(layer.poor for layer in net.layers.values())
     assert net.best == "right"
