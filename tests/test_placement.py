@@ -295,6 +295,9 @@ STRANGE = {
         L.LSTM(48, return_sequences=True)(L.Reshape((64, 144))(x))),
     "this way or that": lambda x: Do(
         lambda t: tf.cond(tf.reduce_mean(t) > 0.5, lambda: t, lambda: t[:, :, ::-1]))(x),
+    "turned as the picture says": lambda x: Do(lambda t: tf.raw_ops.ImageProjectiveTransformV3(
+        images=t, transforms=tf.reshape(t[:, :1, :8, 0], (1, 8)), output_shape=(64, 48),
+        fill_value=0.0, interpolation="BILINEAR"))(x),
     "where the picture says": lambda x: Do(lambda t: tf.gather(
         t, tf.cast(tf.reduce_mean(t, (0, 2, 3)), tf.int32), axis=1))(x),
 }  # fmt: skip
@@ -337,8 +340,9 @@ def test_without_any_other_layer_the_caveat_stays():
 def test_of_poor_layers_the_best_is_one_that_has_a_place():
     image = keras.Input(SHAPE)
     ways = conv(3, name="left")(image), conv(3, name="right")(ops.flip(image, 2))
-    net = Network(headed(image, spot()(ops.concatenate(ways))), SHAPE)
-    assert net.layers["spot"].poor == STREWN
+    net = Network(headed(image, spot()(L.Add(name="sum")(ways))), SHAPE)
+    assert net.layers["spot"].poor == net.layers["sum"].poor == STREWN
+    assert net.suggested == ("right",)
     assert all(layer.poor for layer in net.layers.values())
     assert net.best == "right"
 
