@@ -298,6 +298,8 @@ STRANGE = {
     "turned as the picture says": lambda x: Do(lambda t: tf.raw_ops.ImageProjectiveTransformV3(
         images=t, transforms=tf.reshape(t[:, :1, :8, 0], (1, 8)), output_shape=(64, 48),
         fill_value=0.0, interpolation="BILINEAR"))(x),
+    "by NumPy": lambda x: Do(lambda t: tf.reshape(
+        tf.numpy_function(lambda a: a, [t], tf.float32), (-1, 64, 48, 3)))(x),
     "where the picture says": lambda x: Do(lambda t: tf.gather(
         t, tf.cast(tf.reduce_mean(t, (0, 2, 3)), tf.int32), axis=1))(x),
 }  # fmt: skip
