@@ -20,17 +20,7 @@ from gradcam_core import hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS, one_pass
-from gradcam_core.types import (
-    F32,
-    U8,
-    Layer,
-    Placement,
-    Progress,
-    Question,
-    Survey,
-    Target,
-    UserError,
-)
+from gradcam_core.types import F32, U8, Layer, Progress, Question, Survey, Target, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -179,11 +169,6 @@ def start_of(posed: Posed) -> float | None:
         return None
     with compute_slots:
         return steps.head_start(posed.asked, trace, best)
-
-
-def placement_of(posed: Posed, layer: str, method: str) -> Placement | None:
-    """Where the map of this method lies in the picture; None: over all of it."""
-    return None if METHODS[method].of_picture else posed.asked.layers[layer].placement
 
 
 def covered(

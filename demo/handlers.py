@@ -30,7 +30,7 @@ from demo.wire import (
 from gradcam_core import heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
-from gradcam_core.methods import METHODS
+from gradcam_core.methods import METHODS, placement_of
 from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
@@ -238,7 +238,7 @@ def draw(request: Any) -> FigureAnswer:
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
         nothing = 0.5 if sign == "both" else 0.0
-        placement = engine.placement_of(posed, layer, method)
+        placement = placement_of(posed.asked.layers[layer], method)
         heat = heatmap.draw(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         p = float(seen.probabilities[seen.target.index])
@@ -264,7 +264,7 @@ def cover(request: Any) -> CoverAnswer:
     return {
         "classes": [likely(p, posed.spec.labels, shown) for p in said],
         "score": score,
-        "map": signed_map(packing, signed),
+        "map": signed_map(packing, signed, posed.asked.layers[layer].placement),
         "bytes": packing.text(),
     }
 

@@ -23,6 +23,7 @@ from demo.wire import (
     Tile,
     Without,
     served,
+    told,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
@@ -97,7 +98,7 @@ def address(image: U8) -> str:
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
-    _, survey, layer = view
+    asked, survey, layer = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -134,6 +135,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
+        "placement": told(asked.layers[layer].placement),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [

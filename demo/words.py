@@ -6,10 +6,6 @@ from gradcam_core.types import Asked, ModelSpec, Target
 
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 STOPPED = "Stopped."
-DRAWN_OVER_ALL = (
-    "its cells lie over a part of the picture, or turned, and this page draws them over all of it, "
-    "while the figure that can be saved has them where they belong"
-)
 
 
 def percent(p: float) -> str:

@@ -7,7 +7,7 @@ from gradcam_core import blas, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
 from gradcam_core.image import AnyPicture
-from gradcam_core.methods import METHODS, one_pass
+from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import (
     F32,
     U8,
@@ -148,7 +148,7 @@ def explain(
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
         raise UserError(not_here(missing[0], name))
-    size, placement = (picture.shape[0], picture.shape[1]), asked.layers[name].placement
+    size = picture.shape[0], picture.shape[1]
     return Explanation(
         image=picture,
         target=seen.target.index,
@@ -156,9 +156,7 @@ def explain(
         layer=name,
         maps={m: maps[m] for m in names},
         heatmaps={
-            m: heatmap.draw(
-                heatmap.normalise(maps[m]), size, None if METHODS[m].of_picture else placement
-            )
+            m: heatmap.draw(heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m))
             for m in names
         },
         survey=seen,

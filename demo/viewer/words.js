@@ -1,7 +1,9 @@
 // Numbers to sentences: all that the page says in words of its own. No page and no state: what is spoken of is handed
 // over.
 
-import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
+import {
+  alwaysHolds, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox, valueAt,
+} from './maps.js';
 
 /** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
 /** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
@@ -21,6 +23,7 @@ import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownCl
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
 export const NO_MAP = 'Your picture as it is, without a map.';
+export const NO_CELL = 'No cell of this layer lies here.';
 
 // ---- numbers ---------------------------------------------------------------------------------
 
@@ -329,9 +332,14 @@ export function weakness({ grid, method, sign }) {
  * @param {Look} look
  * @returns {string[]}
  */
-export function cautions({ answer, grid }) {
-  const sentences = [];
+export function cautions({ answer, grid, sign }) {
+  const sentences = [], beyond = shareBeyond(grid, sign);
   if (grid.row.poor) sentences.push(`This is not a good layer to explain with: ${grid.row.poor}.`);
+  if (beyond > 0.1) {
+    sentences.push(
+      `The network puts a rim round the picture. ${percent(beyond)} of the evidence lies there, and is not drawn.`,
+    );
+  }
   if (answer.detail) {
     sentences.push(
       `The network runs at ${grids(answer.model.input)}, twice its usual side: a finer map, but less trustworthy ` +
@@ -359,6 +367,12 @@ export function warnings(look) {
  */
 export function notes({ answer, grid, method }, twins, known = '') {
   const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  if (grid.placement) {
+    sentences.push(
+      'On its way to this layer the picture is cropped, padded, mirrored or turned. The map is drawn where its cells ' +
+      'come from.',
+    );
+  }
   if (sharesScale(answer, method)) sentences.push('All three questions share one scale.');
   if (twins.length) {
     sentences.push(
@@ -575,9 +589,10 @@ export function aboutRelu(whole, turned) {
  * @param {Lesson} lesson
  * @param {number[]} picture H, W
  */
-export function aboutScaling({ shape, whole }, [H, W]) {
-  const sizes = `${grids(shape)} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
-    `${few(W / shape[1])} by ${few(H / shape[0])} of them.\n`;
+export function aboutScaling({ shape: [h, w], placement, whole }, [H, W]) {
+  const { box, rows, columns } = linesOf({ h, w, placement }), [high, wide] = sizeOfBox(box);
+  const sizes = `${grids([h, w])} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
+    `${few(W * wide / columns)} by ${few(H * high / rows)} of them.\n`;
   if (whole.max <= 0) return `${sizes}No number is above zero, so the map is empty.`;
   const share = whole.max / -whole.min;
   const weak = share >= 0 && share < 0.1 ? ` It is weak: ${percent(share)} of the strongest evidence against.` : '';
