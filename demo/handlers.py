@@ -42,7 +42,7 @@ from demo.wire import (
 from gradcam_core import doctor, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache, weight
-from gradcam_core.methods import METHODS
+from gradcam_core.methods import METHODS, placement_of
 from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
@@ -284,7 +284,9 @@ def draw(request: Any) -> FigureAnswer:
     p = float(engine.first_look(posed).probabilities[seen.target.index])
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
-        heat = heatmap.upsample(unit, seen.image.shape[:2])
+        nothing = 0.5 if sign == "both" else 0.0
+        placement = placement_of(posed.asked.layers[layer], method)
+        heat = heatmap.draw(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map
@@ -308,7 +310,7 @@ def cover(request: Any) -> CoverAnswer:
     return {
         "classes": [likely(p, p, posed.spec.labels, shown) for p in said],
         "score": score,
-        "map": signed_map(packing, signed),
+        "map": signed_map(packing, signed, posed.asked.layers[layer].placement),
         "bytes": packing.text(),
     }
 

@@ -16,8 +16,8 @@ from gradio.data_classes import FileData, GradioModel
 from demo.words import FAILED
 from gradcam_core import heatmap, trust
 from gradcam_core.explanation import ranked
-from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Head, Layer, UserError
+from gradcam_core.methods import METHODS, placement_of
+from gradcam_core.types import F32, Head, Layer, Placement, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -55,6 +55,7 @@ class SignedMap(Sent):
     min: float  # of all cells
     max: float
     cut: Cut
+    placement: list[float] | None  # of its cells, the six of a Placement; None: over all
 
 
 class Row(TypedDict):
@@ -284,6 +285,7 @@ class Lesson(TypedDict):
     score: float
     layer: str
     shape: tuple[int, int, int]  # h, w, K
+    placement: list[float] | None  # of its cells, as of a SignedMap
     tiles: list[Tile]  # the channels that matter most, in the order of their terms
     alphas: list[float]  # (K,)
     build: list[Station]
@@ -410,7 +412,10 @@ def pack(
     rows: list[Row] = [
         {
             "name": layer.name,
-            "maps": {key: signed_map(packing, signed) for key, signed in here[layer.name].items()},
+            "maps": {
+                key: signed_map(packing, signed, placement_of(layer, key.split("/")[1]))
+                for key, signed in here[layer.name].items()
+            },
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
@@ -422,7 +427,7 @@ def pack(
     return {"layers": rows, "bytes": packing.text()}
 
 
-def signed_map(packing: Packing, signed: F32) -> SignedMap:
+def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> SignedMap:
     return {
         **packing.put(signed),
         "min": float(signed.min()),
@@ -431,7 +436,12 @@ def signed_map(packing: Packing, signed: F32) -> SignedMap:
             "for": heatmap.relu_zeroed_fraction(signed),
             "against": heatmap.relu_zeroed_fraction(-signed),
         },
+        "placement": told(placement),
     }
+
+
+def told(placement: Placement | None) -> list[float] | None:
+    return list(placement.numbers) if placement else None
 
 
 def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:

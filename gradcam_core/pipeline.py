@@ -7,7 +7,7 @@ from gradcam_core import blas, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
 from gradcam_core.image import AnyPicture
-from gradcam_core.methods import METHODS, one_pass
+from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import (
     F32,
     U8,
@@ -172,7 +172,10 @@ def explain(
         probabilities=usual[1] if usual else seen.probabilities,
         layer=name,
         maps={m: maps[m] for m in names},
-        heatmaps={m: heatmap.upsample(heatmap.normalise(maps[m]), size) for m in names},
+        heatmaps={
+            m: heatmap.draw(heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m))
+            for m in names
+        },
         survey=seen,
         labels=spec.labels,
         meaning=asked.meaning,

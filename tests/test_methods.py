@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gradcam_core import methods
 from gradcam_core.heatmap import combine
 from gradcam_core.methods import METHODS
-from gradcam_core.types import Layer
+from gradcam_core.types import Layer, Placement
 
 F64 = NDArray[np.float64]
 SHAPES = [(4, 5, 3), (2, 3, 11), (1, 1, 4), (6, 6, 1)]
@@ -277,3 +277,15 @@ def test_what_sharper_reads(grids, best, at, read):
     layers = {str(n): Layer(str(n), (*grid, 2), "Conv2D") for n, grid in enumerate(grids)}
     asked = SimpleNamespace(layers=layers, suggested=tuple(layers), best=str(best))
     assert methods.best_and_next_larger(asked, str(at)) == tuple(map(str, read))
+
+
+def test_sharper_reads_layers_that_lie_alike():
+    """The last one before with a larger grid is cropped: the one before that covers the same."""
+    crop = Placement((0.5, 0, 0.25), (0, 0.5, 0.25))
+    grids = [(9, 8, None), (5, 4, crop), (3, 2, None)]
+    layers = {
+        str(n): Layer(str(n), (h, w, 2), "Conv2D", placement=where)
+        for n, (h, w, where) in enumerate(grids)
+    }
+    asked = SimpleNamespace(layers=layers, suggested=tuple(layers), best="2")
+    assert methods.best_and_next_larger(asked, "2") == ("2", "0")

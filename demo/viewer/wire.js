@@ -96,6 +96,7 @@
  * @property {number} min of all cells
  * @property {number} max of all cells
  * @property {Cut} cut
+ * @property {number[] | null} placement where its cells lie in the picture, six numbers; null: over all of it
  */
 
 /**
@@ -225,6 +226,7 @@
  * @property {number} score
  * @property {string} layer
  * @property {number[]} shape h, w, K
+ * @property {number[] | null} placement of its cells, as of a SignedMap
  * @property {Tile[]} tiles the channels that matter most, in the order of their terms
  * @property {number[]} alphas (K,)
  * @property {Station[]} build

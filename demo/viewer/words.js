@@ -2,7 +2,8 @@
 // over.
 
 import {
-  alwaysHolds, cellsOf, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt,
+  alwaysHolds, cellsOf, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
+  valueAt,
 } from './maps.js';
 
 /** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
@@ -23,6 +24,7 @@ import {
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
 export const NO_MAP = 'Your picture as it is, without a map.';
+export const NO_CELL = 'No cell of this layer lies here.';
 
 // ---- numbers ---------------------------------------------------------------------------------
 
@@ -343,9 +345,14 @@ export function weakness({ grid, method, sign }) {
  * @param {Look} look
  * @returns {string[]}
  */
-export function cautions({ answer, grid, band }) {
-  const sentences = [];
+export function cautions({ answer, grid, band, sign }) {
+  const sentences = [], beyond = shareBeyond(grid, sign);
   if (grid.row.poor) sentences.push(`This is not a good layer to explain with: ${grid.row.poor}.`);
+  if (beyond > 0.1) {
+    sentences.push(
+      `The network puts a rim round the picture. ${percent(beyond)} of the evidence lies there, and is not drawn.`,
+    );
+  }
   if (answer.detail) {
     const c = shownClass(answer, band), { input, percent: inPercent } = answer.model;
     const [usual, wide] = [c.p, answer.twice[answer.classes.indexOf(c)]].map((p) => chance({ p }, inPercent));
@@ -376,6 +383,12 @@ export function warnings(look) {
  */
 export function notes({ answer, grid, method }, twins, known = '') {
   const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  if (grid.placement) {
+    sentences.push(
+      'On its way to this layer the picture is cropped, padded, mirrored or turned. The map is drawn where its cells ' +
+      'come from.',
+    );
+  }
   if (sharesScale(answer, method)) sentences.push('All three questions share one scale.');
   if (twins.length) {
     sentences.push(
@@ -593,9 +606,10 @@ export function aboutRelu(whole, turned) {
  * @param {Lesson} lesson
  * @param {number[]} picture H, W
  */
-export function aboutScaling({ shape, whole }, [H, W]) {
-  const sizes = `${grids(shape)} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
-    `${few(W / shape[1])} by ${few(H / shape[0])} of them.\n`;
+export function aboutScaling({ shape: [h, w], placement, whole }, [H, W]) {
+  const { box, rows, columns } = linesOf({ h, w, placement }), [high, wide] = sizeOfBox(box);
+  const sizes = `${grids([h, w])} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
+    `${few(W * wide / columns)} by ${few(H * high / rows)} of them.\n`;
   if (whole.max <= 0) return `${sizes}No number is above zero, so the map is empty.`;
   const share = whole.max / -whole.min;
   const weak = share >= 0 && share < 0.1 ? ` It is weak: ${percent(share)} of the strongest evidence against.` : '';

@@ -14,10 +14,10 @@ const whole = (pieces) => pieces.map(([text]) => text).join('');
 
 /** What is seen of a layer "x" of 1x2 cells. */
 function look({
-  cells = [[127, -127]], top = 4, bottom = 2, method = BOTH, band = 'target', sign = 'for', ...more
+  cells = [[127, -127]], top = 4, bottom = 2, placement = null, method = BOTH, band = 'target', sign = 'for', ...more
 } = {}) {
   const bands = ['target', 'rival', 'contrast'];
-  const maps = Object.fromEntries(bands.map((b) => [`x ${b}/${method.name}`, [cells, top, bottom]]));
+  const maps = Object.fromEntries(bands.map((b) => [`x ${b}/${method.name}`, [cells, top, bottom, placement]]));
   const { layers, bytes } = packed(maps), answer = answerOf(layers, more);
   const end = sign === 'for' ? top : sign === 'against' ? bottom : Math.max(top, bottom);
   return { answer, grid: gridOf(layers[0], bytes, method.name, band), method, band, sign, top: end };
@@ -216,6 +216,19 @@ test('methods that give the same map are named, and averages are said to be such
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
 });
 
+test('that a map lies elsewhere is said, and what of it cannot be drawn', () => {
+  const cropped = look({ placement: [0.5, 0, 0.25, 0, 0.5, 0.25] });
+  assert.match(words.notes(cropped, [])[0], /^On its way to this layer the picture is cropped/);
+  assert.deepEqual(words.warnings(cropped), []);
+  const around = (first, sign = 'for') => look({
+    cells: [[first, 127, -127]], top: 127, bottom: 127, placement: [1, 0, 0, 0, 3, -1], sign, // the middle is in it
+  });
+  assert.deepEqual(words.cautions(around(14)), []);
+  assert.deepEqual(words.cautions(around(127)).map(plain),
+    ['The network puts a rim round the picture. 50 % of the evidence lies there, and is not drawn.']);
+  assert.match(words.cautions(around(0, 'both'))[0], /50/);
+});
+
 test('the cell that is read', () => {
   const cells = [[127, 127, -127], [0, -127, -127]];
   said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for lion');
@@ -366,6 +379,8 @@ test('scaling up: rows and columns, and what 1 stands for', () => {
   assert.match(told({ min: 0, max: 2 }), /0 none\.$/);
   assert.match(told({ min: 1, max: 2 }), /0 none\.$/);
   assert.match(told({ min: -4, max: 0 }), /No number is above zero, so the map is empty\.$/);
+  const turned = { ...LESSON, placement: [0, 0.5, 0, 0.5, 0, 0] }; // 14 columns over 35 rows, 7 rows over 700 columns
+  assert.match(plain(words.aboutScaling(turned, [70, 1400])), /: one cell covers about 100 by 2\.5 of them\.\n/);
   assert.equal(words.few(3.456), 3.5);
   assert.equal(words.few(34.56), 35);
 });
