@@ -286,7 +286,7 @@ def draw(request: Any) -> FigureAnswer:
         unit = heatmap.signed_to_unit(signed, sign, top)
         nothing = 0.5 if sign == "both" else 0.0
         placement = placement_of(posed.asked.layers[layer], method)
-        heat = heatmap.draw(unit, seen.image.shape[:2], placement, nothing)
+        heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map

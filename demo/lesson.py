@@ -22,8 +22,8 @@ from demo.wire import (
     StepRow,
     Tile,
     Without,
+    numbers_of,
     served,
-    told,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
@@ -135,7 +135,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
-        "placement": told(asked.layers[layer].placement),
+        "placement": numbers_of(asked.layers[layer].placement),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [
@@ -220,7 +220,7 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     found = view.asked.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    placed = heatmap.draw(heat, found.shape[:2], view.asked.layers[layer].placement)
+    placed = heatmap.project(heat, found.shape[:2], view.asked.layers[layer].placement)
     both = steps.guided_grad_cam(found, placed)
     return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 

@@ -173,7 +173,9 @@ def explain(
         layer=name,
         maps={m: maps[m] for m in names},
         heatmaps={
-            m: heatmap.draw(heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m))
+            m: heatmap.project(
+                heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m)
+            )
             for m in names
         },
         survey=seen,

@@ -454,12 +454,12 @@ export function nearest(values, h, w, H, W) {
 }
 
 /**
- * The values of a grid where its cells lie, as `heatmap.draw` in Python: (h w,) -> (H W,).
+ * The values of a grid where its cells lie, as `heatmap.project` in Python: (h w,) -> (H W,).
  * @param {Lattice} lattice
  * @param {number} outside for the pixels that no cell covers
  * @param {boolean} smooth bilinear; else each cell as it is
  */
-export function draw(values, { h, w, placement }, H, W, outside = 0, smooth = true) {
+export function project(values, { h, w, placement }, H, W, outside = 0, smooth = true) {
   if (!placement) return (smooth ? upsample : nearest)(values, h, w, H, W);
   const back = backwards(placement), out = new Float32Array(H * W).fill(outside);
   for (let n = 0; n < out.length; n++) {

@@ -221,7 +221,7 @@ test('that a map lies elsewhere is said, and what of it cannot be drawn', () => 
   assert.match(words.notes(cropped, [])[0], /^On its way to this layer the picture is cropped/);
   assert.deepEqual(words.warnings(cropped), []);
   const around = (first, sign = 'for') => look({
-    cells: [[first, 127, -127]], top: 127, bottom: 127, placement: [1, 0, 0, 0, 3, -1], sign, // the middle is in it
+    cells: [[first, 127, -127]], top: 127, bottom: 127, placement: [1, 0, 0, 0, 3, -1], sign, // the middle one is in
   });
   assert.deepEqual(words.cautions(around(14)), []);
   assert.deepEqual(words.cautions(around(127)).map(plain),
