@@ -10,7 +10,7 @@ from gradcam_core import BACKEND, SETTINGS
 
 os.environ |= SETTINGS | os.environ | BACKEND
 
-from gradcam_core import models, sandbox
+from gradcam_core import class_names, models, sandbox
 from gradcam_core.types import Head, UserError
 
 
@@ -53,7 +53,7 @@ def main() -> int:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
     try:
         if options.model:
-            labels = models.read_labels(options.labels) if options.labels else None
+            labels = class_names.read_names(options.labels) if options.labels else None
             own = models.load_file(options.model, labels, options.preprocess, options.head)
             models.put_first("own", own)
         where = port()

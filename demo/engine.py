@@ -182,7 +182,7 @@ def covered(
     question, spec, asked = kept(posed)
     index = first_look(posed).target.index if question.target is None else question.target
     target = Target(index, question.rival)
-    square = pictures.fit(picture(question)[0], asked.shape[:2])
+    square = pictures.fit(picture(question)[0], asked.shape[:2], spec.crop)
     masks = [hide.rectangle(box, asked.shape[:2]) for box in boxes]
     first, *others = [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
     with compute_slots:

@@ -62,7 +62,7 @@ def diagnose(
         Way(name, crop, row if np.isfinite(row).all() else None)
         for (name, crop), row in zip(names, answers(image), strict=True)
     )
-    used = names.index((taken, False))
+    used = names.index((taken, spec.crop))
     favoured, why = _by_itself(finding, used, names)
     if labelled:
         hits = np.zeros(len(names), int)

@@ -38,7 +38,7 @@ def look(
 
     image (H, W, 3) uint8 RGB. target None: the likeliest class. methods: of one pass.
     """
-    x = spec.preprocess(pictures.fit(image, asked.shape[:2]))
+    x = spec.preprocess(pictures.fit(image, asked.shape[:2], spec.crop))
     trace = asked.trace(x, target, _with_partners(asked, layers, methods))
     if any(a.size > PARALLEL for a in trace.activations.values()):
         # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.

