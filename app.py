@@ -26,6 +26,10 @@ def parse() -> argparse.Namespace:
         "--allow-model-upload", action="store_true",
         help="let visitors upload models, each run in a process with limits; never on Spaces",
     )  # fmt: skip
+    add(
+        "--allow-teachable-machine", action="store_true",
+        help="let visitors bring models of Teachable Machine; no code of theirs is run",
+    )  # fmt: skip
     options = parser.parse_args()
     if not options.model and (options.labels or options.preprocess or options.head):
         parser.error("--labels, --preprocess and --head say something about --model; give it too")
@@ -61,7 +65,12 @@ def main() -> int:
 
         at_home = "SPACE_ID" not in os.environ
         uploads, browser = options.allow_model_upload and at_home, sys.stdout.isatty() and at_home
-        launch(uploads, inbrowser=browser, server_port=where)
+        launch(
+            uploads,
+            teachable_machine=options.allow_teachable_machine,
+            inbrowser=browser,
+            server_port=where,
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -21,6 +21,7 @@ from gradcam_core.types import F32, UserError
 if TYPE_CHECKING:
     import keras
 
+MAX_EXPORT = 20_000_000  # bytes; 2.5 million are usual
 _EXPORT = "choose Export Model, Tensorflow, Keras, Download my model"
 NOT_FETCHED = (
     "A model is not fetched from the network here; download its file and give the name of that."
@@ -95,10 +96,28 @@ def seen(path: Path) -> Given:
     return Given(path, start, frozenset(names))
 
 
-def is_teachable(path: Path) -> bool:
-    """Whether it is a file that may come from Teachable Machine, as far as can be seen."""
-    given = seen(path)
-    return _is_hdf5(given) or _is_zip_of_hdf5(given)
+def check_upload(path: str | Path) -> None:
+    """Raise a UserError unless a stranger's file may go on to a process of its own."""
+    given = seen(at_hand(path))
+    kind = next(kind for kind in KINDS if kind.known(given))
+    if kind.read is None:
+        raise UserError(kind.why)
+    if kind.read is _read_keras:
+        upload.check(path)
+
+
+def export_in(path: str | Path) -> Opened | None:
+    """What a stranger's file holds, if it is an export of Teachable Machine; None: another kind.
+
+    Nothing of it is run, so it needs no process. Raises a UserError.
+    """
+    given = seen(at_hand(path))
+    if _is_keras(given) or not (_is_hdf5(given) or _is_zip_of_hdf5(given)):
+        return None
+    parts = hdf5.read_parts(path, MAX_EXPORT)
+    if not teachable.is_export(keras2.parsed(parts.description)):
+        return None
+    return Opened(None, teachable.numbers_of(parts), parts.labels, True)
 
 
 def _is_hdf5(given: Given) -> bool:

