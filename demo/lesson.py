@@ -23,6 +23,7 @@ from demo.wire import (
     Tile,
     Without,
     served,
+    told,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
@@ -98,7 +99,7 @@ def address(image: U8) -> str:
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
-    _, survey, layer, crop = view
+    asked, survey, layer, crop = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -135,6 +136,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
+        "placement": told(asked.layers[layer].placement),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [
@@ -219,7 +221,8 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     found = view.asked.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    both = steps.guided_grad_cam(found, heatmap.upsample(heat, found.shape[:2]))
+    placed = heatmap.draw(heat, found.shape[:2], view.asked.layers[layer].placement)
+    both = steps.guided_grad_cam(found, placed)
     return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 
 

@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 
 import gradio as gr
 from gradio import processing_utils
+from starlette.middleware import Middleware
 
-from demo import engine, handlers, lesson
+from demo import engine, front, handlers, lesson
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
@@ -27,6 +29,7 @@ from gradcam_core.types import UserError
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
 WAITING = 16  # who may wait at once for what takes long
+AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -92,7 +95,9 @@ def part(name: str) -> dict[str, Any]:
 def viewer() -> Viewer:
     return Viewer(
         elem_id="viewer",
-        server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
+        server_functions=[
+            handlers.draw, handlers.stop, handlers.cover, handlers.labels, handlers.diagnosis,
+        ],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, **part("viewer"),
@@ -104,6 +109,26 @@ def steps_of_the_map() -> gr.HTML:
     return gr.HTML(
         elem_id="lesson", server_functions=functions, steps=lesson.step_rows(), **part("lesson")
     )
+
+
+def gallery() -> gr.HTML:
+    """The examples, small and inside the page; only the one that is chosen is sent whole."""
+
+    def button(file: str, title: str) -> str:
+        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 112)
+        picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+        return (
+            f'<button type="button" class="thumbnail-item" data-file="{file}" title="{title}">'
+            f'<img src="{picture}" alt="{title}"></button>'
+        )
+
+    return gr.HTML(
+        html_template=f"<div>{''.join(button(*example) for example in EXAMPLES.items())}</div>",
+        js_on_load="element.addEventListener('click', (e) => { "
+        "const button = e.target.closest('button'); "
+        "if (button) trigger('choose', { file: button.dataset.file }); });",
+        apply_default_css=False, elem_id="examples",
+    )  # fmt: skip
 
 
 def stay_inside() -> None:
@@ -194,11 +219,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             with gr.Tab("Look"):
                 view = viewer()
                 # These three the viewer takes to their places: viewer/gradio.js.
-                examples = gr.Gallery(
-                    [(str(EXAMPLES_DIR / file), title) for file, title in EXAMPLES.items()],
-                    label="Examples", columns=5, height="auto", allow_preview=False, buttons=[],
-                    object_fit="cover", elem_id="examples", interactive=False,
-                )  # fmt: skip
+                examples = gallery()
                 picture = Picture(
                     FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
                     height=320, elem_id="picture", buttons=[],
@@ -268,18 +289,29 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             wanted = event._data if isinstance(event._data, dict) else {}
             return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
 
-        def pick(number: int, event: gr.SelectData) -> tuple[str, int]:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), number + 1
+        def pick(number: int, event: gr.EventData) -> Any:
+            if event.file not in EXAMPLES:
+                return gr.skip()
+            return str(EXAMPLES_DIR / event.file), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
+        def take_way(key: Any, had: list[str], event: gr.EventData) -> Any:
+            try:
+                way = engine.take_way(key, event._data)
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            had = [way, *(other for other in had if other != way)]
+            return gr.Dropdown(choices=offers(had), value=way), had
+
         # Gradio says of an upload twice that the picture changed, and of one taken away before its
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
-        examples.select(pick, changes, [picture, changes], **later)
+        examples.choose(pick, changes, [picture, changes], **later)
         picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
+        view.way(take_way, [model, own], [model, own], **later)
         gr.on(
             [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
             [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,
@@ -303,9 +335,14 @@ def quick() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def warm(teachable_machine: bool) -> None:
-    """Load the default network and explain the first example: the first visitor waits less."""
-    handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS))))
+def warm(health: front.Health, teachable_machine: bool) -> None:
+    """Load the default network and explain the first example, until that works: the first visitor
+    waits less."""
+    while sentence := handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS)))).error:
+        health.state, health.reason = "failed", sentence
+        handlers.log.error("The first example cannot be explained: %s", sentence)
+        time.sleep(AGAIN)
+    health.state, health.reason = "ready", ""
     if teachable_machine:
         teachable.make_ready()
     models.probe_servers()
@@ -314,8 +351,11 @@ def warm(teachable_machine: bool) -> None:
 def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> gr.Blocks:
     """The page, served. The first two as in `build_page`; options go to Gradio's `launch`."""
     stay_inside()
+    health = front.Health()
+    before = Middleware(front.Front, health, front.embedders())
     page = build_page(uploads, teachable_machine)
-    threading.Thread(target=warm, args=[uploads or teachable_machine], daemon=True).start()
+    own = uploads or teachable_machine
+    threading.Thread(target=warm, args=[health, own], daemon=True).start()
     page.launch(
         theme=THEME,
         css_paths=HERE / "page.css",
@@ -327,6 +367,8 @@ def launch(uploads: bool = False, teachable_machine: bool = False, **options: An
         share=False,
         max_file_size=upload.MAX_FILE if uploads else "25mb",
         footer_links=["api"],
+        state_session_capacity=200,
+        app_kwargs={"middleware": [before]},
         **options,
     )
     return page

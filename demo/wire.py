@@ -15,8 +15,9 @@ from gradio.data_classes import FileData, GradioModel
 
 from demo.words import FAILED
 from gradcam_core import heatmap, trust
-from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Head, Layer, UserError
+from gradcam_core.explanation import ranked
+from gradcam_core.methods import METHODS, placement_of
+from gradcam_core.types import F32, Head, Layer, Placement, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -54,6 +55,7 @@ class SignedMap(Sent):
     min: float  # of all cells
     max: float
     cut: Cut
+    placement: list[float] | None  # of its cells, the six of a Placement; None: over all
 
 
 class Row(TypedDict):
@@ -74,6 +76,8 @@ class NetworkRow(TypedDict):
     head: Head
     percent: bool  # whether what is shown of a class is a probability
     score: str  # what is explained, in words
+    own: bool  # somebody's own: how it wants its pixels had to be given or found
+    guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
     input: tuple[int, int]  # the sides of what it is given
 
 
@@ -122,6 +126,7 @@ class Answer(Packed):
     rival: int | None  # number of the class it is held against
     predicted: bool  # whether the target is what the network says, not one that was chosen
     detail: bool
+    twice: list[float] | None  # in detail: of these classes p at twice the side
     extra: Extra | None
     fully_convolutional: bool  # whether the network can run at twice its side
 
@@ -135,6 +140,7 @@ class MethodRow(TypedDict):
     paper: str
     against: str
     class_agnostic: bool  # whether its map is the same for every class
+    fuses: bool  # whether it makes a layer's map finer with those of others
     asks: bool  # whether it asks many times: its maps come only when somebody wants them
 
 
@@ -179,6 +185,23 @@ class CoverAnswer(TypedDict):
     score: float  # with the first box covered
     map: SignedMap  # the same, Grad-CAM at the layer
     bytes: str  # of the map, in base64
+
+
+class WayRow(TypedDict):
+    """A way to prepare the picture, and what the network then says."""
+
+    preprocess: str
+    crop: bool
+    words: str
+    label: str  # the likeliest class; empty: no numbers come out
+    p: float
+    used: bool
+    favoured: bool
+
+
+class DoctorAnswer(TypedDict):
+    ways: list[WayRow]
+    why: list[str]  # what speaks for which, in sentences
 
 
 class FigureAnswer(TypedDict):
@@ -262,6 +285,7 @@ class Lesson(TypedDict):
     score: float
     layer: str
     shape: tuple[int, int, int]  # h, w, K
+    placement: list[float] | None  # of its cells, as of a SignedMap
     tiles: list[Tile]  # the channels that matter most, in the order of their terms
     alphas: list[float]  # (K,)
     build: list[Station]
@@ -388,7 +412,10 @@ def pack(
     rows: list[Row] = [
         {
             "name": layer.name,
-            "maps": {key: signed_map(packing, signed) for key, signed in here[layer.name].items()},
+            "maps": {
+                key: signed_map(packing, signed, placement_of(layer, key.split("/")[1]))
+                for key, signed in here[layer.name].items()
+            },
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
@@ -400,7 +427,7 @@ def pack(
     return {"layers": rows, "bytes": packing.text()}
 
 
-def signed_map(packing: Packing, signed: F32) -> SignedMap:
+def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> SignedMap:
     return {
         **packing.put(signed),
         "min": float(signed.min()),
@@ -409,12 +436,17 @@ def signed_map(packing: Packing, signed: F32) -> SignedMap:
             "for": heatmap.relu_zeroed_fraction(signed),
             "against": heatmap.relu_zeroed_fraction(-signed),
         },
+        "placement": told(placement),
     }
 
 
-def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
-    """The likeliest classes, the likeliest first, then these others. p (C,)."""
-    order = [int(i) for i in p.argsort()[::-1]]
+def told(placement: Placement | None) -> list[float] | None:
+    return list(placement.numbers) if placement else None
+
+
+def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
+    """The likeliest classes, the likeliest first, then these others. p, scores y (C,)."""
+    order = ranked(p, y)
     return [
         {"index": i, "label": labels[i], "p": float(p[i]), "rank": order.index(i) + 1}
         for i in dict.fromkeys([*order[:LIKELIEST], *also])
@@ -422,8 +454,8 @@ def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Like
 
 
 def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[ClassRow]:
-    """The same with their scores y (C,)."""
-    return [{**row, "y": float(y[row["index"]])} for row in likely(p, labels, also)]
+    """The same with their scores."""
+    return [{**row, "y": float(y[row["index"]])} for row in likely(p, y, labels, also)]
 
 
 # ---- what the browser may call -------------------------------------------------------------------

@@ -476,6 +476,29 @@ def ways_of_scaling(channels: int) -> dict[str, Callable[[F32], F32]]:
     return {name: prepared(PREPROCESS[name], channels) for name in names}
 
 
+def in_that_way(spec: ModelSpec, preprocess: str, crop: bool, channels: int) -> ModelSpec:
+    """The same network, given its pixels so because somebody said it: no longer a guess.
+
+    preprocess: a name of PREPROCESS, or the one that it has. crop: the middle of the picture only.
+    """
+    found = [finding for finding in spec.findings if finding.kind == "preprocess"]
+    had = found[0].taken if found else ""
+    ways = {had: spec.preprocess, **ways_of_scaling(channels)}
+    if not found or preprocess not in ways:
+        raise UserError("This network cannot be given its pixels in that way.")
+    said = {found[0].why, ""}
+    return replace(
+        spec,
+        preprocess=spec.preprocess if preprocess == had else ways[preprocess],
+        crop=crop,
+        findings=tuple(
+            Finding("preprocess", preprocess, "given") if finding in found else finding
+            for finding in spec.findings
+        ),
+        notes=tuple(note for note in spec.notes if note not in said),
+    )
+
+
 def read_off(evidence: "Evidence") -> Finding:
     """What the evidence decides of the scaling, or what is guessed by it, in words."""
     best, *others = evidence.costs

@@ -28,6 +28,7 @@ from gradcam_core.layers import (
     last_resort,
     suggest_layers,
 )
+from gradcam_core.placement import NOWHERE, lay
 from gradcam_core.types import F32, Asked, Head, Layer, Meaning, Target, Trace, UserError
 
 _TRACING = threading.RLock()
@@ -208,11 +209,13 @@ class Network:
         self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         layers = inspect_layers(seen, kept["x"], y)
+        layers = lay(layers, [(name, made) for name, _, _, made in seen], kept["x"])
         self.layers: Mapping[str, Layer] = layers
         if has_loops(graph):
             layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
         good = [layer.name for layer in layers.values() if not layer.poor]
-        best = good[-1] if good else last_resort(layers)
+        placed = {n: layer for n, layer in layers.items() if layer.poor not in NOWHERE}
+        best = good[-1] if good else last_resort(placed) or last_resort(layers)
         if not best:
             raise UserError(
                 "This model has no feature map to look at: none of its layers has a grid of more "

@@ -35,6 +35,7 @@ from gradcam_core.types import (
     Layer,
     Meaning,
     ModelSpec,
+    Placement,
     Target,
     Trace,
     UserError,
@@ -109,7 +110,10 @@ class ModelProcess:
 
     def _describe(self, said: Any) -> None:
         """Take over what the process says of the model. Raises anything if it makes no sense."""
-        layers = [Layer(name, _sides(shape), *rest) for name, shape, *rest in said["layers"]]
+        layers = [
+            Layer(name, _sides(shape), kind, poor, suggested, _placed(*place))
+            for name, shape, kind, poor, suggested, *place in said["layers"]
+        ]
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
         self.head: Head = said["head"]
@@ -308,6 +312,16 @@ def _finding(kind: Any, taken: Any, basis: Any, why: Any, options: Any) -> Findi
     return Finding(kind, taken, basis, why, tuple(options))
 
 
+def _placed(numbers: Any = None) -> Placement | None:
+    """The six numbers of a placement, or None."""
+    if numbers is None:
+        return None
+    a, b, c, d, e, f = numbers
+    if not all(type(n) in (int, float) and abs(n) < 1e6 for n in numbers) or a * e == b * d:
+        raise ValueError
+    return Placement((a, b, c), (d, e, f))
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -377,7 +391,10 @@ def _opened(
     told["shape"] = net.shape
     told["crop"] = spec.crop
     told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
-    layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
+    layers = [
+        (x.name, x.shape, x.kind, x.poor, x.suggested, x.placement and x.placement.numbers)
+        for x in net.layers.values()
+    ]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     meaning = {"meaning": (net.meaning.percent, net.meaning.score)}
     return spec, net, told | found | meaning

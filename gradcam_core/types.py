@@ -93,6 +93,24 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a layer's grid lies in the picture, where it does not simply cover all of it.
+
+    The middle of cell (i, j) is at u = (i + 1/2) / h, v = (j + 1/2) / w of the grid. In the picture
+    that is row r, column c, each a share of its side: r = rows[0] u + rows[1] v + rows[2], and c
+    likewise.
+    """
+
+    rows: tuple[float, float, float]
+    columns: tuple[float, float, float]
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All six: what is told outside of Python."""
+        return *self.rows, *self.columns
+
+
+@dataclass(frozen=True)
 class Layer:
     """One place in a network where one can look: the output of a layer that has a grid."""
 
@@ -101,6 +119,7 @@ class Layer:
     kind: str  # what the framework calls it: "Conv2D"
     poor: str = ""  # why not to look here, in words; empty: good
     suggested: bool = False
+    placement: Placement | None = None  # of its grid in the picture; None: over all of it
 
     @property
     def title(self) -> str:

@@ -15,11 +15,11 @@ import pytest
 from nets import KERAS_2, grown, teachable_machine
 from visitor import MEGABYTE, PICTURE, SPEC, answered, is_a_sentence, look, refused
 
-from demo import engine
+from demo import engine, handlers
 from demo.question import EXAMPLES_DIR, pose
 from gradcam_core import image as pictures
 from gradcam_core import lookup, models, sandbox
-from gradcam_core.cache import Cache
+from gradcam_core.cache import Cache, weight
 
 pytestmark = pytest.mark.usefixtures("uploads")
 
@@ -61,6 +61,75 @@ def test_who_asks_for_the_likeliest_class_by_number_asks_the_same(tiny: str) -> 
     asked = {band: (p.question.target, p.question.rival) for band, p in every.items()}
     assert asked == {"target": (None, None), "rival": (2, None), "contrast": (0, 2)}
     assert refused(lambda: engine.bands(pose(PICTURE, tiny, None, 0))) == lookup.SAME
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches of their own limits in which nothing is kept."""
+    for room, names in {
+        engine: ("_surveys", "_unsuggested", "_pictures", "_maps"), handlers: ("_answers",),
+    }.items():  # fmt: skip
+        for name in names:
+            monkeypatch.setattr(room, name, Cache(getattr(room, name)._limit, weight))
+
+
+def kept(cache: Cache[Any, Any]) -> float:
+    return sum(entry.cost for entry in cache._entries.values())
+
+
+@pytest.mark.usefixtures("empty")
+def test_all_that_is_kept_is_counted(put: Callable[..., str], tiny: str) -> None:
+    """A and G of relu (23, 23, 4) and shapes (11, 11, 6), the input (25, 25, 3), the maps; the
+    picture, which is not kept again in them; the answer's bytes."""
+    answered(put(), tiny)
+    (entry,) = engine._surveys._entries.values()
+    survey = entry.made[0]
+    trace = survey.trace
+    arrays = [
+        trace.inputs, trace.logits, trace.probabilities, *trace.activations.values(),
+        *trace.gradients.values(), *survey.maps.values(),
+    ]  # fmt: skip
+    least = sum(array.nbytes for array in arrays)
+    assert least > 4 * (25 * 25 * 3 + 2 * (23 * 23 * 4 + 11 * 11 * 6))
+    assert least <= kept(engine._surveys) < 1.5 * least
+    h, w, _ = pictures.read_rgb(EXAMPLES_DIR / "lion.jpg").shape
+    assert 3 * h * w <= kept(engine._pictures) < 3 * h * w + 2000
+    assert kept(handlers._answers) > len(answered(put(), tiny)["bytes"])
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_picture_is_kept_once(put: Callable[..., str], tiny: str) -> None:
+    path = put()
+    posed = [pose(path, tiny, target) for target in (None, 1, 2)]
+    (image,) = {id(engine.survey_of(one).image) for one in posed}
+    assert image == id(engine.picture(posed[0].question)[0])
+    assert [entry.made[0].image.size for entry in engine._surveys._entries.values()] == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("empty")
+def test_unsuggested_layers_add_nothing_lasting(
+    put: Callable[..., str], tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes through all layers drives out nobody's answer."""
+    here = put()
+    suggested = pose(here, tiny).asked.suggested
+    extra = next(name for name in pose(here, tiny).asked.layers if name not in suggested)
+    answered(here, tiny)
+    before = [kept(engine._surveys), kept(handlers._answers)]
+    answered(here, tiny, name=extra)
+    one = kept(engine._unsuggested)
+    assert one > 0
+    monkeypatch.setattr(engine, "_unsuggested", Cache(2.5 * one, weight))
+    for target in (0, 1, 2):
+        assert answered(here, tiny, target, name=extra)["extra"]["layer"] == extra
+    lasting = [kept(engine._surveys), kept(handlers._answers)]
+    assert len(engine._unsuggested._entries) <= 2
+    assert kept(engine._unsuggested) <= 2.5 * one
+    assert lasting[1] == before[1]
+    assert [at for at in engine._surveys._entries if at.layer] == []
 
 
 # ---- a model of a visitor's own ----------------------------------------------------------------

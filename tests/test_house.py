@@ -15,11 +15,13 @@ HOME = Path(__file__).parent.parent
 RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
-    "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
-    "demo.wire demo.words models heatmap hide image teachable upload trust types gradio",
+    "demo.ui": "demo.components demo.front demo.handlers demo.lesson demo.api demo.engine "
+    "demo.question demo.wire demo.words models heatmap hide image teachable upload trust types "
+    "gradio starlette",
+    "demo.front": "types starlette brotli",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
-    "methods heatmap image cache types gradio",
+    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
+    "models methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
@@ -27,8 +29,8 @@ RULES = {
     "demo.engine": "demo.question demo.words class_names files pipeline lookup models methods "
     "hide image sandbox cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
-    "demo.wire": "demo.words heatmap methods trust types gradio numpy",
-    "demo.words": "types",
+    "demo.wire": "demo.words explanation heatmap methods trust types gradio numpy",
+    "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
@@ -50,9 +52,11 @@ RULES = {
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
     "upload": "keras2 types",
-    "network": "gradients heads layers types numpy keras tensorflow",
+    "network": "gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types numpy keras tensorflow",
+    "placement": "coordinates types numpy tensorflow",
+    "coordinates": "types numpy tensorflow",
     "gradients": "keras tensorflow",
     "methods": "heatmap types numpy scipy",
     "heatmap": "types numpy scipy matplotlib",
@@ -70,7 +74,15 @@ ONLY_IN = {  # package -> where it may be
         "demo.question",
         "demo.wire",
     },
-    "tensorflow": {"network", "layers", "heads", "gradients", "scaling"},
+    "tensorflow": {
+        "network",
+        "layers",
+        "heads",
+        "placement",
+        "coordinates",
+        "gradients",
+        "scaling",
+    },
     "keras": {
         "network",
         "layers",

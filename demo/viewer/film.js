@@ -2,7 +2,7 @@
 
 import { $, $$, make } from './dom.js';
 import { choose, goTo } from './acts.js';
-import { cellAt, endToEnd, filmOf, frameMap, nearest, rowOf, shownClass, upsample } from './maps.js';
+import { cellAt, draw, endToEnd, filmOf, frameMap, rowOf, shownClass, zeroOf } from './maps.js';
 import { addsUp, blend, look, methodOf, ready, put, signOf, state, sumNow, addView } from './shown.js';
 import { aboutScore, chance, grids, notASum, stageOf } from './words.js';
 
@@ -41,8 +41,8 @@ function paintFrames() {
   const opacity = Math.max(props.opacities[state.colours], 0.6);
   rows().forEach((row, n) => {
     const method = methodOf(row), sign = signOf(method), map = frameMap(answer, bytes, row, method, band, sign);
-    const larger = row.name === answer.best ? nearest : upsample;
-    blend(buttons[n].querySelector('canvas'), larger(map.unit, map.h, map.w, THUMB, THUMB), sign, opacity);
+    const heat = draw(map.unit, map, THUMB, THUMB, zeroOf(sign), row.name !== answer.best);
+    blend(buttons[n].querySelector('canvas'), heat, sign, opacity);
   });
   const first = $('.gv-first canvas');
   [first.width, first.height] = [THUMB, THUMB];
@@ -146,8 +146,8 @@ function sides({ more, less }, { texts }) {
 /** The cell that is read is marked in the sum, too. */
 function markPiece() {
   if (!ready()) return;
-  const { h, w } = look().grid, [i, j] = state.place ? cellAt(state.place, h, w) : [-1, -1];
-  const mine = state.place && addsUp() ? i * w + j : -1;
+  const { grid } = look(), cell = state.place && addsUp() && cellAt(state.place, grid);
+  const mine = cell ? cell[0] * grid.w + cell[1] : -1;
   $$('.gv-piece').forEach((n) => n.classList.toggle('gv-hot', Number(n.dataset.cell) === mine));
 }
 
