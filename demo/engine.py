@@ -16,7 +16,7 @@ import numpy as np
 
 from demo.question import Posed, own_file
 from demo.words import FAILED
-from gradcam_core import hide, lookup, models, pipeline, sandbox, steps, trust
+from gradcam_core import class_names, files, hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache, weight
 from gradcam_core.methods import METHODS, one_pass
@@ -35,9 +35,14 @@ from gradcam_core.types import (
 log = logging.getLogger("gradcam_lab")
 
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
+ONE_MODEL = "Give one model at a time, and with it no more than its labels.txt."
+TEACHABLE_ONLY = (
+    "This page takes models of Teachable Machine only: there choose Export Model, Tensorflow, "
+    "Keras, Download my model, and give the zip as it comes."
+)
 NO_NUMBER = "Covered there, the picture makes the network answer with no finite number."
 MODEL_GONE = "The model is no longer here; please upload it again."
-KNOWN_UPLOADS = 30  # models of visitors at once; the oldest leaves
+KNOWN_UPLOADS = 100  # models of visitors at once; the oldest leaves
 COVERED = next(iter(METHODS))  # the method of the map of a covered picture
 PATIENCE = 0.2  # seconds, until who waits looks whether it is still wanted
 
@@ -234,6 +239,19 @@ def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
     return seen, seen.maps[layer, method]
 
 
+def told_apart(paths: Any, names: Any) -> tuple[Any, Any]:
+    """Of the files that were uploaded together the model's, and the class names: those given, or
+    what stands in the one file of text beside it. Raises UserError."""
+    paths = paths if isinstance(paths, list) else [paths]
+    texts = [one for one in paths if str(one).lower().endswith((".txt", ".csv", ".json"))]
+    others = [one for one in paths if one not in texts]
+    if len(others) > 1 or len(texts) > 1:
+        raise UserError(ONE_MODEL)
+    if texts and not str(names or "").strip():
+        names = "\n".join(class_names.read_names(own_file(texts[0], NO_MODEL, MODEL_GONE)))
+    return others[0] if others else None, names
+
+
 def keep_own(key: str, spec: ModelSpec) -> None:
     models.UPLOADS[key] = spec
     while len(models.UPLOADS) > KNOWN_UPLOADS:
@@ -258,22 +276,21 @@ def take_way(model: Any, wanted: Any) -> str:
     return key
 
 
-def open_upload(path: Any, names: Any, preprocess: Any) -> str:
-    """Open an uploaded model in a process of its own; the key under which `models.find` has it.
+def open_upload(path: Any, names: Any, preprocess: Any, any_model: bool = True) -> str:
+    """Open an uploaded model; the key under which `models.find` has it.
 
-    names: class names, one a line, or nothing. preprocess: a name of PREPROCESS, or nothing.
-    Raises UserError.
+    names: class names, as `class_names` takes them, or nothing. preprocess: a name of PREPROCESS,
+    or nothing. any_model: in a process of its own; or else only what Teachable Machine exports,
+    which is data. Raises UserError.
     """
     file = own_file(path, NO_MODEL, MODEL_GONE)
-    labels = [line.strip() for line in str(names or "").splitlines() if line.strip()] or None
-    if labels and any(len(name) > 100 or not name.isprintable() for name in labels):
-        raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
-    with open(file, "rb") as model:
-        content = hashlib.file_digest(model, "sha256").hexdigest()
-    key = hashlib.sha256(repr((file, content, labels, preprocess)).encode()).hexdigest()
+    labels = class_names.names_in(str(names)) if str(names or "").strip() else None
+    with open(file, "rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    key = hashlib.sha256(repr((file, digest, labels, preprocess)).encode()).hexdigest()
     try:
         if key not in models.UPLOADS:
-            spec = sandbox.ModelProcess(file, labels, str(preprocess or "") or None).spec
+            spec = _taken_in(file, labels, str(preprocess or "") or None, any_model)
             log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
             keep_own(key, spec)
     except UserError:
@@ -282,3 +299,23 @@ def open_upload(path: Any, names: Any, preprocess: Any) -> str:
         log.exception("a model could not be taken in")
         raise UserError(FAILED) from error
     return key
+
+
+def _taken_in(
+    file: str, labels: list[str] | None, preprocess: str | None, any_model: bool
+) -> ModelSpec:
+    try:
+        opened = None if preprocess else files.export_in(file)
+    except UserError:
+        if not any_model:
+            raise
+        opened = None
+    if not opened and not any_model:
+        raise UserError(TEACHABLE_ONLY)
+    if opened and labels is None and opened.labels:
+        labels = class_names.names_in(opened.labels)
+    if labels and any(len(name) > 100 or not name.isprintable() for name in labels):
+        raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
+    if opened:
+        return models.row_of_file(opened, "", labels)
+    return sandbox.ModelProcess(file, labels, preprocess).spec

@@ -23,7 +23,7 @@ from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.wire import View
 from demo.words import class_choices
-from gradcam_core import heatmap, hide, image, models, trust, upload
+from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
@@ -155,28 +155,45 @@ def offers(own: list[str]) -> list[tuple[str, str]]:
     return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
 
 
-def own_model(model: gr.Dropdown, own: gr.State) -> None:
-    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's."""
+PUPILS = (
+    "**A model of Teachable Machine:** there choose Export Model → Tensorflow → Keras → Download "
+    "my model. Drop the zip here as it comes. Then open it, and choose a picture."
+)
+SWITCHED_OFF = (
+    "**A model of Teachable Machine** can be opened here too, once whoever runs this page starts "
+    "it with `python app.py --allow-teachable-machine`."
+)
+
+
+def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
+    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's.
+
+    any_model: of Keras too, and not of Teachable Machine only.
+    """
     with gr.Accordion("Your own model", open=False, elem_id="own"):
+        gr.Markdown(PUPILS)
         file = gr.File(
-            label="A .keras file", file_types=[".keras"], type="filepath", height=110,
-            elem_id="own-file",
+            label="A .keras or .h5 file, or a zip of Teachable Machine" if any_model
+            else "The zip of Teachable Machine", file_count="multiple", type="filepath",
+            file_types=[".keras", ".h5", ".zip", ".txt"] if any_model else [".zip", ".h5", ".txt"],
+            height=110, elem_id="own-file",
         )  # fmt: skip
         names = gr.Textbox(
             label="Class names, one a line", lines=3, max_lines=6, max_length=100_000,
-            placeholder="may stay empty", elem_id="own-names",
+            placeholder="may stay empty", elem_id="own-names", visible=any_model,
         )  # fmt: skip
         preprocess = gr.Dropdown(
             [("guess it", ""), *models.PREPROCESS], value="", label="How its pixels were scaled",
-            elem_id="own-preprocess",
+            elem_id="own-preprocess", visible=any_model,
         )  # fmt: skip
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
 
     def opened(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
-        yield gr.skip(), "Opening it in a process of its own …", had
+        yield gr.skip(), "Opening it …", had
         try:
-            key = engine.open_upload(path, lines, scale)
+            model_file, lines = engine.told_apart(path, lines)
+            key = engine.open_upload(model_file, lines, scale, any_model)
         except UserError as error:
             yield gr.skip(), str(error), had
             return
@@ -185,12 +202,13 @@ def own_model(model: gr.Dropdown, own: gr.State) -> None:
 
     button.click(
         opened, [file, names, preprocess, own], [model, said, own],
-        api_visibility="private", concurrency_limit=1, show_progress="hidden",
+        api_visibility="private", concurrency_limit=CPUS, show_progress="hidden",
     )  # fmt: skip
 
 
-def build_page(uploads: bool = False) -> gr.Blocks:
-    """The page. uploads: whether visitors may upload models of their own."""
+def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
+    """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
+    of Teachable Machine."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
@@ -219,8 +237,10 @@ def build_page(uploads: bool = False) -> gr.Blocks:
                         label="Detail: run at twice the side", elem_id="detail",
                         info="A finer map, but percentages mean less. Not for every network.",
                     )  # fmt: skip
-                    if uploads:
-                        own_model(model, own)
+                    if uploads or teachable_machine:
+                        own_model(model, own, uploads)
+                    else:
+                        gr.Markdown(SWITCHED_OFF, elem_id="own-off")
             with gr.Tab("How it is made"):
                 steps_of_the_map()
 
@@ -315,7 +335,7 @@ def quick() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def warm(health: front.Health) -> None:
+def warm(health: front.Health, teachable_machine: bool) -> None:
     """Load the default network and explain the first example, until that works: the first visitor
     waits less."""
     while sentence := handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS)))).error:
@@ -323,16 +343,19 @@ def warm(health: front.Health) -> None:
         handlers.log.error("The first example cannot be explained: %s", sentence)
         time.sleep(AGAIN)
     health.state, health.reason = "ready", ""
+    if teachable_machine:
+        teachable.make_ready()
     models.probe_servers()
 
 
-def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
-    """The page, served. uploads: as in `build_page`; options go to Gradio's `launch`."""
+def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> gr.Blocks:
+    """The page, served. The first two as in `build_page`; options go to Gradio's `launch`."""
     stay_inside()
     health = front.Health()
     before = Middleware(front.Front, health, front.embedders())
-    page = build_page(uploads)
-    threading.Thread(target=warm, args=[health], daemon=True).start()
+    page = build_page(uploads, teachable_machine)
+    own = uploads or teachable_machine
+    threading.Thread(target=warm, args=[health, own], daemon=True).start()
     page.launch(
         theme=THEME,
         css_paths=HERE / "page.css",
