@@ -63,9 +63,9 @@ def endpoint(
     """
     try:
         posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
-        name, way = lookup.layer_of(posed.asked, layer).name, method_of(method)
+        found, way = lookup.layer_of(posed.asked, layer), method_of(method)
+        name, placement = found.name, placement_of(found, way)
         seen, signed = engine.one_map(posed, name, way)
-        placement = placement_of(posed.asked.layers[name], way)
         heat = heatmap.project(heatmap.normalise(signed), seen.image.shape[:2], placement)
         question = posed.question, seen.target.index, name, way
         folder = Path(get_upload_folder()) / hashlib.sha256(repr(question).encode()).hexdigest()
