@@ -1,6 +1,7 @@
 """Starts the page: `python app.py`, and on Spaces. `--help` says how to add a model of your own."""
 
 import argparse
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from gradcam_core import BACKEND, SETTINGS
 
 os.environ |= SETTINGS | os.environ | BACKEND
 
-from gradcam_core import models, sandbox
+from gradcam_core import class_names, models, sandbox
 from gradcam_core.types import Head, UserError
 
 
@@ -26,6 +27,10 @@ def parse() -> argparse.Namespace:
         "--allow-model-upload", action="store_true",
         help="let visitors upload models, each run in a process with limits; never on Spaces",
     )  # fmt: skip
+    add(
+        "--allow-teachable-machine", action="store_true",
+        help="let visitors bring models of Teachable Machine; no code of theirs is run",
+    )  # fmt: skip
     options = parser.parse_args()
     if not options.model and (options.labels or options.preprocess or options.head):
         parser.error("--labels, --preprocess and --head say something about --model; give it too")
@@ -34,6 +39,13 @@ def parse() -> argparse.Namespace:
             "this system cannot limit a process, so models cannot be uploaded; use --model"
         )
     return options
+
+
+def share_arenas() -> None:
+    """Two for all threads, where the C library is glibc: else each keeps what it has freed."""
+    arena_max = -8  # in malloc.h
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(arena_max, 2)
 
 
 def port() -> int | None:
@@ -48,12 +60,13 @@ def port() -> int | None:
 
 
 def main() -> int:
+    share_arenas()
     options = parse()
     if options.weights_dir:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
     try:
         if options.model:
-            labels = models.read_labels(options.labels) if options.labels else None
+            labels = class_names.read_names(options.labels) if options.labels else None
             own = models.load_file(options.model, labels, options.preprocess, options.head)
             models.put_first("own", own)
         where = port()
@@ -61,7 +74,12 @@ def main() -> int:
 
         at_home = "SPACE_ID" not in os.environ
         uploads, browser = options.allow_model_upload and at_home, sys.stdout.isatty() and at_home
-        launch(uploads, inbrowser=browser, server_port=where)
+        launch(
+            uploads,
+            teachable_machine=options.allow_teachable_machine,
+            inbrowser=browser,
+            server_port=where,
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

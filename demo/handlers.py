@@ -10,26 +10,38 @@ from typing import Any
 from gradio.data_classes import FileData
 
 from demo import engine, words
-from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of, row_of
+from demo.question import (
+    NAMELESS,
+    Chosen,
+    Posed,
+    Tell,
+    from_json,
+    from_widgets,
+    method_of,
+    pose,
+    row_of,
+)
 from demo.turns import Page, settle, turn
 from demo.wire import (
     LIKELIEST,
     Answer,
     ClassRow,
     CoverAnswer,
+    DoctorAnswer,
     FigureAnswer,
     MethodRow,
     Packing,
     View,
+    WayRow,
     class_rows,
     likely,
     pack,
     served,
     signed_map,
 )
-from gradcam_core import heatmap, lookup, models
+from gradcam_core import doctor, heatmap, lookup, models
 from gradcam_core import image as pictures
-from gradcam_core.cache import Cache
+from gradcam_core.cache import Cache, weight
 from gradcam_core.methods import METHODS, placement_of
 from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
@@ -37,7 +49,7 @@ log = logging.getLogger("gradcam_lab")
 
 MOST_BOXES = 8
 
-_answers: Cache[engine.At, Answer] = Cache(64)
+_answers: Cache[engine.At, Answer] = Cache(30e6, weight)  # bytes
 _stopped: Cache[str, None] = Cache(256)  # words by which visitors ended what takes long
 
 
@@ -148,6 +160,7 @@ def method_rows() -> list[MethodRow]:
             "against": row.against,
             "class_agnostic": row.class_agnostic,
             "asks": row.ask is not None,
+            "fuses": row.fusion is not None,
         }
         for name, row in METHODS.items()
     ]
@@ -176,6 +189,8 @@ def answer(
                 "head": asked.head,
                 "percent": asked.meaning.percent,
                 "score": asked.meaning.score,
+                "own": bool(spec.findings),
+                "guesses": [words.guess(finding) for finding in spec.guesses],
                 "input": asked.shape[:2],
             },
             "picture": [h, w],
@@ -195,10 +210,13 @@ def answer(
             "rival": question.rival,
             "predicted": question.target is None,
             "detail": question.detail,
+            "twice": twice(posed),
             "extra": {"layer": layer, "method": method} if layer else None,
             "fully_convolutional": spec.fully_convolutional,
         }
 
+    if layer and layer not in asked.suggested:
+        return make()  # out of surveys that are few: it drives out no answer
     return _answers.get(engine.At(question, layer, method), make)
 
 
@@ -211,6 +229,34 @@ def share(progress: Progress | None, number: int, of: int) -> Progress | None:
 def labels(model: Any) -> dict[str, list[str]]:
     """The names of a network's classes, for the search."""
     return {"labels": list(models.find(model).labels)}
+
+
+# ---- how a network wants its pixels --------------------------------------------------------------
+
+
+@served("doctor")
+def diagnosis(request: Any) -> DoctorAnswer:
+    """All ways of preparing the picture side by side; request: its path and the model."""
+    if not isinstance(request, dict):
+        raise UserError(NAMELESS)
+    posed = pose(request.get("path"), request.get("model"))
+    image, _ = engine.picture(posed.question)
+    with engine.compute_slots:
+        found = doctor.diagnose(image, posed.spec, posed.asked)
+
+    def row(number: int, way: doctor.Way) -> WayRow:
+        index, p = way.target, way.probabilities
+        return {
+            "preprocess": way.preprocess,
+            "crop": way.crop,
+            "words": doctor.in_words(way),
+            "label": "" if index is None else posed.spec.labels[index],
+            "p": 0.0 if index is None or p is None else float(p[index]),
+            "used": number == found.used,
+            "favoured": number == found.favoured,
+        }
+
+    return {"ways": [row(*way) for way in enumerate(found.ways)], "why": list(found.why)}
 
 
 # ---- the figure ----------------------------------------------------------------------------------
@@ -235,13 +281,13 @@ def draw(request: Any) -> FigureAnswer:
         raise UserError("The end of the scale must be a number that is not negative.")
     box = box_of(request.get("box"))
     seen, signed = engine.one_map(posed, layer, method)
+    p = float(engine.first_look(posed).probabilities[seen.target.index])
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
         nothing = 0.5 if sign == "both" else 0.0
         placement = placement_of(posed.asked.layers[layer], method)
         heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
-        p = float(seen.probabilities[seen.target.index])
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
@@ -262,7 +308,7 @@ def cover(request: Any) -> CoverAnswer:
     shown = [row["index"] for row in class_rows_of(posed)]
     packing = Packing(max(signed.shape))
     return {
-        "classes": [likely(p, posed.spec.labels, shown) for p in said],
+        "classes": [likely(p, p, posed.spec.labels, shown) for p in said],
         "score": score,
         "map": signed_map(packing, signed, posed.asked.layers[layer].placement),
         "bytes": packing.text(),
@@ -273,7 +319,19 @@ def class_rows_of(posed: Posed) -> list[ClassRow]:
     """The classes that stand beside a picture: the likeliest, and those of the question."""
     question, first = posed.question, engine.first_look(posed)
     also = [index for index in (question.target, question.rival) if index is not None]
-    return class_rows(first.probabilities, first.logits, posed.spec.labels, also)
+    rows = class_rows(first.probabilities, first.logits, posed.spec.labels, also)
+    if not question.detail:
+        return rows
+    wide = engine.survey_of(engine.likeliest(posed))  # the score is that of the maps
+    return [{**row, "y": float(wide.logits[row["index"]])} for row in rows]
+
+
+def twice(posed: Posed) -> list[float] | None:
+    """How likely these classes are at twice the side, in detail."""
+    if not posed.question.detail:
+        return None
+    p = engine.survey_of(engine.likeliest(posed)).probabilities
+    return [float(p[row["index"]]) for row in class_rows_of(posed)]
 
 
 def box_of(given: Any) -> list[float] | None:

@@ -46,12 +46,13 @@ class InView(NamedTuple):
     asked: Asked
     survey: Survey
     layer: str
+    crop: bool  # whether the network looks at the middle of the picture only
 
 
 def in_view(request: Any) -> InView:
     """The survey out of the kept ones; made anew if it has left them."""
     posed, layer = from_json(request)
-    return InView(posed.asked, engine.survey_of(engine.kept(posed), layer), layer)
+    return InView(posed.asked, engine.survey_of(engine.kept(posed), layer), layer, posed.spec.crop)
 
 
 def taken_apart(name: str) -> Callable[[Callable[[InView, list[Any]], Any]], Any]:
@@ -98,7 +99,7 @@ def address(image: U8) -> str:
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
-    asked, survey, layer = view
+    asked, survey, layer, crop = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -129,7 +130,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         return {**packing.put(grid), "numbers": numbers}
 
     return {
-        "input": address(pictures.fit(survey.image, x.shape[:2]).round().astype(np.uint8)),
+        "input": address(pictures.fit(survey.image, x.shape[:2], crop).round().astype(np.uint8)),
         "after": address(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),
@@ -166,7 +167,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
 @taken_apart("nudge")
 def nudged(view: InView, more: list[Any]) -> Nudge:
     """What changes of A^k_ij do to the score: as the gradient says, and truly. more: k, i, j."""
-    asked, survey, layer = view
+    asked, survey, layer, _ = view
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
     k, i, j = indices(more, (channels, h, w))
@@ -186,7 +187,7 @@ def nudged(view: InView, more: list[Any]) -> Nudge:
 @taken_apart("without")
 def switched_off(view: InView, more: list[Any]) -> Without:
     """The score as it was, and with some channels set to zero. more: a list of them."""
-    asked, survey, layer = view
+    asked, survey, layer, _ = view
     channels = survey.trace.activations[layer].shape[-1]
     given = more[0] if len(more) == 1 and isinstance(more[0], list) else None
     off = indices(given, (channels,) * len(given or ()))
@@ -197,7 +198,7 @@ def switched_off(view: InView, more: list[Any]) -> Without:
 @taken_apart("cell")
 def summed(view: InView, more: list[Any]) -> CellSum:
     """The sum that made one cell of the map. more: i, j."""
-    _, survey, layer = view
+    _, survey, layer, _ = view
     a = survey.trace.activations[layer]
     i, j = indices(more, a.shape[:2])
     alpha = grad_cam(a, survey.trace.gradients[layer])

@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,21 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 
 import gradio as gr
 from gradio import processing_utils
+from starlette.middleware import Middleware
 
-from demo import engine, handlers, lesson
+from demo import engine, front, handlers, lesson
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.wire import View
 from demo.words import class_choices
-from gradcam_core import heatmap, hide, image, models, trust, upload
+from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
 WAITING = 16  # who may wait at once for what takes long
+AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
     primary_hue="indigo", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
@@ -92,7 +95,9 @@ def part(name: str) -> dict[str, Any]:
 def viewer() -> Viewer:
     return Viewer(
         elem_id="viewer",
-        server_functions=[handlers.draw, handlers.stop, handlers.cover, handlers.labels],
+        server_functions=[
+            handlers.draw, handlers.stop, handlers.cover, handlers.labels, handlers.diagnosis,
+        ],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, **part("viewer"),
@@ -104,6 +109,26 @@ def steps_of_the_map() -> gr.HTML:
     return gr.HTML(
         elem_id="lesson", server_functions=functions, steps=lesson.step_rows(), **part("lesson")
     )
+
+
+def gallery() -> gr.HTML:
+    """The examples, small and inside the page; only the one that is chosen is sent whole."""
+
+    def button(file: str, title: str) -> str:
+        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 112)
+        picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
+        return (
+            f'<button type="button" class="thumbnail-item" data-file="{file}" title="{title}">'
+            f'<img src="{picture}" alt="{title}"></button>'
+        )
+
+    return gr.HTML(
+        html_template=f"<div>{''.join(button(*example) for example in EXAMPLES.items())}</div>",
+        js_on_load="element.addEventListener('click', (e) => { "
+        "const button = e.target.closest('button'); "
+        "if (button) trigger('choose', { file: button.dataset.file }); });",
+        apply_default_css=False, elem_id="examples",
+    )  # fmt: skip
 
 
 def stay_inside() -> None:
@@ -130,28 +155,45 @@ def offers(own: list[str]) -> list[tuple[str, str]]:
     return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
 
 
-def own_model(model: gr.Dropdown, own: gr.State) -> None:
-    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's."""
+PUPILS = (
+    "**A model of Teachable Machine:** there choose Export Model → Tensorflow → Keras → Download "
+    "my model. Drop the zip here as it comes. Then open it, and choose a picture."
+)
+SWITCHED_OFF = (
+    "**A model of Teachable Machine** can be opened here too, once whoever runs this page starts "
+    "it with `python app.py --allow-teachable-machine`."
+)
+
+
+def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
+    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's.
+
+    any_model: of Keras too, and not of Teachable Machine only.
+    """
     with gr.Accordion("Your own model", open=False, elem_id="own"):
+        gr.Markdown(PUPILS)
         file = gr.File(
-            label="A .keras file", file_types=[".keras"], type="filepath", height=110,
-            elem_id="own-file",
+            label="A .keras or .h5 file, or a zip of Teachable Machine" if any_model
+            else "The zip of Teachable Machine", file_count="multiple", type="filepath",
+            file_types=[".keras", ".h5", ".zip", ".txt"] if any_model else [".zip", ".h5", ".txt"],
+            height=110, elem_id="own-file",
         )  # fmt: skip
         names = gr.Textbox(
             label="Class names, one a line", lines=3, max_lines=6, max_length=100_000,
-            placeholder="may stay empty", elem_id="own-names",
+            placeholder="may stay empty", elem_id="own-names", visible=any_model,
         )  # fmt: skip
         preprocess = gr.Dropdown(
             [("guess it", ""), *models.PREPROCESS], value="", label="How its pixels were scaled",
-            elem_id="own-preprocess",
+            elem_id="own-preprocess", visible=any_model,
         )  # fmt: skip
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
 
     def opened(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
-        yield gr.skip(), "Opening it in a process of its own …", had
+        yield gr.skip(), "Opening it …", had
         try:
-            key = engine.open_upload(path, lines, scale)
+            model_file, lines = engine.told_apart(path, lines)
+            key = engine.open_upload(model_file, lines, scale, any_model)
         except UserError as error:
             yield gr.skip(), str(error), had
             return
@@ -160,12 +202,13 @@ def own_model(model: gr.Dropdown, own: gr.State) -> None:
 
     button.click(
         opened, [file, names, preprocess, own], [model, said, own],
-        api_visibility="private", concurrency_limit=1, show_progress="hidden",
+        api_visibility="private", concurrency_limit=CPUS, show_progress="hidden",
     )  # fmt: skip
 
 
-def build_page(uploads: bool = False) -> gr.Blocks:
-    """The page. uploads: whether visitors may upload models of their own."""
+def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
+    """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
+    of Teachable Machine."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
@@ -176,11 +219,7 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             with gr.Tab("Look"):
                 view = viewer()
                 # These three the viewer takes to their places: viewer/gradio.js.
-                examples = gr.Gallery(
-                    [(str(EXAMPLES_DIR / file), title) for file, title in EXAMPLES.items()],
-                    label="Examples", columns=5, height="auto", allow_preview=False, buttons=[],
-                    object_fit="cover", elem_id="examples", interactive=False,
-                )  # fmt: skip
+                examples = gallery()
                 picture = Picture(
                     FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
                     height=320, elem_id="picture", buttons=[],
@@ -198,8 +237,10 @@ def build_page(uploads: bool = False) -> gr.Blocks:
                         label="Detail: run at twice the side", elem_id="detail",
                         info="A finer map, but percentages mean less. Not for every network.",
                     )  # fmt: skip
-                    if uploads:
-                        own_model(model, own)
+                    if uploads or teachable_machine:
+                        own_model(model, own, uploads)
+                    else:
+                        gr.Markdown(SWITCHED_OFF, elem_id="own-off")
             with gr.Tab("How it is made"):
                 steps_of_the_map()
 
@@ -248,18 +289,29 @@ def build_page(uploads: bool = False) -> gr.Blocks:
             wanted = event._data if isinstance(event._data, dict) else {}
             return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
 
-        def pick(number: int, event: gr.SelectData) -> tuple[str, int]:
-            return str(EXAMPLES_DIR / list(EXAMPLES)[event.index]), number + 1
+        def pick(number: int, event: gr.EventData) -> Any:
+            if event.file not in EXAMPLES:
+                return gr.skip()
+            return str(EXAMPLES_DIR / event.file), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
+        def take_way(key: Any, had: list[str], event: gr.EventData) -> Any:
+            try:
+                way = engine.take_way(key, event._data)
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            had = [way, *(other for other in had if other != way)]
+            return gr.Dropdown(choices=offers(had), value=way), had
+
         # Gradio says of an upload twice that the picture changed, and of one taken away before its
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
-        examples.select(pick, changes, [picture, changes], **later)
+        examples.choose(pick, changes, [picture, changes], **later)
         picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
+        view.way(take_way, [model, own], [model, own], **later)
         gr.on(
             [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
             [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,
@@ -283,17 +335,27 @@ def quick() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def warm() -> None:
-    """Load the default network and explain the first example: the first visitor waits less."""
-    handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS))))
+def warm(health: front.Health, teachable_machine: bool) -> None:
+    """Load the default network and explain the first example, until that works: the first visitor
+    waits less."""
+    while sentence := handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS)))).error:
+        health.state, health.reason = "failed", sentence
+        handlers.log.error("The first example cannot be explained: %s", sentence)
+        time.sleep(AGAIN)
+    health.state, health.reason = "ready", ""
+    if teachable_machine:
+        teachable.make_ready()
     models.probe_servers()
 
 
-def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
-    """The page, served. uploads: as in `build_page`; options go to Gradio's `launch`."""
+def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> gr.Blocks:
+    """The page, served. The first two as in `build_page`; options go to Gradio's `launch`."""
     stay_inside()
-    page = build_page(uploads)
-    threading.Thread(target=warm, daemon=True).start()
+    health = front.Health()
+    before = Middleware(front.Front, health, front.embedders())
+    page = build_page(uploads, teachable_machine)
+    own = uploads or teachable_machine
+    threading.Thread(target=warm, args=[health, own], daemon=True).start()
     page.launch(
         theme=THEME,
         css_paths=HERE / "page.css",
@@ -305,6 +367,8 @@ def launch(uploads: bool = False, **options: Any) -> gr.Blocks:
         share=False,
         max_file_size=upload.MAX_FILE if uploads else "25mb",
         footer_links=["api"],
+        state_session_capacity=200,
+        app_kwargs={"middleware": [before]},
         **options,
     )
     return page

@@ -15,6 +15,7 @@ from gradio.data_classes import FileData, GradioModel
 
 from demo.words import FAILED
 from gradcam_core import heatmap, trust
+from gradcam_core.explanation import ranked
 from gradcam_core.methods import METHODS, placement_of
 from gradcam_core.types import F32, Head, Layer, Placement, UserError
 
@@ -75,6 +76,8 @@ class NetworkRow(TypedDict):
     head: Head
     percent: bool  # whether what is shown of a class is a probability
     score: str  # what is explained, in words
+    own: bool  # somebody's own: how it wants its pixels had to be given or found
+    guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
     input: tuple[int, int]  # the sides of what it is given
 
 
@@ -123,6 +126,7 @@ class Answer(Packed):
     rival: int | None  # number of the class it is held against
     predicted: bool  # whether the target is what the network says, not one that was chosen
     detail: bool
+    twice: list[float] | None  # in detail: of these classes p at twice the side
     extra: Extra | None
     fully_convolutional: bool  # whether the network can run at twice its side
 
@@ -136,6 +140,7 @@ class MethodRow(TypedDict):
     paper: str
     against: str
     class_agnostic: bool  # whether its map is the same for every class
+    fuses: bool  # whether it makes a layer's map finer with those of others
     asks: bool  # whether it asks many times: its maps come only when somebody wants them
 
 
@@ -180,6 +185,23 @@ class CoverAnswer(TypedDict):
     score: float  # with the first box covered
     map: SignedMap  # the same, Grad-CAM at the layer
     bytes: str  # of the map, in base64
+
+
+class WayRow(TypedDict):
+    """A way to prepare the picture, and what the network then says."""
+
+    preprocess: str
+    crop: bool
+    words: str
+    label: str  # the likeliest class; empty: no numbers come out
+    p: float
+    used: bool
+    favoured: bool
+
+
+class DoctorAnswer(TypedDict):
+    ways: list[WayRow]
+    why: list[str]  # what speaks for which, in sentences
 
 
 class FigureAnswer(TypedDict):
@@ -422,9 +444,9 @@ def numbers_of(placement: Placement | None) -> list[float] | None:
     return list(placement.numbers) if placement else None
 
 
-def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
-    """The likeliest classes, the likeliest first, then these others. p (C,)."""
-    order = [int(i) for i in p.argsort()[::-1]]
+def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:
+    """The likeliest classes, the likeliest first, then these others. p, scores y (C,)."""
+    order = ranked(p, y)
     return [
         {"index": i, "label": labels[i], "p": float(p[i]), "rank": order.index(i) + 1}
         for i in dict.fromkeys([*order[:LIKELIEST], *also])
@@ -432,8 +454,8 @@ def likely(p: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Like
 
 
 def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[ClassRow]:
-    """The same with their scores y (C,)."""
-    return [{**row, "y": float(y[row["index"]])} for row in likely(p, labels, also)]
+    """The same with their scores."""
+    return [{**row, "y": float(y[row["index"]])} for row in likely(p, y, labels, also)]
 
 
 # ---- what the browser may call -------------------------------------------------------------------

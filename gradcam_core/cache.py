@@ -1,10 +1,11 @@
-"""Values made once each, however many ask at the same moment."""
+"""Values made once each, however many ask at the same moment, and what they weigh."""
 
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -59,3 +60,29 @@ class Cache(Generic[K, V]):
                 if key != newest and old.made:
                     del self._entries[key]
                     total -= old.cost
+
+
+def weight(kept: Any) -> float:
+    """The bytes that something keeps in memory, with all that it holds; what it holds twice, once.
+
+    A part of an array keeps the whole.
+    """
+    total, seen, left = 0, set(), [kept]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        base = getattr(one, "base", None)
+        total += sys.getsizeof(one) if base is None else 0
+        if isinstance(one, memoryview):
+            total += one.nbytes
+        elif isinstance(one, dict):
+            left += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple | set | frozenset):
+            left += one
+        elif base is not None:
+            left.append(base)
+        else:
+            left += getattr(one, "__dict__", {}).values()
+    return total

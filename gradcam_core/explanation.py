@@ -20,6 +20,11 @@ FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")
 ENDINGS = (*FIGURES, ".npz")
 
 
+def ranked(p: F32, y: F32) -> list[int]:
+    """The classes, the likeliest first; of equals the one of the higher score. p, y (C,)."""
+    return [int(i) for i in np.lexsort((-y, -p))]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """One layer, one class, some methods. Where no method is named, the first of them is meant."""
@@ -42,7 +47,7 @@ class Explanation:
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The likeliest classes: name and probability."""
-        best = self.probabilities.argsort()[::-1][:count]
+        best = ranked(self.probabilities, self.survey.logits)[:count]
         return [(self.labels[i], float(self.probabilities[i])) for i in best]
 
     def overlay(

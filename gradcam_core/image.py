@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import AvifImagePlugin, Image, UnidentifiedImageError, features
+from PIL import AvifImagePlugin, Image, ImageOps, UnidentifiedImageError, features
 from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
 from PIL.ImageFile import ImageFile
@@ -151,6 +151,13 @@ def png(image: U8) -> bytes:
     """RGB (H, W, 3) u8 as the bytes of a PNG file, without metadata."""
     file = BytesIO()
     Image.fromarray(image).save(file, format="PNG")
+    return file.getvalue()
+
+
+def thumbnail(image: U8, side: int) -> bytes:
+    """The middle of RGB (H, W, 3) u8, side x side pixels, as the bytes of a JPEG file."""
+    file = BytesIO()
+    ImageOps.fit(Image.fromarray(image), (side, side)).save(file, format="JPEG", quality=80)
     return file.getvalue()
 
 

@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from scipy.sparse.linalg import eigsh
 
 from gradcam_core.heatmap import combine, normalise, upsample
-from gradcam_core.types import F32, Asked, Layer, Method, Placement
+from gradcam_core.types import F32, Asked, Fusion, Layer, Method, Placement
 
 DENSE = 128  # rows up to which a dense eigensolver is the faster one
 BLOCK = 1 << 17  # numbers whose few temporary copies fit the cache
@@ -174,6 +174,14 @@ METHODS = {
         "no backward pass",
         "It shows no evidence, neither for a class nor against one.",
         class_agnostic=True,
+    ),
+    "Sharper Grad-CAM": Method(
+        None,
+        "Grad-CAM of the last grid, made finer by LayerCAM of the next larger one.",
+        "https://arxiv.org/abs/2204.13359",
+        "the same backward pass",
+        "It cannot show what speaks against the class.",
+        fusion=Fusion(best_and_next_larger, sharper),
     ),
 }
 

@@ -25,7 +25,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gradcam_core import BACKEND, SETTINGS, models, upload
+from gradcam_core import BACKEND, SETTINGS, files, models
 from gradcam_core.types import (
     F32,
     Asked,
@@ -94,7 +94,7 @@ class ModelProcess:
         preprocess: str | None = None,
         seed: int | None = None,
     ):
-        upload.check(path)
+        files.check_upload(path)
         names = labels if labels is None else list(labels)
         self._order = (Path(path).resolve(), names, preprocess, seed)
         self._lock = threading.Lock()
@@ -145,6 +145,7 @@ class ModelProcess:
             shape=self.shape,
             notes=notes,
             findings=findings,
+            crop=said.get("crop") is True,
             asked=lambda: self,
         )
 
@@ -386,7 +387,9 @@ def _opened(
     net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
     if seed is not None:
         net = net.randomised(seed)
-    told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
+    told: dict[str, Any] = {"title": spec.title, "labels": spec.labels, "notes": spec.notes}
+    told["shape"] = net.shape
+    told["crop"] = spec.crop
     told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
     layers = [
         (x.name, x.shape, x.kind, x.poor, x.suggested, x.placement and x.placement.numbers)

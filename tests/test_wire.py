@@ -32,6 +32,18 @@ def test_the_side_of_the_sent_maps() -> None:
     assert wire.side_limit(6 * [(10, 2000)]) == 448  # 6 * 10 * 448
 
 
+def test_of_equally_likely_classes_the_one_with_the_higher_score_comes_first() -> None:
+    """As it is explained: 1 - 1e-9 and 1 - 2e-9 are both 1 in 32 bits, and all of a fresh network
+    are equally likely."""
+    p, y = np.float32([1, 0, 1, 1, 0]), np.float32([20, -90, 21, 20, -80])
+    assert [row["index"] for row in wire.class_rows(p, y, "abcde")] == [2, 0, 3, 4, 1]
+    ninths = np.full(9, np.float32(1 / 9))
+    rows = wire.class_rows(ninths, np.zeros(9, np.float32), "abcdefghi", (8,))
+    assert [(row["index"], row["rank"]) for row in rows] == [
+        (0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (8, 9),
+    ]  # fmt: skip
+
+
 def test_shrink_takes_the_mean_of_whole_blocks() -> None:
     grid = np.arange(16, dtype=np.float32).reshape(4, 4)
     assert wire.shrink(grid, 2).tolist() == [[2.5, 4.5], [10.5, 12.5]]

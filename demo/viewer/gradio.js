@@ -92,14 +92,11 @@ export function takePhoto(holder) {
   find(`${PICTURE} [aria-label="Capture from camera"]`)?.click();
 }
 
-/** The examples by their own names, and which of them is in view. @param {string} url of the picture in view */
-export function nameExamples(url) {
+/** Which of the examples is in view. @param {string} url of the picture in view */
+export function markExample(url) {
   const file = url.split('/').at(-1);
   for (const button of document.querySelectorAll(EXAMPLES)) {
-    const image = button.querySelector('img');
-    button.setAttribute('aria-label', image.alt);
-    button.title = image.alt;
-    button.setAttribute('aria-current', String(image.src.split('/').at(-1) === file));
+    button.setAttribute('aria-current', String(button.dataset.file === file));
   }
 }
 

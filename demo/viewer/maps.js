@@ -74,6 +74,9 @@ export function gridOf(row, bytes, method, band) {
   return { ...map, row, h, w, q: bytes.subarray(map.at, map.at + h * w) };
 }
 
+/** The sides of a map: the layer's, or those of a finer layer that it was made with. @param {Grid} grid */
+export const cellsOf = ({ row, h, w }) => h > row.shape[0] ? [h, w] : row.shape;
+
 /**
  * Which layer of a new answer to show, and which one to ask for because it was not sent.
  * @param {Answer | null} before

@@ -43,6 +43,7 @@ const page = store({
   playing: null,
   more: false, // whether the drawer is open
   doctor: false, // whether the layer doctor is open
+  ways: false, // whether the ways of preparing the picture are
   labels: [], // of the network's classes, once somebody searches
 });
 export const state = page.state;

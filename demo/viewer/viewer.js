@@ -7,13 +7,14 @@ import { setCover } from './cover.js';
 import { openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, choosePhoto, easeLists, followLists, nameExamples, pastePhoto, refuseHeavy, takePhoto,
+  adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takePhoto,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { openOnce } from './opening.js';
 import { setAnswer } from './says.js';
 import { look, ready, put, state, addView } from './shown.js';
 import { moveCell, setStage } from './stage.js';
+import { setWays } from './ways.js';
 import { cautions, chance } from './words.js';
 
 /** @import { Answer, ClassRow, LessonRequest, View } from './wire.js' */
@@ -174,7 +175,7 @@ function load(answer, url) {
     if (mine()) say('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
   };
   image.src = url;
-  nameExamples(url);
+  markExample(url);
 }
 
 /** Whoever chose in the lists sees what that did. */
@@ -195,7 +196,7 @@ adopt('#picture', () => $('.gv-picture'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
 adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
-for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer]) start();
+for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays]) start();
 addView(announce);
 watch('value', receive);
 receive();

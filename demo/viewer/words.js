@@ -2,11 +2,12 @@
 // over.
 
 import {
-  alwaysHolds, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox, valueAt,
+  alwaysHolds, cellsOf, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
+  valueAt,
 } from './maps.js';
 
 /** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
-/** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
+/** @import { Station, Term, Tile, WayRow, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
 /**
@@ -203,7 +204,7 @@ export function secondTried({ h, w, done }, fill) {
 
 /** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
 export function caption({ answer, grid, method, band, sign, covered }) {
-  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(grid.row.shape)}`;
+  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(cellsOf(grid))}`;
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
@@ -298,6 +299,17 @@ export function unfound(text, hits, shown) {
   return `There is no class “${word}”, only ${which}.`;
 }
 
+/**
+ * A way to give the network its pixels, and what it then says.
+ * @param {WayRow} way
+ * @param {boolean} inPercent
+ */
+export function aboutWay({ words, label, p, used, favoured }, inPercent) {
+  const said = label ? `${label} (${chance({ p }, inPercent)})` : 'no numbers come out';
+  const more = [used ? 'in use' : '', favoured ? 'favoured' : ''].filter(Boolean).join(', ');
+  return `${words[0].toUpperCase()}${words.slice(1)}: ${said}${more ? ` · ${more}` : ''}`;
+}
+
 /** What a method does. @param {MethodRow} method */
 export function aboutMethod(method) {
   return [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
@@ -306,6 +318,7 @@ export function aboutMethod(method) {
 /** Why a map is empty; nothing if it is not. @param {Look} look */
 export function emptiness({ grid, method, sign, top }) {
   if (!isEmpty(grid, sign, top)) return '';
+  if (grid.top === 0 && grid.bottom === 0 && grid.row.poor) return 'The map is empty.';
   if (grid.top === 0 && grid.bottom === 0) {
     const nothing = method.class_agnostic ? 'nothing is active in this layer'
       : 'this layer says nothing at all about the class';
@@ -332,7 +345,7 @@ export function weakness({ grid, method, sign }) {
  * @param {Look} look
  * @returns {string[]}
  */
-export function cautions({ answer, grid, sign }) {
+export function cautions({ answer, grid, band, sign }) {
   const sentences = [], beyond = shareBeyond(grid, sign);
   if (grid.row.poor) sentences.push(`This is not a good layer to explain with: ${grid.row.poor}.`);
   if (beyond > 0.1) {
@@ -341,9 +354,12 @@ export function cautions({ answer, grid, sign }) {
     );
   }
   if (answer.detail) {
+    const c = shownClass(answer, band), { input, percent: inPercent } = answer.model;
+    const [usual, wide] = [c.p, answer.twice[answer.classes.indexOf(c)]].map((p) => chance({ p }, inPercent));
+    const said = usual === wide ? `${usual}, too` : `${wide}, not ${usual}`;
     sentences.push(
-      `The network runs at ${grids(answer.model.input)}, twice its usual side: a finer map, but less trustworthy ` +
-      'probabilities.',
+      `This map is made at ${grids(input)}, twice the network’s usual side: finer, but there it gives ` +
+      `${c.label} ${said}.`,
     );
   }
   return sentences;
@@ -381,7 +397,7 @@ export function notes({ answer, grid, method }, twins, known = '') {
     );
   }
   if (grid.h < grid.row.shape[0]) {
-    const averages = grids([grid.h, grid.w]), cells = grids(grid.row.shape);
+    const averages = grids([grid.h, grid.w]), cells = grids(cellsOf(grid));
     sentences.push(`Drawn from ${averages} averages of its ${cells} cells; the figure has them all.`);
   }
   return sentences;
@@ -428,7 +444,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
     rows.push(['Box', `${edges}, in a picture ${W} pixels wide and ${H} high`]);
   }
   rows.push(
-    ['Grid, channels', `${grids(grid.row.shape)}, ${grid.row.shape[2]}`],
+    ['Grid, channels', `${grids(cellsOf(grid))}, ${grid.row.shape[2]}`],
     ['What the network was given', `the picture squashed to ${grids(input)}`],
     ['Network', title],
   );
@@ -439,10 +455,11 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
  * The layer doctor's verdict.
  * @param {Answer['doctor'][number]} row
  * @param {string} best name of the layer to begin with
+ * @param {string[]} [good] methods that may be believed there
  */
-export function verdictOf([name, shape, , poor], best) {
-  if (name === best) return `best: the last feature map before the answer, ${shape.join('×')}`;
-  return poor ? `poor: ${poor}` : `good, ${shape.join('×')}`;
+export function verdictOf([name, shape, , poor], best, good = []) {
+  const first = name === best ? 'chosen; ' : '', trusted = good.length ? `; good with ${listed(good)}` : '';
+  return first + (poor ? `poor: ${poor}` : `all goes through it, ${shape.join('×')}${trusted}`);
 }
 
 // ---- the steps: what each says of its numbers ------------------------------------------------

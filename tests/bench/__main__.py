@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_core import SETTINGS, lookup
+from tests.bench import load
 
 ROUNDS = 25
 HOME = Path(__file__).parent.parent.parent
@@ -221,6 +222,7 @@ def main() -> None:
     network_costs("VGG19 (random weights)", random, image, 9)
     endpoint_costs(image)
     switch_costs()
+    load.page_costs()
 
 
 if __name__ == "__main__":

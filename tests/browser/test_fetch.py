@@ -91,7 +91,6 @@ def grey(row: Locator) -> bool:
     return bool(row.evaluate(style) != default.evaluate(style))
 
 
-@pytest.mark.xfail(reason="known fault: a network is not shown when its fetch ends")
 def test_what_cannot_be_had_is_grey_with_the_reason_and_what_can_is_fetched_in_sight(
     visitor: Lab, host: Host
 ) -> None:

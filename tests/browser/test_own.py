@@ -86,6 +86,25 @@ def test_a_visitor_brings_a_model(
     assert visitor.error == why, "the list goes back to the model; the reason stays"
     assert "dog" in visitor.page.locator("#class input").input_value()
 
+    guess = "How this network wants its pixels is a guess: pixels divided by 255."
+    assert guess in visitor.text(".gv-guess")
+    visitor.page.get_by_role("button", name="Compare the ways").click()
+    ways = visitor.find(".gv-ways li")
+    ways.first.wait_for()
+    assert ways.count() == 10  # five scalings, of the whole picture and of its middle
+    assert "in use" in ways.first.inner_text()
+    chosen = ways.filter(has_text="127.5, less 1, of the whole picture")
+    assert (
+        "dog" in chosen.inner_text()
+        or "cat" in chosen.inner_text()
+        or "lion" in chosen.inner_text()
+    )
+    visitor.drawn_after(chosen.get_by_role("button", name="Take this").click)
+    assert visitor.find(".gv-guess").is_hidden(), "it was given, and is a guess no longer"
+    assert visitor.page.locator("#model input").input_value().endswith("scale11")
+    visitor.drawn_after(lambda: visitor.choose("model", "mine (yours)"))
+    assert guess in visitor.text(".gv-guess")
+
     other = browser.new_context(locale="en-US").new_page()
     lab = Lab(other, open_server).open()
     other.locator("#model input").click()

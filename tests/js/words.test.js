@@ -192,13 +192,16 @@ test('weak evidence in strong colours is said to be weak', () => {
 });
 
 test('what to be careful with', () => {
-  const poor = look({ top: 0, bottom: 0, detail: true, rival: 293 });
+  const poor = look({ top: 0, bottom: 0, detail: true, twice: [0.015, 0.25, 0.05], rival: 293 });
   poor.grid.row.poor = 'it is only one place';
   assert.deepEqual(words.warnings(poor), [
-    'The map is empty: for this picture, this layer says nothing at all about the class.',
+    'The map is empty.', // and why is said next
     'This is not a good layer to explain with: it is only one place.',
-    'The network runs at 224×224, twice its usual side: a finer map, but less trustworthy probabilities.',
+    'This map is made at 224×224, twice the network’s usual side: finer, but there it gives lion 1.5\u00a0%, ' +
+    'not 50\u00a0%.',
   ]);
+  const same = words.cautions({ ...poor, band: 'rival' }).at(-1);
+  assert.match(same, /there it gives cheetah 25\u00a0%, too\.$/);
   assert.deepEqual(words.warnings(look({ method: FOR, rival: 293 })), []);
 });
 
@@ -265,9 +268,11 @@ test('the numbers behind a map', () => {
 
 test('the doctor’s verdict', () => {
   assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'x'),
-    'best: the last feature map before the answer, 7×9×32');
-  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'y'), 'good, 7×9×32');
+    'chosen; all goes through it, 7×9×32');
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'y', ['A', 'B']),
+    'all goes through it, 7×9×32; good with A and B');
   assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', 'too early'], 'y'), 'poor: too early');
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', 'too early'], 'x'), 'chosen; poor: too early');
 });
 
 // ---- the steps

@@ -1,0 +1,184 @@
+"""What stands before Gradio: files compressed once, a page that is sent only when it has changed,
+headers, /healthz, and sentences for what goes wrong between the browser and the server."""
+
+import gzip
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import brotli
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gradcam_core.types import UserError
+
+FOREVER = "public, max-age=31536000, immutable"
+NOW = "private, no-cache"  # kept by this browser, which asks each time whether it still stands
+EMBED = "'self' https://huggingface.co https://*.hf.space"  # who may show the page in a frame
+NO_EMBED = (
+    "GRADCAM_FRAME_ANCESTORS must be addresses with spaces between them, as in "
+    "'self' https://moodle.example.org."
+)
+SCRIPT = Path(__file__).with_name("front.js").read_bytes()
+HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+}
+CSP = (  # gr.HTML evaluates its templates and scripts; Gradio's configuration is an inline script
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
+ENCODERS: dict[str, Callable[[bytes], bytes]] = {
+    "br": lambda body: brotli.compress(body, quality=6),
+    "gzip": lambda body: gzip.compress(body, 6),
+    "identity": bytes,  # said in the header: else Gradio would compress it, each time
+}
+
+
+@dataclass
+class Health:
+    """Whether the page can explain a picture; with "failed" why not, in a sentence."""
+
+    state: Literal["loading", "ready", "failed"] = "loading"
+    reason: str = ""
+
+
+def embedders() -> str:
+    """Who may show the page in a frame, as the host set it or as it is by default."""
+    asked = os.environ.get("GRADCAM_FRAME_ANCESTORS", "").strip() or EMBED
+    if not re.fullmatch(r"[\w:/.*'\[\] -]+", asked, re.ASCII):
+        raise UserError(NO_EMBED)
+    return asked
+
+
+def encoding(asked: Headers) -> str:
+    """Of ENCODERS what the browser likes best; the first of equals."""
+    accepted = asked.get("accept-encoding", "").lower()
+    found = re.findall(r"([\w*-]+)\s*(?:;\s*q=([01](?:\.\d*)?))?\s*(?:,|$)", accepted)
+    likes = {name: float(q or 1) for name, q in found}
+    rest = likes.get("*", 0)
+    best = max(ENCODERS, key=lambda name: likes.get(name, rest))
+    return best if likes.get(best, rest) > 0 else "identity"
+
+
+def encoded(body: bytes, how: str) -> tuple[bytes, str]:
+    """The body and how it is encoded: as asked, or plain where that makes it no smaller."""
+    packed = ENCODERS[how](body)
+    return (packed, how) if len(packed) < len(body) else (body, "identity")
+
+
+@lru_cache(16)
+def tagged(body: bytes, how: str) -> tuple[bytes, str, str]:
+    """The same, and the body's ETag. Weak: it names the content, however that is encoded."""
+    return *encoded(body, how), f'W/"{sha256(body).hexdigest()[:32]}"'
+
+
+def known(asked: Headers, tag: str) -> bool:
+    """Whether the browser says that it has the content that is named so."""
+    return tag.removeprefix("W/") in re.findall(r'"[^"]*"', asked.get("if-none-match", ""))
+
+
+class Front:
+    """ASGI middleware: `launch(app_kwargs={"middleware": [Middleware(Front, health, embed)]})`.
+
+    embed: whose frames may hold the page, as `embedders` gives it.
+    """
+
+    def __init__(self, app: ASGIApp, health: Health, embed: str):
+        self.app, self.health = app, health
+        self.headers = HEADERS | {"content-security-policy": f"{CSP}; frame-ancestors {embed}"}
+        self.assets: dict[tuple[str, str], tuple[bytes, dict[str, str]]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["method"] not in ("GET", "HEAD"):
+            answer = self.passed
+        elif path == "/healthz":
+            answer = self.told
+        elif re.fullmatch(r"/assets/[\w.-]+", path, re.ASCII):  # one address a file: all are kept
+            answer = self.asset
+        elif path in ("/", "/theme.css"):
+            answer = self.page
+        else:
+            answer = self.passed
+        return await answer(scope, receive, send)
+
+    async def told(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 200 if self.health.state == "ready" else 503
+        answer = JSONResponse(asdict(self.health), status, {"cache-control": "no-store"})
+        await answer(scope, receive, send)
+
+    async def asset(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A file that Gradio was built with, named by its content: compressed once, kept."""
+        how = encoding(Headers(scope=scope))
+        key = scope["path"], how
+        if key not in self.assets:
+            answer = await self.whole({**scope, "headers": []}, receive)
+            if answer.status_code != 200:
+                return await answer(scope, receive, send)
+            body, how = encoded(bytes(answer.body), how)
+            headers = {"content-type": answer.headers["content-type"], "content-encoding": how}
+            headers |= {"cache-control": FOREVER, "vary": "accept-encoding"}
+            self.assets[key] = body, headers | {"x-content-type-options": "nosniff"}
+        body, headers = self.assets[key]
+        return await Response(body, 200, headers)(scope, receive, send)
+
+    async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The page, or its colours: sent only to who does not have it."""
+        asked = Headers(scope=scope)
+        answer = await self.whole(scope, receive)
+        if answer.status_code != 200:
+            return await answer(scope, receive, send)
+        text = bytes(answer.body).replace(b"<head>", b"<head><script>" + SCRIPT + b"</script>", 1)
+        body, how, tag = tagged(text, encoding(asked))
+        headers = self.headers | {"etag": tag, "cache-control": NOW, "vary": "accept-encoding"}
+        if known(asked, tag):
+            return await Response(status_code=304, headers=headers)(scope, receive, send)
+        headers |= {"content-type": answer.headers["content-type"], "content-encoding": how}
+        return await Response(body, 200, headers)(scope, receive, send)
+
+    async def whole(self, scope: Scope, receive: Receive) -> Response:
+        """An answer of Gradio's that is no stream, with its body."""
+        messages: list[Message] = []
+
+        async def collect(message: Message) -> None:
+            messages.append(message)
+
+        await self.app({**scope, "method": "GET"}, receive, collect)
+        start, *parts = messages
+        body = b"".join(part.get("body", b"") for part in parts)
+        return Response(body, start["status"], dict(Headers(raw=start["headers"])))
+
+    async def passed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Anything else, as it comes, streams too; a file only to who does not have it."""
+        asked, read = Headers(scope=scope), scope["method"] in ("GET", "HEAD")
+        old = False
+
+        async def dressed(message: Message) -> None:
+            nonlocal old
+            if old:  # what is left of the file
+                return
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in {**self.headers, "cache-control": NOW}.items():
+                    headers.setdefault(name, value)
+                tag = headers.get("etag", "none")
+                old = read and message["status"] == 200 and known(asked, tag)
+                if old:
+                    del headers["content-length"], headers["content-type"]
+                    await send({**message, "status": 304})
+                    message = {"type": "http.response.body"}
+            await send(message)
+
+        await self.app(scope, receive, dressed)
