@@ -11,7 +11,7 @@ from gradio.utils import get_upload_folder
 
 from demo import engine
 from demo.question import method_of, pose
-from demo.wire import class_rows, numbers_of
+from demo.wire import class_rows, six_numbers
 from demo.words import FAILED
 from gradcam_core import heatmap, lookup, models
 from gradcam_core import image as pictures
@@ -81,7 +81,7 @@ def endpoint(
             "target": seen.target.index,
             "layer": name,
             "map": signed.tolist(),
-            "placement": numbers_of(placement),
+            "placement": six_numbers(placement),
             "box": list(box) if box else None,
             "overlay": FileData(path=str(folder / "overlay.png")).model_dump(),
         }
