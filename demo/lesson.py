@@ -22,8 +22,8 @@ from demo.wire import (
     StepRow,
     Tile,
     Without,
-    numbers_of,
     served,
+    six_numbers,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
@@ -136,7 +136,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
-        "placement": numbers_of(asked.layers[layer].placement),
+        "placement": six_numbers(asked.layers[layer].placement),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [

@@ -436,11 +436,11 @@ def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> Si
             "for": heatmap.relu_zeroed_fraction(signed),
             "against": heatmap.relu_zeroed_fraction(-signed),
         },
-        "placement": numbers_of(placement),
+        "placement": six_numbers(placement),
     }
 
 
-def numbers_of(placement: Placement | None) -> list[float] | None:
+def six_numbers(placement: Placement | None) -> list[float] | None:
     return list(placement.numbers) if placement else None
 
 

@@ -276,7 +276,7 @@ def test_grids_are_drawn_where_they_lie_alike(
     for grid, where in everything:
         h, w = grid.shape
         cases.append(
-            (floats(grid), {"h": h, "w": w, "placement": wire.numbers_of(where)}, *size, outside)
+            (floats(grid), {"h": h, "w": w, "placement": wire.six_numbers(where)}, *size, outside)
         )
         wanted.append(heatmap.project(grid, size, where, outside))
     for (grid, _), heat, got in zip(
