@@ -65,7 +65,7 @@ def endpoint(
         posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
         name, way = lookup.layer_of(posed.asked, layer).name, method_of(method)
         seen, signed = engine.one_map(posed, name, way)
-        placement = placement_of(posed.asked.layers[name], way)
+        placement = placement_of(posed.asked.layers[name], way, engine.part_of(posed))
         heat = heatmap.draw(heatmap.normalise(signed), seen.image.shape[:2], placement)
         question = posed.question, seen.target.index, name, way
         folder = Path(get_upload_folder()) / hashlib.sha256(repr(question).encode()).hexdigest()

@@ -164,6 +164,8 @@ def explain(
     if missing := [m for m in names if m not in maps]:
         raise UserError(not_here(missing[0], name))
     size = picture.shape[0], picture.shape[1]
+    if part := pictures.part_seen(size, asked.shape[:2], spec.crop):
+        remarks += (pictures.MIDDLE,)
     if usual:
         remarks += (twice_the_side(usual[1], seen, spec.labels, asked.meaning.percent),)
     return Explanation(
@@ -173,7 +175,9 @@ def explain(
         layer=name,
         maps={m: maps[m] for m in names},
         heatmaps={
-            m: heatmap.draw(heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m))
+            m: heatmap.draw(
+                heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m, part)
+            )
             for m in names
         },
         survey=seen,
