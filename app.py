@@ -12,7 +12,7 @@ from gradcam_core import BACKEND, SETTINGS
 
 os.environ |= SETTINGS | os.environ | BACKEND
 
-from gradcam_core import models, sandbox
+from gradcam_core import class_names, models, sandbox
 from gradcam_core.types import Head, UserError
 
 
@@ -27,6 +27,10 @@ def parse() -> argparse.Namespace:
     add(
         "--allow-model-upload", action="store_true",
         help="let visitors upload models, each run in a process with limits; never on Spaces",
+    )  # fmt: skip
+    add(
+        "--allow-teachable-machine", action="store_true",
+        help="let visitors bring models of Teachable Machine; no code of theirs is run",
     )  # fmt: skip
     options = parser.parse_args()
     if not options.model and (options.labels or options.preprocess or options.head):
@@ -65,7 +69,7 @@ def main() -> int:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
     try:
         if options.model:
-            labels = models.read_labels(options.labels) if options.labels else None
+            labels = class_names.read_names(options.labels) if options.labels else None
             own = models.load_file(options.model, labels, options.preprocess, options.head)
             models.put_first("own", own)
         where = port()
@@ -73,7 +77,12 @@ def main() -> int:
 
         at_home = "SPACE_ID" not in os.environ
         uploads, browser = options.allow_model_upload and at_home, sys.stdout.isatty() and at_home
-        launch(uploads, inbrowser=browser, server_port=where)
+        launch(
+            uploads,
+            teachable_machine=options.allow_teachable_machine,
+            inbrowser=browser,
+            server_port=where,
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

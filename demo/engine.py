@@ -16,17 +16,34 @@ import numpy as np
 
 from demo.question import Posed, own_file
 from demo.words import FAILED
-from gradcam_core import hide, lookup, models, pipeline, sandbox, steps, trust
+from gradcam_core import class_names, files, hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache, weight
 from gradcam_core.methods import METHODS, one_pass
-from gradcam_core.types import F32, U8, Layer, Progress, Question, Survey, Target, UserError
+from gradcam_core.types import (
+    F32,
+    U8,
+    Layer,
+    ModelSpec,
+    Placement,
+    Progress,
+    Question,
+    Survey,
+    Target,
+    UserError,
+)
 
 log = logging.getLogger("gradcam_lab")
 
 NO_MODEL = "Choose a .keras file first: model.save('my.keras') makes one."
+ONE_MODEL = "Give one model at a time, and with it no more than its labels.txt."
+TEACHABLE_ONLY = (
+    "This page takes models of Teachable Machine only: there choose Export Model, Tensorflow, "
+    "Keras, Download my model, and give the zip as it comes."
+)
+NO_NUMBER = "Covered there, the picture makes the network answer with no finite number."
 MODEL_GONE = "The model is no longer here; please upload it again."
-KNOWN_UPLOADS = 30  # models of visitors at once; the oldest leaves
+KNOWN_UPLOADS = 100  # models of visitors at once; the oldest leaves
 COVERED = next(iter(METHODS))  # the method of the map of a covered picture
 PATIENCE = 0.2  # seconds, until who waits looks whether it is still wanted
 
@@ -89,24 +106,30 @@ def target_in(question: Question) -> Target | None:
     return None if question.target is None else Target(question.target, question.rival)
 
 
-def likeliest(posed: Posed) -> Posed:
-    """The same question, of what the network itself says."""
-    return posed._replace(question=replace(posed.question, target=None, rival=None))
-
-
 def first_look(posed: Posed) -> Survey:
-    return survey_of(likeliest(posed))
+    """What the network itself says of the picture: at its usual side, in detail too."""
+    question, spec, asked = posed
+    usual = lookup.network(spec) if question.detail else asked
+    plain = replace(question, target=None, rival=None, detail=False)
+    return survey_of(Posed(plain, spec, usual))
+
+
+def likeliest(posed: Posed) -> Posed:
+    """The same question, of the class that the network itself says, as all ask it."""
+    predicted = first_look(posed).target.index if posed.question.detail else None
+    return posed._replace(question=replace(posed.question, target=predicted, rival=None))
 
 
 def bands(posed: Posed) -> dict[str, Posed]:
     """The target; in a comparison also the rival, and the contrast: the one rather than it.
 
-    As all ask who want the same: for the likeliest class without its number.
+    As all ask who want the same: for the likeliest class without its number, but in detail, where
+    another one may be the likeliest.
     """
     question, predicted = posed.question, first_look(posed).target.index
 
     def band(target: int | None, rival: int | None = None) -> Posed:
-        same = rival is None and target == predicted
+        same = rival is None and target == predicted and not question.detail
         return posed._replace(
             question=replace(question, target=None if same else target, rival=rival)
         )
@@ -182,26 +205,50 @@ def start_of(posed: Posed) -> float | None:
         return steps.head_start(posed.asked, trace, best)
 
 
+def part_of(posed: Posed) -> Placement | None:
+    """Where what the network sees lies in the picture; None: it sees all of it."""
+    h, w = picture(posed.question)[0].shape[:2]
+    return pictures.part_seen((h, w), posed.asked.shape[:2], posed.spec.crop)
+
+
+def _in_part(box: Sequence[float], part: Placement | None) -> Sequence[float]:
+    """A box (left, top, right, bottom) of the picture, in shares of what the network sees."""
+    if part is None:
+        return box
+    (height, _, top), (_, width, left) = part.rows, part.columns
+    return [(x - s) / n for x, s, n in zip(box, (left, top) * 2, (width, height) * 2, strict=True)]
+
+
 def covered(
     posed: Posed, layer: str, boxes: Sequence[Sequence[float]], fill: str
 ) -> tuple[list[F32], float, F32]:
     """What the network says with each of these parts of its picture painted over: B times (C,).
 
     And with the first of them the score of what is explained, and its Grad-CAM map (h, w) at that
-    layer. boxes: (left, top, right, bottom) in shares of width and height.
+    layer. boxes: (left, top, right, bottom) in shares of width and height. In detail it is the
+    network at its usual side that says it.
     """
     question, spec, asked = kept(posed)
     index = first_look(posed).target.index if question.target is None else question.target
     target = Target(index, question.rival)
-    square = pictures.fit(picture(question)[0], asked.shape[:2])
-    masks = [hide.rectangle(box, asked.shape[:2]) for box in boxes]
-    first, *others = [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
+
+    def painted(shape: tuple[int, int, int]) -> list[F32]:
+        square = pictures.fit(picture(question)[0], shape[:2], spec.crop)
+        masks = [hide.rectangle(_in_part(box, part_of(posed)), shape[:2]) for box in boxes]
+        return [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
+
+    first, *others = painted(asked.shape)
+    usual = lookup.network(spec) if question.detail else asked
     with compute_slots:
         trace = asked.trace(first, target, (layer,))
-        rest = list(asked.probabilities(np.stack(others))) if others else []
+        said = [] if question.detail else [trace.probabilities]
+        if rest := painted(usual.shape) if question.detail else others:
+            said += list(usual.probabilities(np.stack(rest)))
         (signed,) = pipeline.maps_of(asked, trace, (layer,), (COVERED,)).values()
+    if not np.isfinite(said).all():
+        raise UserError(NO_NUMBER)
     scores = trace.logits[[index]] if target.rival is None else trace.logits[[index, target.rival]]
-    return [trace.probabilities, *rest], float(np.subtract.reduce(scores)), signed
+    return said, float(np.subtract.reduce(scores)), signed
 
 
 def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
@@ -218,29 +265,83 @@ def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
     return seen, seen.maps[layer, method]
 
 
-def open_upload(path: Any, names: Any, preprocess: Any) -> str:
-    """Open an uploaded model in a process of its own; the key under which `models.find` has it.
+def told_apart(paths: Any, names: Any) -> tuple[Any, Any]:
+    """Of the files that were uploaded together the model's, and the class names: those given, or
+    what stands in the one file of text beside it. Raises UserError."""
+    paths = paths if isinstance(paths, list) else [paths]
+    texts = [one for one in paths if str(one).lower().endswith((".txt", ".csv", ".json"))]
+    others = [one for one in paths if one not in texts]
+    if len(others) > 1 or len(texts) > 1:
+        raise UserError(ONE_MODEL)
+    if texts and not str(names or "").strip():
+        names = "\n".join(class_names.read_names(own_file(texts[0], NO_MODEL, MODEL_GONE)))
+    return others[0] if others else None, names
 
-    names: class names, one a line, or nothing. preprocess: a name of PREPROCESS, or nothing.
-    Raises UserError.
+
+def keep_own(key: str, spec: ModelSpec) -> None:
+    models.UPLOADS[key] = spec
+    while len(models.UPLOADS) > KNOWN_UPLOADS:
+        del models.UPLOADS[next(iter(models.UPLOADS))]
+
+
+def take_way(model: Any, wanted: Any) -> str:
+    """A network that is given its pixels in that way from now on; the key under which it is found.
+
+    wanted: "preprocess" and "crop" of a way that the doctor showed. Raises UserError.
+    """
+    spec = models.find(model)
+    part = wanted.get if isinstance(wanted, dict) else {}.get
+    preprocess, crop = str(part("preprocess")), part("crop") is True
+    channels = lookup.network(spec).shape[2]
+    said = replace(
+        models.in_that_way(spec, preprocess, crop, channels),
+        title=f"{spec.title.partition(' · ')[0]} · {preprocess}{', the middle' * crop}",
+    )
+    key = hashlib.sha256(repr((model, preprocess, crop)).encode()).hexdigest()
+    keep_own(key, said)
+    return key
+
+
+def open_upload(path: Any, names: Any, preprocess: Any, any_model: bool = True) -> str:
+    """Open an uploaded model; the key under which `models.find` has it.
+
+    names: class names, as `class_names` takes them, or nothing. preprocess: a name of PREPROCESS,
+    or nothing. any_model: in a process of its own; or else only what Teachable Machine exports,
+    which is data. Raises UserError.
     """
     file = own_file(path, NO_MODEL, MODEL_GONE)
-    labels = [line.strip() for line in str(names or "").splitlines() if line.strip()] or None
-    if labels and any(len(name) > 100 or not name.isprintable() for name in labels):
-        raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
-    with open(file, "rb") as model:
-        content = hashlib.file_digest(model, "sha256").hexdigest()
-    key = hashlib.sha256(repr((file, content, labels, preprocess)).encode()).hexdigest()
+    labels = class_names.names_in(str(names)) if str(names or "").strip() else None
+    with open(file, "rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    key = hashlib.sha256(repr((file, digest, labels, preprocess)).encode()).hexdigest()
     try:
         if key not in models.UPLOADS:
-            spec = sandbox.ModelProcess(file, labels, str(preprocess or "") or None).spec
+            spec = _taken_in(file, labels, str(preprocess or "") or None, any_model)
             log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
-            models.UPLOADS[key] = spec
-            while len(models.UPLOADS) > KNOWN_UPLOADS:
-                del models.UPLOADS[next(iter(models.UPLOADS))]
+            keep_own(key, spec)
     except UserError:
         raise
     except Exception as error:
         log.exception("a model could not be taken in")
         raise UserError(FAILED) from error
     return key
+
+
+def _taken_in(
+    file: str, labels: list[str] | None, preprocess: str | None, any_model: bool
+) -> ModelSpec:
+    try:
+        opened = None if preprocess else files.export_in(file)
+    except UserError:
+        if not any_model:
+            raise
+        opened = None
+    if not opened and not any_model:
+        raise UserError(TEACHABLE_ONLY)
+    if opened and labels is None and opened.labels:
+        labels = class_names.names_in(opened.labels)
+    if labels and any(len(name) > 100 or not name.isprintable() for name in labels):
+        raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
+    if opened:
+        return models.row_of_file(opened, "", labels)
+    return sandbox.ModelProcess(file, labels, preprocess).spec

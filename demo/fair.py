@@ -21,7 +21,7 @@ from gradcam_core.types import Stopped, UserError
 
 TWICE = "Your questions before this one are still being answered; please wait for them."
 SLOW = "Your turn did not come, because many are asking; please try once more."
-TOO_LONG = "This took too long and was stopped; please choose a smaller network or another method."
+ENDED = "This took too long and was stopped; please choose a smaller network or another method."
 WAITING = 128  # at each gate, of all visitors
 EACH = 3  # of one visitor, beside what is at work: the page itself asks for so many things at once
 REMEMBERED = 10_000  # of whom it is known how much they were served
@@ -50,7 +50,7 @@ class Place:
         if self.left:
             raise Stopped
         if time.monotonic() - self.start > self.limit:
-            raise UserError(TOO_LONG)
+            raise UserError(ENDED)
 
 
 class Gate:

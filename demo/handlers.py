@@ -10,27 +10,39 @@ from typing import Any
 from gradio.data_classes import FileData
 
 from demo import engine, words
-from demo.question import Chosen, Posed, Tell, from_json, from_widgets, method_of, row_of
+from demo.question import (
+    NAMELESS,
+    Chosen,
+    Posed,
+    Tell,
+    from_json,
+    from_widgets,
+    method_of,
+    pose,
+    row_of,
+)
 from demo.turns import Page, settle, turn
 from demo.wire import (
     LIKELIEST,
     Answer,
     ClassRow,
     CoverAnswer,
+    DoctorAnswer,
     FigureAnswer,
     MethodRow,
     Packing,
     View,
+    WayRow,
     class_rows,
     likely,
     pack,
     served,
     signed_map,
 )
-from gradcam_core import heatmap, lookup, models
+from gradcam_core import doctor, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache, weight
-from gradcam_core.methods import METHODS
+from gradcam_core.methods import METHODS, placement_of
 from gradcam_core.types import U8, ModelSpec, Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
@@ -152,6 +164,7 @@ def method_rows() -> list[MethodRow]:
             "against": row.against,
             "class_agnostic": row.class_agnostic,
             "asks": row.ask is not None,
+            "fuses": row.fusion is not None,
         }
         for name, row in METHODS.items()
     ]
@@ -172,14 +185,17 @@ def answer(
         order = [x for x in asked.layers.values() if x.name in (*asked.suggested, layer)]
         target = first.target.index if question.target is None else question.target
         h, w = first.image.shape[:2]
+        part = engine.part_of(posed)
         return {
-            **pack(maps, order, asked.best, engine.verdicts(every["target"], order)),
+            **pack(maps, order, asked.best, engine.verdicts(every["target"], order), part),
             "model": {
                 "key": question.model,
                 "title": spec.title,
                 "head": asked.head,
                 "percent": asked.meaning.percent,
                 "score": asked.meaning.score,
+                "own": bool(spec.findings),
+                "guesses": [words.guess(finding) for finding in spec.guesses],
                 "input": asked.shape[:2],
             },
             "picture": [h, w],
@@ -199,6 +215,7 @@ def answer(
             "rival": question.rival,
             "predicted": question.target is None,
             "detail": question.detail,
+            "twice": twice(posed),
             "extra": {"layer": layer, "method": method} if layer else None,
             "fully_convolutional": spec.fully_convolutional,
         }
@@ -225,6 +242,34 @@ def labels(model: Any) -> dict[str, list[str]]:
     return {"labels": list(models.find(model).labels)}
 
 
+# ---- how a network wants its pixels --------------------------------------------------------------
+
+
+@served("doctor")
+def diagnosis(request: Any) -> DoctorAnswer:
+    """All ways of preparing the picture side by side; request: its path and the model."""
+    if not isinstance(request, dict):
+        raise UserError(NAMELESS)
+    posed = pose(request.get("path"), request.get("model"))
+    image, _ = engine.picture(posed.question)
+    with engine.compute_slots:
+        found = doctor.diagnose(image, posed.spec, posed.asked)
+
+    def row(number: int, way: doctor.Way) -> WayRow:
+        index, p = way.target, way.probabilities
+        return {
+            "preprocess": way.preprocess,
+            "crop": way.crop,
+            "words": doctor.in_words(way),
+            "label": "" if index is None else posed.spec.labels[index],
+            "p": 0.0 if index is None or p is None else float(p[index]),
+            "used": number == found.used,
+            "favoured": number == found.favoured,
+        }
+
+    return {"ways": [row(*way) for way in enumerate(found.ways)], "why": list(found.why)}
+
+
 # ---- the figure ----------------------------------------------------------------------------------
 
 
@@ -247,11 +292,13 @@ def draw(request: Any) -> FigureAnswer:
         raise UserError("The end of the scale must be a number that is not negative.")
     box = box_of(request.get("box"))
     seen, signed = engine.one_map(posed, layer, method)
+    p = float(engine.first_look(posed).probabilities[seen.target.index])
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
-        heat = heatmap.upsample(unit, seen.image.shape[:2])
+        nothing = 0.5 if sign == "both" else 0.0
+        placement = placement_of(posed.asked.layers[layer], method, engine.part_of(posed))
+        heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
-        p = float(seen.probabilities[seen.target.index])
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map
         drawn = heatmap.figure(seen.image, over, title, colours, frame_of(box, seen.image), of)
@@ -270,11 +317,12 @@ def cover(request: Any) -> CoverAnswer:
         raise UserError("The box needs its four edges.")
     said, score, signed = engine.covered(posed, layer, parts, request.get("fill"))
     shown = [row["index"] for row in class_rows_of(posed)]
-    packing = Packing(max(signed.shape))
+    packing, part = Packing(max(signed.shape)), engine.part_of(posed)
+    placement = placement_of(posed.asked.layers[layer], engine.COVERED, part)
     return {
         "classes": [likely(p, p, posed.spec.labels, shown) for p in said],
         "score": score,
-        "map": signed_map(packing, signed),
+        "map": signed_map(packing, signed, placement),
         "bytes": packing.text(),
     }
 
@@ -283,7 +331,19 @@ def class_rows_of(posed: Posed) -> list[ClassRow]:
     """The classes that stand beside a picture: the likeliest, and those of the question."""
     question, first = posed.question, engine.first_look(posed)
     also = [index for index in (question.target, question.rival) if index is not None]
-    return class_rows(first.probabilities, first.logits, posed.spec.labels, also)
+    rows = class_rows(first.probabilities, first.logits, posed.spec.labels, also)
+    if not question.detail:
+        return rows
+    wide = engine.survey_of(engine.likeliest(posed))  # the score is that of the maps
+    return [{**row, "y": float(wide.logits[row["index"]])} for row in rows]
+
+
+def twice(posed: Posed) -> list[float] | None:
+    """How likely these classes are at twice the side, in detail."""
+    if not posed.question.detail:
+        return None
+    p = engine.survey_of(engine.likeliest(posed)).probabilities
+    return [float(p[row["index"]]) for row in class_rows_of(posed)]
 
 
 def box_of(given: Any) -> list[float] | None:

@@ -23,11 +23,12 @@ from demo.wire import (
     Tile,
     Without,
     served,
+    six_numbers,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
-from gradcam_core.methods import grad_cam
-from gradcam_core.types import F32, U8, Asked, Survey, UserError
+from gradcam_core.methods import grad_cam, placement_of
+from gradcam_core.types import F32, U8, Asked, Placement, Survey, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
@@ -45,12 +46,15 @@ class InView(NamedTuple):
     asked: Asked
     survey: Survey
     layer: str
+    part: Placement | None  # where what the network sees lies in the picture; None: it is all
 
 
 def in_view(request: Any) -> InView:
     """The survey out of the kept ones; made anew if it has left them."""
     posed, layer = from_json(request)
-    return InView(posed.asked, engine.survey_of(engine.kept(posed), layer), layer)
+    return InView(
+        posed.asked, engine.survey_of(engine.kept(posed), layer), layer, engine.part_of(posed)
+    )
 
 
 def taken_apart(name: str) -> Callable[[Callable[[InView, list[Any]], Any]], Any]:
@@ -97,7 +101,7 @@ def address(image: U8) -> str:
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
-    _, survey, layer = view
+    asked, survey, layer, part = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -128,12 +132,15 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         return {**packing.put(grid), "numbers": numbers}
 
     return {
-        "input": address(pictures.fit(survey.image, x.shape[:2]).round().astype(np.uint8)),
+        "input": address(
+            pictures.fit(survey.image, x.shape[:2], bool(part)).round().astype(np.uint8)
+        ),
         "after": address(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
+        "placement": six_numbers(placement_of(asked.layers[layer], engine.COVERED, part)),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [
@@ -164,7 +171,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
 @taken_apart("nudge")
 def nudged(view: InView, more: list[Any]) -> Nudge:
     """What changes of A^k_ij do to the score: as the gradient says, and truly. more: k, i, j."""
-    asked, survey, layer = view
+    asked, survey, layer, _ = view
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
     k, i, j = indices(more, (channels, h, w))
@@ -184,7 +191,7 @@ def nudged(view: InView, more: list[Any]) -> Nudge:
 @taken_apart("without")
 def switched_off(view: InView, more: list[Any]) -> Without:
     """The score as it was, and with some channels set to zero. more: a list of them."""
-    asked, survey, layer = view
+    asked, survey, layer, _ = view
     channels = survey.trace.activations[layer].shape[-1]
     given = more[0] if len(more) == 1 and isinstance(more[0], list) else None
     off = indices(given, (channels,) * len(given or ()))
@@ -195,7 +202,7 @@ def switched_off(view: InView, more: list[Any]) -> Without:
 @taken_apart("cell")
 def summed(view: InView, more: list[Any]) -> CellSum:
     """The sum that made one cell of the map. more: i, j."""
-    _, survey, layer = view
+    _, survey, layer, _ = view
     a = survey.trace.activations[layer]
     i, j = indices(more, a.shape[:2])
     alpha = grad_cam(a, survey.trace.gradients[layer])
@@ -218,7 +225,8 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     found = view.asked.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    both = steps.guided_grad_cam(found, heatmap.upsample(heat, found.shape[:2]))
+    placed = heatmap.project(heat, found.shape[:2], view.asked.layers[layer].placement)
+    both = steps.guided_grad_cam(found, placed)
     return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 
 

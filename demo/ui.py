@@ -26,7 +26,7 @@ from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chos
 from demo.turns import Page
 from demo.wire import View
 from demo.words import STOPPED, class_choices
-from gradcam_core import heatmap, hide, image, models, trust, upload
+from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
 from gradcam_core.types import Stopped, UserError
 
 HERE = Path(__file__).parent
@@ -102,7 +102,7 @@ def viewer() -> Viewer:
     return Viewer(
         elem_id="viewer",
         server_functions=[
-            *map(in_turn, (handlers.draw, handlers.cover)),
+            *map(in_turn, (handlers.draw, handlers.cover, handlers.diagnosis)),
             *map(at_once, (handlers.stop, handlers.labels)),
         ],
         methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
@@ -165,20 +165,36 @@ def offers(own: list[str]) -> list[tuple[str, str]]:
     return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
 
 
-def own_model(model: gr.Dropdown, own: gr.State) -> None:
-    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's."""
+PUPILS = (
+    "**A model of Teachable Machine:** there choose Export Model → Tensorflow → Keras → Download "
+    "my model. Drop the zip here as it comes. Then open it, and choose a picture."
+)
+SWITCHED_OFF = (
+    "**A model of Teachable Machine** can be opened here too, once whoever runs this page starts "
+    "it with `python app.py --allow-teachable-machine`."
+)
+
+
+def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
+    """Where a visitor uploads a model; it comes first in this visitor's list and in no other's.
+
+    any_model: of Keras too, and not of Teachable Machine only.
+    """
     with gr.Accordion("Your own model", open=False, elem_id="own"):
+        gr.Markdown(PUPILS)
         file = gr.File(
-            label="A .keras file", file_types=[".keras"], type="filepath", height=110,
-            elem_id="own-file",
+            label="A .keras or .h5 file, or a zip of Teachable Machine" if any_model
+            else "The zip of Teachable Machine", file_count="multiple", type="filepath",
+            file_types=[".keras", ".h5", ".zip", ".txt"] if any_model else [".zip", ".h5", ".txt"],
+            height=110, elem_id="own-file",
         )  # fmt: skip
         names = gr.Textbox(
             label="Class names, one a line", lines=3, max_lines=6, max_length=100_000,
-            placeholder="may stay empty", elem_id="own-names",
+            placeholder="may stay empty", elem_id="own-names", visible=any_model,
         )  # fmt: skip
         preprocess = gr.Dropdown(
             [("guess it", ""), *models.PREPROCESS], value="", label="How its pixels were scaled",
-            elem_id="own-preprocess",
+            elem_id="own-preprocess", visible=any_model,
         )  # fmt: skip
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
@@ -186,14 +202,13 @@ def own_model(model: gr.Dropdown, own: gr.State) -> None:
     async def opened(
         path: Any, lines: Any, scale: Any, had: list[str], request: gr.Request
     ) -> AsyncIterator[Any]:
-        yield gr.skip(), "Opening it in a process of its own …", had
+        def work(_place: fair.Place) -> str:
+            model_file, names = engine.told_apart(path, lines)
+            return engine.open_upload(model_file, names, scale, any_model)
+
+        yield gr.skip(), "Opening it …", had
         try:
-            key = await queued(
-                "open",
-                request,
-                fair.UPLOADING,
-                lambda _place: engine.open_upload(path, lines, scale),
-            )
+            key = await queued("open", request, fair.UPLOADING, work)
         except Stopped:
             return
         except UserError as error:
@@ -208,8 +223,9 @@ def own_model(model: gr.Dropdown, own: gr.State) -> None:
     )  # fmt: skip
 
 
-def build_page(uploads: bool = False) -> gr.Blocks:
-    """The page. uploads: whether visitors may upload models of their own."""
+def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
+    """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
+    of Teachable Machine."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
@@ -238,8 +254,10 @@ def build_page(uploads: bool = False) -> gr.Blocks:
                         label="Detail: run at twice the side", elem_id="detail",
                         info="A finer map, but percentages mean less. Not for every network.",
                     )  # fmt: skip
-                    if uploads:
-                        own_model(model, own)
+                    if uploads or teachable_machine:
+                        own_model(model, own, uploads)
+                    else:
+                        gr.Markdown(SWITCHED_OFF, elem_id="own-off")
                     gr.HTML(KEPT, elem_id="kept", apply_default_css=False)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
@@ -325,12 +343,28 @@ def build_page(uploads: bool = False) -> gr.Blocks:
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
+        async def take_way(
+            key: Any, had: list[str], event: gr.EventData, request: gr.Request
+        ) -> Any:
+            def work(_place: fair.Place) -> str:
+                return engine.take_way(key, event._data)
+
+            try:
+                way = await queued("way", request, fair.gate_of(key), work)
+            except Stopped:
+                return gr.skip()
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from None
+            had = [way, *(other for other in had if other != way)]
+            return gr.Dropdown(choices=offers(had), value=way), had
+
         # Gradio says of an upload twice that the picture changed, and of one taken away before its
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
         examples.choose(pick, changes, [picture, changes], **later)
         picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
+        view.way(take_way, [model, own], [model, own], concurrency_limit=None, **later)
         gr.on(
             [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
             [view, model, last, target, other], concurrency_limit=None, **model_event,
@@ -358,7 +392,7 @@ def quick() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def warm(health: front.Health) -> None:
+def warm(health: front.Health, teachable_machine: bool = False) -> None:
     """Load the default network and explain the first example, until that works: the first visitor
     waits less."""
     while sentence := handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS)))).error:
@@ -366,6 +400,8 @@ def warm(health: front.Health) -> None:
         handlers.log.error("The first example cannot be explained: %s", sentence)
         time.sleep(AGAIN)
     health.state, health.reason = "ready", ""
+    if teachable_machine:
+        teachable.make_ready()
     models.probe_servers()
 
 
@@ -390,18 +426,19 @@ def stop_in_order(page: gr.Blocks, folder: files.Folder) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def launch(uploads: bool = False, **options: Any) -> None:
-    """The page, served until the process is told to end. uploads: as in `build_page`; options go
-    to Gradio's `launch`."""
+def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> None:
+    """The page, served until the process is told to end. The first two as in `build_page`; options
+    go to Gradio's `launch`."""
     stay_inside()
     gr.set_static_paths(EXAMPLES_DIR)  # else they are copied to where pictures are deleted
     health = front.Health()
     before = Middleware(front.Front, health, front.embedders(), files.Quota())
     folder = files.Folder()
-    page = build_page(uploads)
+    page = build_page(uploads, teachable_machine)
     stop_in_order(page, folder)
-    for work, of in ((warm, health), (tidy, folder)):
-        threading.Thread(target=work, args=[of], daemon=True).start()
+    own = uploads or teachable_machine
+    threading.Thread(target=warm, args=[health, own], daemon=True).start()
+    threading.Thread(target=tidy, args=[folder], daemon=True).start()
     page.launch(
         theme=THEME,
         css_paths=HERE / "page.css",

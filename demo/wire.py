@@ -16,8 +16,8 @@ from gradio.data_classes import FileData, GradioModel
 from demo.words import FAILED
 from gradcam_core import heatmap, trust
 from gradcam_core.explanation import ranked
-from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Head, Layer, UserError
+from gradcam_core.methods import METHODS, placement_of
+from gradcam_core.types import F32, Head, Layer, Placement, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -55,6 +55,7 @@ class SignedMap(Sent):
     min: float  # of all cells
     max: float
     cut: Cut
+    placement: list[float] | None  # of its cells, the six of a Placement; None: over all
 
 
 class Row(TypedDict):
@@ -75,6 +76,8 @@ class NetworkRow(TypedDict):
     head: Head
     percent: bool  # whether what is shown of a class is a probability
     score: str  # what is explained, in words
+    own: bool  # somebody's own: how it wants its pixels had to be given or found
+    guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
     input: tuple[int, int]  # the sides of what it is given
 
 
@@ -123,6 +126,7 @@ class Answer(Packed):
     rival: int | None  # number of the class it is held against
     predicted: bool  # whether the target is what the network says, not one that was chosen
     detail: bool
+    twice: list[float] | None  # in detail: of these classes p at twice the side
     extra: Extra | None
     fully_convolutional: bool  # whether the network can run at twice its side
 
@@ -136,6 +140,7 @@ class MethodRow(TypedDict):
     paper: str
     against: str
     class_agnostic: bool  # whether its map is the same for every class
+    fuses: bool  # whether it makes a layer's map finer with those of others
     asks: bool  # whether it asks many times: its maps come only when somebody wants them
 
 
@@ -180,6 +185,23 @@ class CoverAnswer(TypedDict):
     score: float  # with the first box covered
     map: SignedMap  # the same, Grad-CAM at the layer
     bytes: str  # of the map, in base64
+
+
+class WayRow(TypedDict):
+    """A way to prepare the picture, and what the network then says."""
+
+    preprocess: str
+    crop: bool
+    words: str
+    label: str  # the likeliest class; empty: no numbers come out
+    p: float
+    used: bool
+    favoured: bool
+
+
+class DoctorAnswer(TypedDict):
+    ways: list[WayRow]
+    why: list[str]  # what speaks for which, in sentences
 
 
 class FigureAnswer(TypedDict):
@@ -263,6 +285,7 @@ class Lesson(TypedDict):
     score: float
     layer: str
     shape: tuple[int, int, int]  # h, w, K
+    placement: list[float] | None  # of its cells, as of a SignedMap
     tiles: list[Tile]  # the channels that matter most, in the order of their terms
     alphas: list[float]  # (K,)
     build: list[Station]
@@ -367,11 +390,12 @@ def pack(
     layers: Sequence[Layer],
     best: str,
     verdicts: Mapping[str, dict[str, str]],
+    part: Placement | None = None,
 ) -> Packed:
     """The signed maps that there are of these layers as bytes, with the numbers they came from.
 
     maps: band -> (layer, method) -> (h, w). best: the layer to begin with. verdicts: layer ->
-    method -> what is known of it.
+    method -> what is known of it. part: where what the network sees lies in the picture.
     """
     here = {
         layer.name: {
@@ -389,7 +413,10 @@ def pack(
     rows: list[Row] = [
         {
             "name": layer.name,
-            "maps": {key: signed_map(packing, signed) for key, signed in here[layer.name].items()},
+            "maps": {
+                key: signed_map(packing, signed, placement_of(layer, key.split("/")[1], part))
+                for key, signed in here[layer.name].items()
+            },
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
@@ -401,7 +428,7 @@ def pack(
     return {"layers": rows, "bytes": packing.text()}
 
 
-def signed_map(packing: Packing, signed: F32) -> SignedMap:
+def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> SignedMap:
     return {
         **packing.put(signed),
         "min": float(signed.min()),
@@ -410,7 +437,12 @@ def signed_map(packing: Packing, signed: F32) -> SignedMap:
             "for": heatmap.relu_zeroed_fraction(signed),
             "against": heatmap.relu_zeroed_fraction(-signed),
         },
+        "placement": six_numbers(placement),
     }
+
+
+def six_numbers(placement: Placement | None) -> list[float] | None:
+    return list(placement.numbers) if placement else None
 
 
 def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from gradcam_core.types import Asked, ModelSpec, Target
+from gradcam_core import models
+from gradcam_core.types import Asked, Finding, ModelSpec, Target
 
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 STOPPED = "Stopped."
@@ -43,17 +44,31 @@ def class_choices(
 def found_out(spec: ModelSpec, asked: Asked) -> str:
     """What was found out about a network."""
     h, w, channels = asked.shape
-    good = sum(not layer.poor for layer in asked.layers.values())
+    clear = sum(not layer.poor for layer in asked.layers.values())
+    best = asked.layers[asked.best]
+    chosen = (
+        f"Chosen for want of a better one: {best.name}. It is poor, because: {best.poor}."
+        if best.poor
+        else f"Chosen: {best.name}, the last one before places are averaged or flattened away."
+    )
     return " ".join(
         [
             f"Input: {h}×{w} with {channels} channel{'s' if channels > 1 else ''}.",
             f"Answer: {asked.classes} class{'es' * (asked.classes > 1)}; what is explained is "
             f"{asked.meaning.score}.",
-            f"{len(asked.layers)} layers with a grid, {good} of them good to look at.",
-            f"Chosen: {asked.best}, the last one before places are averaged or flattened away.",
+            f"{len(asked.layers)} layers with a grid; nothing speaks against {clear} of them.",
+            chosen,
             *spec.notes,
         ]
     )
+
+
+def guess(finding: Finding) -> str:
+    """What is taken for granted of a model, short: it stands beside each answer."""
+    if finding.kind == "head":
+        return f"What this network’s numbers mean is a guess: {finding.taken}."
+    how = models.SAID.get(finding.taken, "its own")
+    return f"How this network wants its pixels is a guess: {how}."
 
 
 def left_alone(spec: ModelSpec, index: int) -> str:

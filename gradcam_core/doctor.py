@@ -62,7 +62,7 @@ def diagnose(
         Way(name, crop, row if np.isfinite(row).all() else None)
         for (name, crop), row in zip(names, answers(image), strict=True)
     )
-    used = names.index((taken, False))
+    used = names.index((taken, spec.crop))
     favoured, why = _by_itself(finding, used, names)
     if labelled:
         hits = np.zeros(len(names), int)
@@ -74,7 +74,7 @@ def diagnose(
         favoured, more = _by_pictures(hits.tolist(), len(labelled), used, favoured, ways)
         why.append(more)
     if lost := [way for way in ways if way.probabilities is None]:
-        why.append(f"No numbers come out with: {'; '.join(map(_words, lost))}.")
+        why.append(f"No numbers come out with: {'; '.join(map(in_words, lost))}.")
     if favoured is not None and ways[favoured].probabilities is None:
         favoured = None
     if len({way.target for way in ways}) == 1 and not lost:
@@ -113,7 +113,7 @@ def _by_pictures(
     """
     best = max(range(len(hits)), key=lambda i: (hits[i], i == favoured, i == used))
     said = f"Of {count} pictures whose class is known it is right about {hits[best]}"
-    said = f"{said} with {_words(ways[best])}, and about {hits[used]} with {_words(ways[used])}"
+    said = f"{said} with {in_words(ways[best])}, and about {hits[used]} with {in_words(ways[used])}"
     others = {i for i, way in enumerate(ways) if way.preprocess != ways[best].preprocess}
     rivals = (others if favoured is None else others | {favoured}) - {best}
     if all(hits[best] - hits[i] >= CLEARLY for i in rivals):
@@ -121,6 +121,6 @@ def _by_pictures(
     return favoured, f"{said}." if favoured is not None else f"{said}: too close to decide."
 
 
-def _words(way: Way) -> str:
+def in_words(way: Way) -> str:
     how = models.SAID.get(way.preprocess, "its own preprocessing")
     return f"{how}, {'of the middle' if way.crop else 'of the whole picture'}"

@@ -83,7 +83,7 @@ def ending(output: tf.Tensor) -> tuple[Head | None, list[tf.Tensor]]:
     if all(bare(t).op.type == "Sigmoid" for t in ends):
         return "sigmoid", ends
     softmax = last.op.type in ("Softmax", "LogSoftmax") and last.shape[-1] in (classes, None)
-    return ("softmax" if softmax and classes > 1 else None), [last]
+    return ("softmax" if softmax and classes != 1 else None), [last]
 
 
 def steps_back(output: tf.Tensor) -> dict[tuple[int, ...], tf.Tensor]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
-from gradcam_core.types import F32, U8
+from gradcam_core.types import F32, U8, Placement
 
 COLOURS = ("light", "viridis", "inferno", "cividis", "turbo", "jet")
 DIVERGING = "RdBu_r"  # white is zero, red for, blue against
@@ -65,6 +65,24 @@ def upsample(grid: F32, size: tuple[int, int]) -> F32:
     return np.asarray(
         ndimage.zoom(grid, factors, order=1, mode="nearest", grid_mode=True), np.float32
     )
+
+
+def project(
+    grid: F32, size: tuple[int, int], placement: Placement | None = None, outside: float = 0
+) -> F32:
+    """(h, w) -> (H, W) where it belongs, bilinear, half-pixel centres. placement None: `upsample`.
+
+    outside: for the pixels that no cell covers.
+    """
+    if placement is None:
+        return upsample(grid, size)
+    matrix = np.array([placement.rows, placement.columns])
+    pixels = ((np.indices(size) + 0.5).reshape(2, -1).T / size).T
+    places = np.linalg.solve(matrix[:, :2], pixels - matrix[:, 2:])
+    cells = places * np.array(grid.shape)[:, None] - 0.5
+    heat = ndimage.map_coordinates(grid, cells, order=1, mode="nearest")
+    covered = ((places >= 0) & (places <= 1)).all(axis=0)
+    return np.where(covered, heat, outside).reshape(size).astype(np.float32)
 
 
 @lru_cache

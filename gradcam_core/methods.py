@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from scipy.sparse.linalg import eigsh
 
 from gradcam_core.heatmap import combine, normalise, upsample
-from gradcam_core.types import F32, Asked, Method
+from gradcam_core.types import F32, Asked, Fusion, Layer, Method, Placement
 
 DENSE = 128  # rows up to which a dense eigensolver is the faster one
 BLOCK = 1 << 17  # numbers whose few temporary copies fit the cache
@@ -105,10 +105,18 @@ def _top(gram: F32) -> F32:
 
 
 def best_and_next_larger(asked: Asked, layer: str) -> tuple[str, ...]:
-    """The best layer and the last one before it with a larger grid; () at any other layer."""
+    """The best layer and the last one before it with a larger grid that lies as its own does.
+
+    () at any other layer.
+    """
     (h, w, _), order = asked.layers[layer].shape, asked.suggested
     before = order[: order.index(layer)] if layer == asked.best and layer in order else ()
-    larger = [n for n in before if asked.layers[n].shape[0] > h and asked.layers[n].shape[1] > w]
+    at = [
+        asked.layers[n]
+        for n in before
+        if asked.layers[n].placement == asked.layers[layer].placement
+    ]
+    larger = [x.name for x in at if x.shape[0] > h and x.shape[1] > w]
     return (layer, larger[-1]) if larger else ()
 
 
@@ -167,7 +175,24 @@ METHODS = {
         "It shows no evidence, neither for a class nor against one.",
         class_agnostic=True,
     ),
+    "Sharper Grad-CAM": Method(
+        None,
+        "Grad-CAM of the last grid, made finer by LayerCAM of the next larger one.",
+        "https://arxiv.org/abs/2204.13359",
+        "the same backward pass",
+        "It cannot show what speaks against the class.",
+        fusion=Fusion(best_and_next_larger, sharper),
+    ),
 }
+
+
+def placement_of(layer: Layer, method: str, part: Placement | None = None) -> Placement | None:
+    """Where the map of this method lies in the picture; None: over all of it.
+
+    part: where what the network sees lies in the picture.
+    """
+    placement = None if METHODS[method].of_picture else layer.placement
+    return placement.inside(part) if placement else part
 
 
 def one_pass() -> tuple[str, ...]:

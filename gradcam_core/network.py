@@ -28,6 +28,7 @@ from gradcam_core.layers import (
     last_resort,
     suggest_layers,
 )
+from gradcam_core.placement import NOWHERE, lay
 from gradcam_core.types import F32, Asked, Head, Layer, Meaning, Target, Trace, UserError
 
 _TRACING = threading.RLock()
@@ -84,7 +85,9 @@ def tapped(
                 lend(operation, "call", watch(name, operation, batch_norm(operation)))
                 if convolve := convolution(operation):
                     lend(operation, "convolution_op", partial(convolve, operation))
-            with keras.StatelessScope(weights, collect_losses=True):
+            with keras.StatelessScope(collect_losses=True):
+                for variable, numbers in weights:
+                    variable.assign(numbers)
                 yield
         finally:
             tf.config.run_functions_eagerly(eager)
@@ -109,6 +112,9 @@ class Network:
     run, but for the insides of attention and of loops; `best` the one to look at first; `suggested`
     those worth looking at, from early to late; `notes` what is doubtful, in sentences; `bytes` what
     the model makes of one picture, all its tensors together. Safe under threads.
+
+    fed: shapes of numbers that stand for the model's weights, in their order, and are an input of
+    its graphs: so one graph serves all whom `filled` gives numbers of their own. (): its weights.
     """
 
     def __init__(
@@ -119,6 +125,7 @@ class Network:
         head: Head | None = None,
         meaning: Meaning | None = None,
         most: float = np.inf,
+        fed: Sequence[tuple[int | None, ...]] = (),
     ):
         if keras.config.backend() != "tensorflow":
             raise UserError(
@@ -127,6 +134,7 @@ class Network:
             )
         self.model, self.shape = model, shape
         self._weights: list[tuple[Any, tf.Tensor]] = []  # in the place of the model's own
+        self._fed, self._numbers = tuple(fed), tuple[tf.Tensor, ...]()
         self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
         self._look(suggested, head, meaning, most)
 
@@ -201,11 +209,13 @@ class Network:
         self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         layers = inspect_layers(seen, kept["x"], y)
+        layers = lay(layers, [(name, made) for name, _, _, made in seen], kept["x"])
         self.layers: Mapping[str, Layer] = layers
         if has_loops(graph):
             layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
         good = [layer.name for layer in layers.values() if not layer.poor]
-        best = good[-1] if good else last_resort(layers)
+        placed = {n: layer for n, layer in layers.items() if layer.poor not in NOWHERE}
+        best = good[-1] if good else last_resort(placed) or last_resort(layers)
         if not best:
             raise UserError(
                 "This model has no feature map to look at: none of its layers has a grid of more "
@@ -276,7 +286,21 @@ class Network:
                 self._compiled[key] = function
                 while len(self._compiled) > COMPILED:
                     self._compiled.popitem(last=False)
-            return function(*map(tf.constant, inputs))
+            return function(*self._numbers, *map(tf.constant, inputs))
+
+    def _traced(self, run: Callable[..., Any], *inputs: Any) -> Callable[..., Any]:
+        """`run` as a graph that takes what is fed before its own inputs."""
+
+        def fed(*given: tf.Tensor) -> Any:
+            own = self._weights
+            try:
+                if self._fed:
+                    self._weights = list(zip(self.model.weights, given, strict=False))
+                return run(*given[len(self._fed) :])
+            finally:
+                self._weights = own
+
+        return traced(fed, *self._fed, *inputs)
 
     def _compile_trace(self, layers: tuple[str, ...]) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, guess: tf.Tensor, as_p: tf.Tensor) -> Any:
@@ -291,21 +315,21 @@ class Network:
 
                 with tapped(self.model, visit, self._weights):
                     y, p = self._answers(x)
-                weights = tf.where(guess, tf.one_hot(tf.argmax(y[0]), self.classes), weights)
+                weights = tf.where(guess, tf.one_hot(tf.argmax(y[0]), tf.shape(y)[1]), weights)
                 score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
             a = [tensors[name] for name in layers]
             g = tape.gradient(score, a, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             return y[0], p[0], [_plain(t) for t in a], [_plain(t) for t in g]
 
         wanted = set(layers)
-        return traced(run, (1, *self.shape), (self.classes,), tf.bool, tf.bool)
+        return self._traced(run, (1, *self.shape), (None,), tf.bool, tf.bool)
 
     def _compile_probabilities(self) -> Callable[..., Any]:
         def run(x: tf.Tensor) -> tf.Tensor:
             with tapped(self.model, _as_is, self._weights):
                 return self._answers(x)[1]
 
-        return traced(run, (None, *self.shape))
+        return self._traced(run, (None, *self.shape))
 
     def _compile_score(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
@@ -313,7 +337,7 @@ class Network:
                 y, p = self._answers(x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
-        return traced(run, (None, *self.shape), (self.classes,), tf.bool)
+        return self._traced(run, (None, *self.shape), (None,), tf.bool)
 
     def _compile_score_from(self, layer: str) -> Callable[..., Any]:
         """score(x, a, weights, as_p) (B,): of one x with B activations a put in at the layer."""
@@ -332,7 +356,7 @@ class Network:
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
         a_shape = self.layers[layer].shape
-        return traced(run, (1, *self.shape), (None, *a_shape), (self.classes,), tf.bool)
+        return self._traced(run, (1, *self.shape), (None, *a_shape), (None,), tf.bool)
 
     def _compile_gradient(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
@@ -341,7 +365,7 @@ class Network:
             score = tf.reduce_sum(weights * tf.where(as_p, p, y))
             return tf.cast(tf.gradients(score, x, unconnected_gradients="zero")[0], tf.float32)
 
-        return traced(run, (None, *self.shape), (self.classes,), tf.bool)
+        return self._traced(run, (None, *self.shape), (None,), tf.bool)
 
     def _compile_guided(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
@@ -356,7 +380,7 @@ class Network:
             score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
             return _plain(tf.gradients(score, x, unconnected_gradients="zero")[0])
 
-        return traced(run, (1, *self.shape), (self.classes,), tf.bool)
+        return self._traced(run, (1, *self.shape), (None,), tf.bool)
 
     def _signs(self, target: Target) -> F32:
         """(C,): score = sum of weights * y; 1 at the class, -1 at the one it is held against."""
@@ -429,13 +453,28 @@ class Network:
         parameter randomisation test of Adebayo et al. 2018 (arXiv 1810.03292), all layers at once.
         """
         dice = np.random.default_rng(seed)
+
+        def shuffled(numbers: F32) -> tf.Tensor:
+            return tf.constant(dice.permutation(numbers.ravel()).reshape(numbers.shape))
+
+        if self._fed:
+            return self.filled([shuffled(numbers.numpy()) for numbers in self._numbers])
         other = copy.copy(self)
         other._compiled = OrderedDict()
         other._weights = [
-            (variable, tf.constant(dice.permutation(numbers.ravel()).reshape(numbers.shape)))
+            (variable, shuffled(numbers))
             for variable in self.model.weights
             if (numbers := variable.numpy()).dtype.kind == "f"
         ]
+        return other
+
+    def filled(self, numbers: Sequence[tf.Tensor]) -> "Network":
+        """The same network, with the same graphs, where what is fed are these numbers.
+
+        The last of them ends in C.
+        """
+        other = copy.copy(self)
+        other._numbers, other.classes = tuple(numbers), int(numbers[-1].shape[-1])
         return other
 
 
@@ -449,6 +488,11 @@ def sentence() -> Iterator[None]:
             "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
             "smaller model, or one of more common layers."
         ) from error
+
+
+def constants(numbers: Sequence[F32]) -> list[tf.Tensor]:
+    """The same as TensorFlow takes them, for `Network.filled`."""
+    return [tf.constant(a) for a in numbers]
 
 
 def _as_is(*seen: Any) -> Any:

@@ -7,7 +7,7 @@ from gradcam_core import blas, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
 from gradcam_core.image import AnyPicture
-from gradcam_core.methods import METHODS, one_pass
+from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import (
     F32,
     U8,
@@ -38,7 +38,7 @@ def look(
 
     image (H, W, 3) uint8 RGB. target None: the likeliest class. methods: of one pass.
     """
-    x = spec.preprocess(pictures.fit(image, asked.shape[:2]))
+    x = spec.preprocess(pictures.fit(image, asked.shape[:2], spec.crop))
     trace = asked.trace(x, target, _with_partners(asked, layers, methods))
     if any(a.size > PARALLEL for a in trace.activations.values()):
         # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.
@@ -93,8 +93,16 @@ def ask(
             progress(part)
 
 
+def predicted(picture: U8, spec: ModelSpec) -> tuple[int, F32]:
+    """What the network says at its usual side: the number of the class, probabilities (C,)."""
+    asked = lookup.network(spec)
+    fitted = pictures.fit(picture, asked.shape[:2], spec.crop)
+    p = asked.probabilities(spec.preprocess(fitted)[None])[0]
+    return int(p.argmax()), p
+
+
 def not_here(method: str, layer: str) -> str:
-    return f"{method} cannot be made at the layer {layer}; choose another layer."
+    return f"{method} cannot be made at the layer {layer}; choose another layer, or another method."
 
 
 def survey(
@@ -110,7 +118,7 @@ def survey(
     image: a path, a Pillow image or (H, W, 3) uint8 RGB. target: class number or name, a `Target`,
     or None for the likeliest. layers (): every suggested one; methods (): all that one pass
     answers; one name stands for a list of it. detail: the network at twice its side, where it
-    allows that.
+    allows that; the likeliest class is that of the usual side.
     """
     names = lookup.methods_of(lookup.listed(methods) or one_pass())
     if slow := [name for name in names if METHODS[name].ask]:
@@ -119,6 +127,8 @@ def survey(
     spec = lookup.spec_of(model)
     asked = lookup.network(spec, detail)
     wanted = lookup.target_of(target, spec.labels, asked.classes)
+    if detail and wanted is None:
+        wanted = Target(predicted(picture, spec)[0])
     found = [lookup.layer_of(asked, name).name for name in lookup.listed(layers)]
     return look(picture, spec, asked, wanted, found or asked.suggested, names)
 
@@ -135,7 +145,9 @@ def explain(
     """Where the network sees evidence for a class: one layer, some methods.
 
     image: a path, a Pillow image or (H, W, 3) uint8 RGB. layer None: the best one. target None: the
-    likeliest class. progress: of methods that ask the network many times.
+    likeliest class. detail: the network at twice its side, where it allows that; the probabilities
+    are those of its usual side, and a remark says what twice the side does to them. progress: of
+    methods that ask the network many times.
     """
     names = lookup.methods_of(methods)
     picture, remarks = pictures.from_any(image)
@@ -143,21 +155,41 @@ def explain(
     asked = lookup.network(spec, detail)
     wanted = lookup.target_of(target, spec.labels, asked.classes)
     name = lookup.layer_of(asked, layer).name
+    usual = predicted(picture, spec) if detail else None
+    if usual and wanted is None:
+        wanted = Target(usual[0])
     seen = look(picture, spec, asked, wanted, (name,), [m for m in names if not METHODS[m].ask])
     maps = {method: signed for (_, method), signed in seen.maps.items()}
     maps |= {m: ask(asked, seen.trace, m, name, progress) for m in names if METHODS[m].ask}
     if missing := [m for m in names if m not in maps]:
         raise UserError(not_here(missing[0], name))
     size = picture.shape[0], picture.shape[1]
+    if part := pictures.part_seen(size, asked.shape[:2], spec.crop):
+        remarks += (pictures.MIDDLE,)
+    if usual:
+        remarks += (twice_the_side(usual[1], seen, spec.labels, asked.meaning.percent),)
     return Explanation(
         image=picture,
         target=seen.target.index,
-        probabilities=seen.probabilities,
+        probabilities=usual[1] if usual else seen.probabilities,
         layer=name,
         maps={m: maps[m] for m in names},
-        heatmaps={m: heatmap.upsample(heatmap.normalise(maps[m]), size) for m in names},
+        heatmaps={
+            m: heatmap.project(
+                heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m, part)
+            )
+            for m in names
+        },
         survey=seen,
         labels=spec.labels,
         meaning=asked.meaning,
         remarks=remarks,
     )
+
+
+def twice_the_side(usual: F32, seen: Survey, labels: Sequence[str], percent: bool) -> str:
+    """What that does to the answer about the class, in a sentence."""
+    index = seen.target.index
+    wide, said = (f"{100 * p:.3g} %" if percent else f"{p:.3g}" for p in
+                  (seen.probabilities[index], usual[index]))  # fmt: skip
+    return f"At twice the side the network gives {labels[index]} {wide}; at its usual side {said}."

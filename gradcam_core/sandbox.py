@@ -25,7 +25,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gradcam_core import BACKEND, SETTINGS, models, upload
+from gradcam_core import BACKEND, SETTINGS, files, models
 from gradcam_core.types import (
     F32,
     Asked,
@@ -35,6 +35,7 @@ from gradcam_core.types import (
     Layer,
     Meaning,
     ModelSpec,
+    Placement,
     Target,
     Trace,
     UserError,
@@ -93,7 +94,7 @@ class ModelProcess:
         preprocess: str | None = None,
         seed: int | None = None,
     ):
-        upload.check(path)
+        files.check_upload(path)
         names = labels if labels is None else list(labels)
         self._order = (Path(path).resolve(), names, preprocess, seed)
         self._lock = threading.Lock()
@@ -109,7 +110,10 @@ class ModelProcess:
 
     def _describe(self, said: Any) -> None:
         """Take over what the process says of the model. Raises anything if it makes no sense."""
-        layers = [Layer(name, _sides(shape), *rest) for name, shape, *rest in said["layers"]]
+        layers = [
+            Layer(name, _sides(shape), kind, poor, suggested, _placed(*place))
+            for name, shape, kind, poor, suggested, *place in said["layers"]
+        ]
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
         self.head: Head = said["head"]
@@ -141,6 +145,7 @@ class ModelProcess:
             shape=self.shape,
             notes=notes,
             findings=findings,
+            crop=said.get("crop") is True,
             asked=lambda: self,
         )
 
@@ -307,6 +312,16 @@ def _finding(kind: Any, taken: Any, basis: Any, why: Any, options: Any) -> Findi
     return Finding(kind, taken, basis, why, tuple(options))
 
 
+def _placed(numbers: Any = None) -> Placement | None:
+    """The six numbers of a placement, or None."""
+    if numbers is None:
+        return None
+    a, b, c, d, e, f = numbers
+    if not all(type(n) in (int, float) and abs(n) < 1e6 for n in numbers) or a * e == b * d:
+        raise ValueError
+    return Placement((a, b, c), (d, e, f))
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -372,9 +387,14 @@ def _opened(
     net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
     if seed is not None:
         net = net.randomised(seed)
-    told = {"title": spec.title, "labels": spec.labels, "notes": spec.notes, "shape": net.shape}
+    told: dict[str, Any] = {"title": spec.title, "labels": spec.labels, "notes": spec.notes}
+    told["shape"] = net.shape
+    told["crop"] = spec.crop
     told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
-    layers = [(x.name, x.shape, x.kind, x.poor, x.suggested) for x in net.layers.values()]
+    layers = [
+        (x.name, x.shape, x.kind, x.poor, x.suggested, x.placement and x.placement.numbers)
+        for x in net.layers.values()
+    ]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     meaning = {"meaning": (net.meaning.percent, net.meaning.score)}
     return spec, net, told | found | meaning

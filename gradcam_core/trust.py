@@ -54,15 +54,18 @@ POINTING: dict[str, dict[str, Mapping[str, Verdict]]] = {  # title -> start of a
         "top": {
             "Grad-CAM": "better", "Grad-CAM++": "better", "HiResCAM": "better",
             "XGrad-CAM": "better", "LayerCAM": "better", "Eigen-CAM": "alike",
+            "Sharper Grad-CAM": "better",
         },
     },
 }  # fmt: skip
 
 
-def even(g: F32) -> bool:
+def even(g: F32) -> bool | None:
     """Whether the gradient G (h, w, K) is the same at every place, but for rounding: its mean over
-    places then loses nothing, and Grad-CAM, HiResCAM and XGrad-CAM are one map."""
-    return bool(np.ptp(g, axis=(0, 1)).max() <= 1e-4 * np.abs(g).max())
+    places then loses nothing, and Grad-CAM, HiResCAM and XGrad-CAM are one map. None: it is zero.
+    """
+    top = np.abs(g).max()
+    return bool(np.ptp(g, axis=(0, 1)).max() <= 1e-4 * top) if top else None
 
 
 def averages(method: Method) -> bool:
@@ -74,7 +77,7 @@ def averages(method: Method) -> bool:
     return method.weights(a, g).ndim == 1
 
 
-def verdict(title: str, layer: Layer, method: str, is_even: bool) -> Verdict:
+def verdict(title: str, layer: Layer, method: str, is_even: bool | None) -> Verdict:
     """What is known of this method at this layer of the network of that title.
 
     is_even: whether the layer's gradient is (`even`).
@@ -83,7 +86,7 @@ def verdict(title: str, layer: Layer, method: str, is_even: bool) -> Verdict:
     measured = next((row for start, row in rows.items() if layer.name.startswith(start)), {})
     if method in measured:
         return measured[method]
-    if averages(METHODS[method]):
+    if is_even is not None and averages(METHODS[method]):
         return "exact" if is_even else "mean"
     return "unknown"
 

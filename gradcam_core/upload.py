@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from gradcam_core import keras2
 from gradcam_core.types import UserError
 
 MEMBERS = ["config.json", "metadata.json", "model.weights.h5"]
@@ -109,26 +110,40 @@ VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tenso
 DTYPES = {"bfloat16", "bool", "float16", "float32", "float64", "int32", "int64", "uint8"}
 
 
-def check(path: str | Path, limit: float = MAX_FILE) -> None:
-    """Raise a UserError unless this is a .keras file that may be given to Keras.
+def check(path: str | Path, limit: float = MAX_FILE) -> tuple[dict[str, Any], tuple[str, ...], str]:
+    """What this .keras file says of its model, in today's form; what was changed for that; and by
+    which Keras it was written. Raises a UserError unless the file may be given to Keras.
 
     limit: bytes, of the file and of what it unpacks to. No shape is looked at: a file that passes
     may still ask for more memory than there is.
     """
     try:
-        description = _description(Path(path), limit)
-        counts: Counter[str] = Counter()
-        _judge_dict(description, "model", 0, counts)
+        description, by = _description(Path(path), limit)
+        modern, changes = keras2.modern(description)
     except UserError:
         raise
     except Exception as error:  # of bytes that may be anything
+        raise UserError(DAMAGED) from error
+    judge(modern)
+    return modern, changes, by
+
+
+def judge(description: Any) -> None:
+    """Raise a UserError unless every class in a model's description is one of those below."""
+    counts: Counter[str] = Counter()
+    try:
+        _judge_dict(description, "model", 0, counts)
+    except UserError:
+        raise
+    except Exception as error:
         raise UserError(DAMAGED) from error
     if counts["layer"] > MAX_LAYERS:
         raise UserError(CROWDED)
 
 
-def _description(path: Path, limit: float) -> Any:
-    """What config.json says, once the ZIP is known to be small and to hold nothing else."""
+def _description(path: Path, limit: float) -> tuple[Any, str]:
+    """What config.json says, and which Keras wrote it, once the ZIP is known to be small and to
+    hold nothing else."""
     if path.stat().st_size > limit:
         raise UserError(TOO_LARGE)
     with zipfile.ZipFile(path) as archive:
@@ -143,8 +158,8 @@ def _description(path: Path, limit: float) -> Any:
                 raise UserError(SWOLLEN)
         if sum(member.file_size for member in members) > limit:
             raise UserError(TOO_LARGE)
-        json.loads(archive.read("metadata.json"))
-        return json.loads(archive.read("config.json"))
+        by = str(json.loads(archive.read("metadata.json")).get("keras_version"))[:20]
+        return json.loads(archive.read("config.json")), by
 
 
 def _judge(node: Any, place: str, depth: int, counts: Counter[str]) -> None:

@@ -41,6 +41,22 @@ def test_never_on_spaces(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert start("--allow-model-upload") == (0, [False])
 
 
+def test_teachable_machine_is_allowed_by_itself_and_everywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(ui, "launch", lambda *args, **named: given.append((args, named)))
+    monkeypatch.setattr(sandbox, "available", lambda: False)
+    monkeypatch.setenv("SPACE_ID", "someone/lab")
+    for options in ((), ("--allow-teachable-machine",)):
+        monkeypatch.setattr(sys, "argv", ["app.py", *options])
+        assert app.main() == 0
+    assert [(args, named["teachable_machine"]) for args, named in given] == [
+        ((False,), False),
+        ((False,), True),
+    ]
+
+
 def test_not_where_a_process_cannot_be_limited(
     start: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

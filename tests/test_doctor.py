@@ -10,7 +10,7 @@ from nets import save
 from gradcam_core import doctor, models, sandbox
 from gradcam_core.doctor import diagnose
 from gradcam_core.network import Network
-from gradcam_core.types import ModelSpec
+from gradcam_core.types import ModelSpec, UserError
 
 SHAPE = (8, 12, 1)
 GREY = np.full((8, 12, 3), 51, np.uint8)  # a fifth of white
@@ -182,3 +182,20 @@ def test_an_upload_in_its_process(tmp_path):
             assert a.probabilities is None
         else:
             np.testing.assert_allclose(a.probabilities, b.probabilities, atol=1e-6)
+
+
+def test_a_way_that_somebody_takes_is_a_guess_no_longer():
+    spec, net = asked(grey_mean())
+    assert [finding.basis for finding in spec.guesses] == ["guessed"]
+    for name, crop in (("scale11", True), (spec.findings[0].taken, False)):
+        said = models.in_that_way(spec, name, crop, 1)
+        assert (said.crop, said.guesses, said.notes) == (crop, (), ())
+        result = diagnose(GREY, said, net)
+        assert (result.ways[result.used].preprocess, result.ways[result.used].crop) == (name, crop)
+        expected = models.ways_of_scaling(1)[name](GREY.astype(np.float32))
+        np.testing.assert_allclose(said.preprocess(GREY.astype(np.float32)), expected)
+    for bad in ("torch", "nothing", ""):  # torch is for colour
+        with pytest.raises(UserError, match="cannot be given its pixels in that way"):
+            models.in_that_way(spec, bad, False, 1)
+    with pytest.raises(UserError, match="cannot be given its pixels in that way"):
+        models.in_that_way(models.find(models.DEFAULT), "scale01", False, 3)

@@ -3,6 +3,7 @@
 import gc
 import shutil
 import weakref
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from nets import grown
+from nets import KERAS_2, grown, teachable_machine
 from visitor import MEGABYTE, PICTURE, SPEC, answered, is_a_sentence, look, refused
 
 from demo import engine, handlers
@@ -217,3 +218,93 @@ def test_the_oldest_upload_leaves(monkeypatch: pytest.MonkeyPatch, uploads: Path
         (uploads / "m.keras").write_bytes(bytes([number]))
         keys.append(engine.open_upload(str(uploads / "m.keras"), "", ""))
     assert list(models.UPLOADS) == keys[2:]
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_a_model_of_teachable_machine_runs_beside_the_others(
+    uploads: Path, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers only: no process is started for it, whatever else the host allows."""
+    monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: pytest.fail("a process was started"))
+    file = teachable_machine(uploads / "converted_keras.zip", ["Mug", "Plant", "Nothing"], 8)
+    for any_model in (False, True):
+        key = engine.open_upload(str(file), "", "", any_model)
+    assert models.find(key).labels == ("Mug", "Plant", "Nothing")
+    assert models.find(key).title == "Teachable Machine: Mug, Plant, Nothing"
+    path = put("hopper.jpg")
+    made = answered(path, key)
+    image = pictures.read_rgb(path)
+    x = pictures.fit(image, (224, 224), crop=True) / 127.5 - 1
+    p = np.asarray(models.find(key).build(None)(x[None]))[0]
+    shown = {row["label"]: row["p"] for row in made["classes"]}
+    assert shown == pytest.approx(dict(zip(("Mug", "Plant", "Nothing"), p, strict=True)), abs=1e-5)
+    assert made["best"] == "out_relu"
+    assert "middle square" in made["found"]
+    h, w = made["picture"]
+    assert h > w, "a tall picture: rows are cut off above and below"
+    where = [w / h, 0, (h - w) // 2 / h, 0, 1, 0]
+    for row in made["layers"]:
+        for one in row["maps"].values():
+            assert one["placement"] == pytest.approx(where)
+
+    posed = pose(path, key)
+    edge = (h - w) // 2 / h
+    boxes = [(0, 0, 1, edge), (0.25, edge + 0.25 * w / h, 0.75, edge + 0.75 * w / h)]
+    (above, middle), _score, _map = engine.covered(posed, "out_relu", boxes, "grey")
+    np.testing.assert_allclose(above, p, atol=1e-5)  # it does not see what is there
+    painted = pictures.fit(image, (224, 224), crop=True)
+    painted[56:168, 56:168] = 127.5
+    x = painted / np.float32(127.5) - 1
+    np.testing.assert_allclose(middle, models.find(key).build(None)(x[None])[0], atol=1e-5)
+    assert np.abs(middle - p).max() > 1e-4
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_keras_model_and_labels_as_two_files(uploads: Path) -> None:
+    with zipfile.ZipFile(teachable_machine(uploads / "c.zip", ["Mug", "Plant"], 5)) as archive:
+        archive.extractall(uploads)
+    files = [str(uploads / "labels.txt"), str(uploads / "keras_model.h5")]
+    path, names = engine.told_apart(files, "")
+    assert path == files[1]
+    assert models.find(engine.open_upload(path, names, "", False)).labels == ("Mug", "Plant")
+    assert engine.told_apart(files, "a\nb")[1] == "a\nb", "what is typed goes before"
+    assert refused(lambda: engine.told_apart([*files, str(uploads / "c.zip")], "")) == (
+        engine.ONE_MODEL
+    )
+    assert engine.told_apart(None, "") == (None, "")
+
+
+@pytest.mark.usefixtures("no_uploads")
+@pytest.mark.parametrize("name", ["flat.keras", "flat.h5"])
+def test_where_only_teachable_machine_is_allowed(
+    name: str, uploads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: pytest.fail("a process was started"))
+    file = shutil.copy(KERAS_2 / name, uploads)
+    said = refused(lambda: engine.open_upload(str(file), "", "", False))
+    assert said == engine.TEACHABLE_ONLY
+    assert is_a_sentence(said)
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_names_in_a_zip_are_judged_as_those_that_are_typed(uploads: Path) -> None:
+    file = teachable_machine(uploads / "c.zip", ["Mug", "\u202egum"], 5)
+    said = refused(lambda: engine.open_upload(str(file), "", "", False))
+    assert "class names as plain text" in said
+
+
+@pytest.mark.usefixtures("no_uploads")
+@pytest.mark.parametrize("name", ["flat.h5", "flat.keras", "tm_small.h5"])
+def test_a_stranger_s_file_of_keras_2_goes_to_its_process(
+    name: str, uploads: Path, put: Callable[..., str]
+) -> None:
+    """Its answer is that of the Keras that wrote it."""
+    said = np.load(KERAS_2 / f"{name.partition('.')[0]}.npz")
+    scaled = "none" if name.startswith("flat") else "scale11"
+    file = shutil.copy(KERAS_2 / name, uploads)
+    key = engine.open_upload(str(file), "", scaled)
+    pictures.save_png(said["picture"], uploads / "picture.png")
+    made = answered(str(uploads / "picture.png"), key)
+    shown = [row["p"] for row in sorted(made["classes"], key=lambda row: row["index"])]
+    assert shown == pytest.approx(said["predictions"], abs=1e-5)
+    assert "was written by Keras 2.15.0" in made["found"]

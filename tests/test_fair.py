@@ -321,7 +321,7 @@ def test_work_that_fails_gives_its_place_back() -> None:
 
 def test_work_that_takes_too_long() -> None:
     async def play() -> None:
-        assert await said(asks(Gate(1, 60, limit=-1), PUPIL, Place.check)) == fair.TOO_LONG
+        assert await said(asks(Gate(1, 60, limit=-1), PUPIL, Place.check)) == fair.ENDED
         await Gate(1, 60).run(PUPIL, Place.check)
 
     played(play())
@@ -372,7 +372,7 @@ def test_names_that_are_none(name: Any) -> None:
 
 
 def test_every_refusal_is_a_sentence(sentence: Callable[[object], str]) -> None:
-    for said in (FULL, fair.TWICE, fair.SLOW, fair.TOO_LONG, *map(place_in_line, range(3))):
+    for said in (FULL, fair.TWICE, fair.SLOW, fair.ENDED, *map(place_in_line, range(3))):
         sentence(said)
 
 
@@ -385,11 +385,12 @@ def test_all_that_computes_is_asked_in_turn() -> None:
     page = asyncio.run(build())  # Gradio makes a loop of its own where there is none
     parts = [block for block in page.blocks.values() if hasattr(block, "server_fns")]
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
-    names = {"figure", "cover", "stop", "labels", "lesson", "nudge", "without", "cell", "guided"}
+    names = {"figure", "cover", "doctor", "stop", "labels"}
+    names |= {"lesson", "nudge", "without", "cell", "guided"}
     assert set(called) == names
     assert all(map(asyncio.iscoroutinefunction, called.values()))
     events = {event.fn.__name__: event for event in page.fns.values() if event.fn}
-    for name in ("look", "look_at", "endpoint", "opened"):
+    for name in ("look", "look_at", "endpoint", "opened", "take_way"):
         fn = events[name].fn
         assert asyncio.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn)
         assert events[name].concurrency_limit is None, "who waits, waits at a gate"

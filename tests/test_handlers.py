@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nets import grown
 from PIL import Image
 from visitor import (
     CHEETAH,
@@ -26,6 +27,7 @@ from visitor import (
     answered,
     is_a_sentence,
     look,
+    refused,
     sent,
 )
 
@@ -409,7 +411,7 @@ def test_a_usual_answer_has_the_methods_of_one_pass(
     rows = {row["name"]: row["maps"] for row in made["layers"]}
     usual = {f"target/{method}" for method, row in METHODS.items() if row.weights}
     assert {name: set(maps) - usual for name, maps in rows.items()} == {
-        "relu": set(), "shapes": {"target/Pair-CAM"},
+        "relu": set(), "shapes": {"target/Pair-CAM", "target/Sharper Grad-CAM"},
     }  # fmt: skip
     assert all(usual <= set(maps) for maps in rows.values())
     seen = pipeline.survey(pictures.read_rgb(PICTURE), tiny)
@@ -560,7 +562,10 @@ def test_the_figure_and_the_api_take_methods_that_fuse_layers(
         3, 5,
     )  # fmt: skip
     said = sentence(handlers.draw(drawn | {"layer": "relu"})["error"])
-    assert said == "Pair-CAM cannot be made at the layer relu; choose another layer."
+    assert (
+        said
+        == "Pair-CAM cannot be made at the layer relu; choose another layer, or another method."
+    )
 
 
 def test_the_browser_is_told_which_methods_ask(asking: list[Any]) -> None:
@@ -814,3 +819,69 @@ def test_covers_that_make_no_sense(
     assert set(made) == {"error"}
     sentence(made["error"])
     assert made["error"] != words.FAILED
+
+
+def test_in_detail_the_percentages_are_those_of_the_usual_side(put: Callable[..., str]) -> None:
+    path = put("cheetah_and_lion.jpg")
+    plain, wide = look(path).answer, look(path, detail=True).answer
+    assert plain
+    assert wide
+    assert plain["twice"] is None
+    said = [(c["index"], c["p"], c["rank"]) for c in plain["classes"]]
+    assert [(c["index"], c["p"], c["rank"]) for c in wide["classes"]] == said
+    run = pipeline.survey(path, MODEL, LION, detail=True)
+    assert abs(run.probabilities[LION] - said[0][1]) > 0.05, "else the test shows nothing"
+    for c, p in zip(wide["classes"], wide["twice"], strict=True):
+        assert p == pytest.approx(float(run.probabilities[c["index"]]), abs=1e-5)
+        assert c["y"] == pytest.approx(float(run.logits[c["index"]]), abs=1e-3)
+    assert wide["target"] == plain["target"] == LION
+    best = run.maps["top_activation", "Grad-CAM"]
+    strongest = wide["strength"]["top_activation/Grad-CAM"]
+    assert strongest == pytest.approx(float(best.max()), rel=1e-4)
+    cells = float(best.sum())
+    start = wide["starts"]["target"]
+    assert cells + start == pytest.approx(float(run.logits[LION]), abs=1e-3)
+
+
+def test_in_detail_covering_asks_the_network_at_its_usual_side(put: Callable[..., str]) -> None:
+    plain, wide = (
+        handlers.cover(COVER | {"path": put(), "detail": detail}) for detail in (False, True)
+    )
+    assert plain["map"]["sent"] == [7, 7]
+    assert wide["map"]["sent"] == [14, 14]
+    for usual, also in zip(plain["classes"], wide["classes"], strict=True):
+        for one, other in zip(usual, also, strict=True):
+            assert one["index"] == other["index"]
+            assert one["p"] == pytest.approx(other["p"], abs=1e-5)
+
+
+def test_all_ways_of_preparing_a_picture(put: Callable[..., str], tiny: str) -> None:
+    made = handlers.diagnosis({"path": put(), "model": tiny})
+    assert len(made["ways"]) == 10
+    used = [way for way in made["ways"] if way["used"]]
+    assert [(way["preprocess"], way["crop"]) for way in used] == [("scale01", False)]
+    first = answered(put(), tiny)["classes"][0]
+    assert (used[0]["label"], used[0]["p"]) == (first["label"], pytest.approx(first["p"], abs=1e-5))
+    assert json.dumps(made, allow_nan=False)
+    for bad in (None, [], "x", {}, {"path": put()}, {"path": "/etc/passwd", "model": tiny}):
+        assert is_a_sentence(handlers.diagnosis(bad)["error"])
+
+
+def test_a_guess_stands_beside_the_answer_until_a_way_is_taken(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = models.from_keras(grown(), ["cat", "dog", "lion"], size=25, title="Guess")
+    monkeypatch.setitem(models.MODELS, "guess", spec)
+    made = answered(put(), "guess")
+    assert made["model"]["own"]
+    assert made["model"]["guesses"] == [
+        "How this network wants its pixels is a guess: pixels divided by 255."
+    ]
+    key = engine.take_way("guess", {"preprocess": "scale11", "crop": False})
+    said = answered(put(), key)["model"]
+    assert (said["guesses"], said["title"]) == ([], "Guess · scale11")
+    assert engine.take_way(key, {"preprocess": "none", "crop": False}) != key
+    assert models.UPLOADS[key].title == "Guess · scale11"
+    for bad in (None, {}, {"preprocess": "x"}, {"preprocess": ["scale01"]}):
+        assert is_a_sentence(refused(lambda bad=bad: engine.take_way("guess", bad)))
+    assert answered(put(), MODEL)["model"]["own"] is False

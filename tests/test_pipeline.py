@@ -75,6 +75,29 @@ def test_detail_is_the_network_at_twice_its_side(cheetah):
     assert lookup.network(LITE, detail=True).model is lookup.network(LITE).model
 
 
+def test_detail_keeps_the_answer_of_the_usual_side_and_says_what_it_does_to_it(monkeypatch):
+    """A network whose class is the size of its picture: 10 wide "small", from 20 on "large"."""
+
+    def build(_file):
+        x = keras.Input((None, None, 3))
+        a = keras.layers.Conv2D(1, 1, kernel_initializer="zeros", bias_initializer="ones")(x)
+        cells = keras.ops.sum(a, (1, 2))  # 100 or 400
+        return keras.Model(x, keras.ops.concatenate([cells * 0 + 2, cells / 100], -1))
+
+    spec = ModelSpec(
+        "Sizes", build, lambda rgb: rgb, 10, ("small", "large"), fully_convolutional=True
+    )
+    picture = np.full((10, 30, 3), 9, np.uint8)
+    p = 1 / (1 + np.exp(1 - 2))  # softmax of 2 and 1
+    assert explain(picture, spec).label == "small"
+    seen = explain(picture, spec, detail=True)
+    assert (seen.label, seen.layer) == ("small", "conv2d")
+    np.testing.assert_allclose(seen.probabilities, [p, 1 - p], rtol=1e-5)
+    np.testing.assert_allclose(seen.survey.logits, [2, 4], rtol=1e-5)
+    assert "small 11.9 %; at its usual side 73.1 %" in seen.remarks[-1]
+    assert survey(picture, spec, detail=True).target.index == 0
+
+
 def test_heatmap_is_relu_maximum_and_bilinear(cheetah):
     seen = explain(cheetah, layer="block5c_add", target="lion")
     signed = seen.maps["Grad-CAM"]
@@ -92,9 +115,11 @@ def test_a_survey_is_all_explanations_at_once(cheetah):
     seen = survey(cheetah, target=Target(293, rival=291))
     layers = lookup.network().suggested
     assert "top_activation" in layers
-    assert seen.maps.keys() == {(layer, m) for layer in layers for m in METHODS}
+    of_one = {(layer, name) for layer in layers for name, m in METHODS.items() if m.weights}
+    assert seen.maps.keys() == of_one | {("top_activation", "Sharper Grad-CAM")}
     for layer in ("block4b_add", "top_activation"):
-        one = explain(cheetah, layer=layer, target=Target(293, rival=291), methods=tuple(METHODS))
+        here = [name for at, name in seen.maps if at == layer]
+        one = explain(cheetah, layer=layer, target=Target(293, rival=291), methods=here)
         np.testing.assert_allclose(one.survey.logits, seen.logits, rtol=1e-5, atol=1e-5)
         for method, signed in one.maps.items():
             top = np.abs(signed).max()
@@ -210,7 +235,8 @@ def test_the_best_layer_is_the_default(layer, tiny, noise):
 
 @pytest.mark.parametrize("value", [0, 255])
 def test_black_and_white_give_finite_maps(value, tiny):
-    seen = explain(np.full((20, 30, 3), value, np.uint8), tiny, methods=tuple(METHODS))
+    of_one = [name for name, m in METHODS.items() if m.weights]
+    seen = explain(np.full((20, 30, 3), value, np.uint8), tiny, methods=of_one)
     for heat in seen.heatmaps.values():
         assert heat.shape == (20, 30)
         assert np.isfinite(heat).all()

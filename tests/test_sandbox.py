@@ -252,6 +252,11 @@ SAID = {
         {"findings": [["head", "none", "found", "", []]]},
         {"findings": [["preprocess", "none", "found", "two\nlines", []]]},
         {"findings": [["preprocess", "none", "found", 3, []]]},
+        *({"layers": [["conv", [4, 4, 2], "Conv2D", "", True, place]]} for place in [
+            [1, 0, 0, 0, 1], [1, 0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 1, None], [1, 0, 0, 0, 1, "0"],
+            [1, 0, 0, 0, 1, float("nan")], [1, 0, float("inf"), 0, 1, 0], [1e9, 0, 0, 0, 1, 0],
+            [0.5, 1, 0, 1, 2, 0], [True, 0, 0, 0, 1, 0], "012345", 3,
+        ]),
     ],
 )  # fmt: skip
 def test_a_description_that_makes_no_sense(change):
@@ -260,6 +265,19 @@ def test_a_description_that_makes_no_sense(change):
     assert child.suggested == ("conv",)
     with pytest.raises(Exception):  # noqa: B017, PT011  # any: it becomes one sentence
         child._describe(SAID | change)
+
+
+def test_a_child_says_where_its_layers_lie(tmp_path):
+    """Mirrored, and the lower three quarters: row 0.75 u + 0.25, column 1 - v."""
+    image = keras.Input(SHAPE)
+    x = L.Cropping2D(((8, 0), (0, 0)))(image)
+    a = L.Conv2D(4, 3, padding="same", name="conv")(keras.ops.flip(x, axis=2))
+    model = keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(a)))
+    path = save(model, tmp_path / "model.keras")
+    child = ModelProcess(path)
+    child.close()
+    numbers = child.layers["conv"].placement.numbers
+    np.testing.assert_allclose(numbers, (0.75, 0, 0.25, 0, -1, 1), atol=1e-5)
 
 
 def test_what_the_process_lets_pass_makes_sense_here(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ def test_a_gradient_is_even_where_its_places_agree(uneven):
     assert even(np.broadcast_to(np.float32([1, -2, 0, 5]), (2, 3, 4)))
     assert not even(uneven)
     assert not even(np.broadcast_to(np.float32([[[1]], [[2]]]), (2, 3, 1)))  # along rows only
-    assert even(np.zeros((2, 3, 4), np.float32))
+    assert even(np.zeros((2, 3, 4), np.float32)) is None  # no gradient loses nothing, nor says it
     rounding = np.ones((2, 3, 4), np.float32)
     rounding[0, 1, 0] += 3e-6
     assert even(rounding)
@@ -45,6 +45,7 @@ def test_which_methods_take_a_mean():
     ("name", "method", "expected"),
     [  # out of the table of the measurement: the middle of the picture scores .80
         ("top_activation", "Grad-CAM", "better"), ("top_activation", "Eigen-CAM", "alike"),
+        ("top_activation", "Sharper Grad-CAM", "better"),
         ("block7a_project_bn", "XGrad-CAM", "worse"), ("block7a_project_bn", "LayerCAM", "alike"),
         ("block6a_project_bn", "LayerCAM", "worse"), ("block6d_add", "HiResCAM", "worse"),
         ("block5c_add", "LayerCAM", "better"), ("block5c_add", "Grad-CAM", "worse"),
@@ -62,6 +63,7 @@ def test_what_was_not_measured_is_not_claimed():
     assert verdict("ResNet50", layer("post"), "Grad-CAM", True) == "exact"
     assert verdict("ResNet50", layer("post"), "Eigen-CAM", True) == "unknown"
     assert verdict(LITE, layer("stem_conv"), "Grad-CAM", False) == "mean"
+    assert verdict("ResNet50", layer("post"), "Grad-CAM", None) == "unknown"
     inside = layer("block5c_dwconv", suggested=False)
     assert verdict(LITE, inside, "LayerCAM", False) == "unknown"
 

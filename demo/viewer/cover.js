@@ -89,7 +89,7 @@ function settlePatch() {
     }
     if (!fresh && state.patch) return void askNewest();
     const { grid } = look();
-    lay(boxRound(middleOf(strongest(grid), grid.h, grid.w), SIZE));
+    lay(boxRound(middleOf(strongest(grid), grid), SIZE));
   });
 }
 
@@ -99,7 +99,7 @@ async function tryAll() {
   if (state.tried) return lay(state.patch);
   const { answer, band, url } = state, c = shownClass(answer, band), size = [1 / PLACES, 1 / PLACES];
   const boxes = Array.from({ length: PLACES * PLACES }, (_, n) => {
-    return boxRound(middleOf([Math.floor(n / PLACES), n % PLACES], PLACES, PLACES), size);
+    return boxRound(middleOf([Math.floor(n / PLACES), n % PLACES], { h: PLACES, w: PLACES }), size);
   });
   let tried = { h: PLACES, w: PLACES, fall: new Float32Array(boxes.length), done: 0 };
   put({ tried, covered: null });

@@ -27,6 +27,17 @@ function showMethod() {
   });
 }
 
+/** The method that makes the last grid finer, out of the same pass. */
+const finer = () => props.methods.find((m) => m.fuses);
+
+function showFiner() {
+  if (!ready()) return;
+  const { answer, band, method, layer } = state, box = $('[name=finer]'), { name } = finer();
+  box.disabled = !rowOf(answer, answer.best).maps[`${band}/${name}`];
+  box.checked = !box.disabled && method === name && layer === answer.best;
+  box.closest('label').title = box.disabled ? 'No layer before the last grid has a larger one.' : '';
+}
+
 /** A method that asks many times makes its map when somebody wants it, and can be stopped. */
 function showAsk() {
   if (!ready()) return;
@@ -54,11 +65,17 @@ function showDoctor() {
     const holder = h * w > 1 ? make('button', null, { type: 'button', 'data-go': name }) : null;
     if (holder) cell.append(holder);
     (holder ?? cell).append(breakable(name));
-    line.append(cell, make('td', kind), make('td', verdictOf(layer, answer.best)));
+    line.append(cell, make('td', kind), make('td', verdictOf(layer, answer.best, goodAt(answer, name))));
     line.className = name === answer.best ? 'gv-best' : poor ? 'gv-poor' : '';
     return line;
   });
   $('.gv-doctor tbody').replaceChildren(...lines);
+}
+
+/** The methods that may be believed at a layer. */
+function goodAt(answer, layer) {
+  return Object.entries(rowOf(answer, layer)?.verdicts ?? {}).filter(([, known]) => props.good.includes(known))
+    .map(([method]) => method);
 }
 
 /** A layer's name, which may go on in the next line after "_" and "/". */
@@ -134,6 +151,8 @@ export function setDrawer() {
   $('[name=colours]').append(...props.colours.map((c) => make('option', c, { value: c })));
   element.addEventListener('change', ({ target: { name, value, checked } }) => {
     if (name === 'method') goOn({ method: value });
+    else if (name === 'finer' && checked) goOn({ method: finer().name, layer: state.answer.best, wanted: null });
+    else if (name === 'finer') goOn({ method: '' });
     else if (name === 'colours') goOn({ colours: value, opacity: 100 * props.opacities[value] });
     else if (name === 'box') goOn({ box: checked });
     else if (name === 'gv-sign') goOn(state.band === 'contrast' ? { sides: value } : { sign: value });
@@ -152,5 +171,5 @@ export function setDrawer() {
     const go = e.target.closest('[data-go]');
     if (go) choose(go.dataset.go);
   });
-  for (const show of [showMore, showMethod, showAsk, showDoctor]) addView(show);
+  for (const show of [showMore, showMethod, showFiner, showAsk, showDoctor]) addView(show);
 }

@@ -3,7 +3,7 @@
 import { $, $$, clear, frame, make, tell, write } from './dom.js';
 import { isPending, watchBeside } from './gradio.js';
 import {
-  bytesOf, earlier, frameOf, inside, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf, without,
+  bytesOf, cellAt, cellBeside, earlier, frameOf, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf, without,
 } from './maps.js';
 import { plotCurves, plotStems } from './plot.js';
 import { figure, image, over, photo, row, sheet, slider, table, tiles } from './sheets.js';
@@ -73,7 +73,7 @@ const valuesIn = (map) => valuesOf(map, state.bytes);
  */
 function drawn(map, round = false, top = 0, data = valuesIn(map)) {
   const [h, w] = map.sent, palette = palettes[round ? props.diverging[PLAIN] : PLAIN];
-  return { h, w, data, round, palette, ...scaled(data, round, top) };
+  return { h, w, placement: state.lesson.placement, data, round, palette, ...scaled(data, round, top) };
 }
 
 /** A grid with its scale. */
@@ -85,27 +85,30 @@ const hasBothSigns = (map) => map.bottom > 0;
 
 const ARROWS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
 
-/** A cell of the grid can be chosen in this area, by pointer or arrow keys; others mark it, too. */
-function choosable(field, ...others) {
-  const [h, w] = state.lesson.shape, marks = [field, ...others].map((area) => {
+/**
+ * A cell of the grid can be chosen in this area, by pointer or arrow keys; others mark it, too.
+ * @param {number[] | null} placement of the cells in the area
+ */
+function choosable(placement, field, ...others) {
+  const [h, w] = state.lesson.shape, lattice = { h, w, placement }, marks = [field, ...others].map((area) => {
     const mark = make('div', null, { class: 'gl-mark' });
     area.append(mark);
     return mark;
   });
-  const go = (cell) => set({ cell: inside(cell, h, w), nudged: null });
+  const go = (cell) => { if (cell) set({ cell, nudged: null }); };
   field.tabIndex = 0;
   field.setAttribute('role', 'application');
   field.onclick = (e) => {
     const r = field.getBoundingClientRect();
-    go([Math.floor((e.clientY - r.top) / r.height * h), Math.floor((e.clientX - r.left) / r.width * w)]);
+    go(cellAt([(e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width], lattice));
   };
   field.onkeydown = (e) => {
-    const by = ARROWS[e.key], [i, j] = cellNow();
-    if (by) { e.preventDefault(); go([i + by[0], j + by[1]]); }
+    const by = ARROWS[e.key];
+    if (by) { e.preventDefault(); go(cellBeside(cellNow(), by, lattice)); }
   };
   view(() => {
     const what = `Grid of ${h} rows and ${w} columns; arrow keys choose a cell. Chosen: ${cellName()}`;
-    for (const mark of marks) frame(mark, frameOf(cellNow(), h, w));
+    for (const mark of marks) frame(mark, frameOf(cellNow(), lattice));
     field.setAttribute('aria-label', what);
   });
 }
@@ -163,7 +166,7 @@ const show = {
     const [nudge, title, input] = slider('', { min: 0, max: 1 }, (size) => set({ size }));
     lab.hidden = true;
     lab.append(nudge, curves);
-    choosable(grid.querySelector('.gl-area'), itself.querySelector('.gl-area'));
+    choosable(null, grid.querySelector('.gl-area'), itself.querySelector('.gl-area'));
     play.append(
       row(
         figure(grid, `The gradient of #${t.k}: red raises the score, blue lowers it.`, 220, ' Click a cell.'),
@@ -299,7 +302,7 @@ const show = {
   overlay(play) {
     const { lesson, topic } = state, field = over(drawn(lesson.map), topic, true), report = make('div', null);
     const [opacity, , input] = slider('Opacity', { min: 0, max: 100 }, (v) => set({ opacity: v }));
-    choosable(field);
+    choosable(lesson.placement, field);
     play.append(row(photo(field, 'Click any cell to see the sum that made it.', topic.picture, 420)), opacity, report);
     say(aboutOverlay(lesson, topic.label));
     view(() => {

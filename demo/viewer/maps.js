@@ -15,6 +15,13 @@
  * @property {number} min
  * @property {number} max
  * @property {{ for: number, against: number }} cut
+ * @property {number[] | null} placement as of a Lattice
+ */
+
+/**
+ * Where a grid lies in the picture: over all of it; or by its placement, six numbers, a to f. A place u, v of the grid,
+ * in 0..1, is then in row a u + b v + c and column d u + e v + f, both as shares of the picture's sides.
+ * @typedef {{ h: number, w: number, placement?: number[] | null }} Lattice
  */
 
 /** @typedef {{ at: number, v: number }} Piece a cell: where it is in its map, and its value */
@@ -66,6 +73,9 @@ export function gridOf(row, bytes, method, band) {
   const map = row.maps[`${band}/${method}`], [h, w] = map.sent;
   return { ...map, row, h, w, q: bytes.subarray(map.at, map.at + h * w) };
 }
+
+/** The sides of a map: the layer's, or those of a finer layer that it was made with. @param {Grid} grid */
+export const cellsOf = ({ row, h, w }) => h > row.shape[0] ? [h, w] : row.shape;
 
 /**
  * Which layer of a new answer to show, and which one to ask for because it was not sent.
@@ -178,11 +188,11 @@ export function filmOf(layers, best) {
  * @param {MethodRow} method
  * @param {Band} band
  * @param {Sign} sign
- * @returns {{ h: number, w: number, unit: Float32Array }}
+ * @returns {Grid & { unit: Float32Array }}
  */
 export function frameMap(answer, bytes, row, method, band, sign) {
   const grid = gridOf(row, bytes, method.name, band);
-  return { h: grid.h, w: grid.w, unit: toUnit(grid, sign, reach(sharing(answer, bytes, row, method, band), sign)) };
+  return { ...grid, unit: toUnit(grid, sign, reach(sharing(answer, bytes, row, method, band), sign)) };
 }
 
 /**
@@ -249,14 +259,90 @@ const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 /** The cell [row, column] nearest to one that may lie outside. */
 export const inside = ([i, j], h, w) => [clamp(i, 0, h - 1), clamp(j, 0, w - 1)];
 
-/** The cell at a place [down, right] in 0..1. */
-export const cellAt = ([down, right], h, w) => inside([Math.floor(down * h), Math.floor(right * w)], h, w);
+/** A place of the grid in the picture. */
+const moved = ([u, v], [a, b, c, d, e, f]) => [a * u + b * v + c, d * u + e * v + f];
 
-/** The middle of a cell, as a place. */
-export const middleOf = ([i, j], h, w) => [(i + 0.5) / h, (j + 0.5) / w];
+/** A placement the other way round: from the picture into the grid. */
+function backwards([a, b, c, d, e, f]) {
+  const det = a * e - b * d;
+  return [e / det, -b / det, (b * f - c * e) / det, -d / det, a / det, (c * d - a * f) / det];
+}
 
-/** The sides of a cell in 0..1. @returns {Box} */
-export const frameOf = ([i, j], h, w) => [j / w, i / h, (j + 1) / w, (i + 1) / h];
+const isInside = ([down, right]) => Math.min(down, right) >= 0 && Math.max(down, right) <= 1;
+
+/**
+ * The cell at a place [down, right] of the picture, in 0..1; null where no cell lies.
+ * @param {Lattice} lattice
+ */
+export function cellAt(place, { h, w, placement }) {
+  const [u, v] = placement ? moved(place, backwards(placement)) : place;
+  return placement && !isInside([u, v]) ? null : inside([Math.floor(u * h), Math.floor(v * w)], h, w);
+}
+
+/** The middle of a cell, as a place of the picture. @param {Lattice} lattice */
+export function middleOf([i, j], { h, w, placement }) {
+  const place = [(i + 0.5) / h, (j + 0.5) / w];
+  return placement ? moved(place, placement) : place;
+}
+
+/** Round a part of a grid, given by two corners in 0..1 of it; in the picture, and maybe beyond. @returns {Box} */
+function bounds([u, v], [lastU, lastV], placement) {
+  if (!placement) return [v, u, lastV, lastU];
+  const corners = [[u, v], [u, lastV], [lastU, v], [lastU, lastV]].map((corner) => moved(corner, placement));
+  const [rows, columns] = [0, 1].map((n) => corners.map((corner) => corner[n]));
+  return [Math.min(...columns), Math.min(...rows), Math.max(...columns), Math.max(...rows)];
+}
+
+/** The sides of a cell, in the picture. @param {Lattice} lattice @returns {Box} */
+export function frameOf([i, j], { h, w, placement }) {
+  return bounds([i / h, j / w], [(i + 1) / h, (j + 1) / w], placement).map((v) => clamp(v, 0, 1));
+}
+
+/** Whether the rows of a grid are columns of the picture. */
+const isTurned = (placement) => {
+  const [a, b, , d, e] = placement ?? [1, 0, 0, 0, 1, 0];
+  return Math.abs(a * e) < Math.abs(b * d);
+};
+
+/**
+ * How a grid is drawn by its lines: round it, maybe beyond the picture, and how many columns and rows are seen.
+ * @param {Lattice} lattice
+ * @returns {{ box: Box, columns: number, rows: number }}
+ */
+export function linesOf({ h, w, placement }) {
+  const [columns, rows] = isTurned(placement) ? [h, w] : [w, h];
+  return { box: bounds([0, 0], [1, 1], placement), columns, rows };
+}
+
+/**
+ * The cell so many steps down and right of another in the picture, or the last before the end of grid or picture.
+ * @param {Lattice} lattice
+ */
+export function cellBeside([i, j], [down, right], { h, w, placement }) {
+  const [a, b, , d, e] = placement ?? [1, 0, 0, 0, 1, 0];
+  const [m, n] = isTurned(placement) ? [right * Math.sign(d), down * Math.sign(b)]
+    : [down * Math.sign(a), right * Math.sign(e)];
+  let [row, column] = inside([i + m, j + n], h, w);
+  while ((row !== i || column !== j) && !isInside(middleOf([row, column], { h, w, placement }))) {
+    [row, column] = [row - Math.sign(m), column - Math.sign(n)];
+  }
+  return [row, column];
+}
+
+/**
+ * How much of a map's evidence is in cells that lie beyond the picture, in 0..1.
+ * @param {Grid} grid
+ * @param {Sign} sign
+ */
+export function shareBeyond(grid, sign) {
+  let all = 0, beyond = 0;
+  for (let n = 0; n < grid.q.length; n++) {
+    const v = valueAt(grid, n), part = sign === 'both' ? Math.abs(v) : Math.max(sign === 'for' ? v : -v, 0);
+    all += part;
+    if (!isInside(middleOf([Math.floor(n / grid.w), n % grid.w], grid))) beyond += part;
+  }
+  return all && beyond / all;
+}
 
 /** A cell's share of all evidence of its own sign; 0 for an empty cell. @param {Grid} grid */
 export function shareOf(grid, [i, j]) {
@@ -366,6 +452,35 @@ export function nearest(values, h, w, H, W) {
     return values[Math.floor(y * h / H) * w + Math.floor(x * w / W)];
   });
 }
+
+/**
+ * The values of a grid where its cells lie, as `heatmap.project` in Python: (h w,) -> (H W,).
+ * @param {Lattice} lattice
+ * @param {number} outside for the pixels that no cell covers
+ * @param {boolean} smooth bilinear; else each cell as it is
+ */
+export function project(values, { h, w, placement }, H, W, outside = 0, smooth = true) {
+  if (!placement) return (smooth ? upsample : nearest)(values, h, w, H, W);
+  const [a, b, c, d, e, f] = backwards(placement), out = new Float32Array(H * W).fill(outside);
+  for (let n = 0; n < out.length; n++) {
+    const right = (n % W + 0.5) / W, down = (Math.floor(n / W) + 0.5) / H;
+    const u = a * down + b * right + c, v = d * down + e * right + f;
+    if (u < 0 || u > 1 || v < 0 || v > 1) continue;
+    const y = clamp(u * h - 0.5, 0, h - 1), z = clamp(v * w - 0.5, 0, w - 1);
+    if (!smooth) {
+      out[n] = values[Math.round(y) * w + Math.round(z)];
+      continue;
+    }
+    const i = Math.floor(y), j = Math.floor(z), next = Math.min(j + 1, w - 1), below = Math.min(i + 1, h - 1) * w;
+    const upper = values[i * w + j] + (values[i * w + next] - values[i * w + j]) * (z - j);
+    const lower = values[below + j] + (values[below + next] - values[below + j]) * (z - j);
+    out[n] = upper + (lower - upper) * (y - i);
+  }
+  return out;
+}
+
+/** What stands for nothing where a sign is shown, in 0..1. @param {Sign} sign */
+export const zeroOf = (sign) => sign === 'both' ? 0.5 : 0;
 
 // ---- colours: a palette is 256 x red, green, blue --------------------------------------------
 

@@ -7,8 +7,8 @@ import { addsUp, sumNow } from './shown.js';
 const LENGTH = 1800, FLIGHT = 700; // milliseconds, of all and of one cell
 
 /** Where a cell of the overlay is, and where its piece of the sum is: two rectangles of the window. */
-function way(piece, { h, w }) {
-  const at = Number(piece.dataset.cell), [l, t, r, b] = frameOf([Math.floor(at / w), at % w], h, w);
+function way(piece, grid) {
+  const at = Number(piece.dataset.cell), [l, t, r, b] = frameOf([Math.floor(at / grid.w), at % grid.w], grid);
   const frame = $('.gv-over').getBoundingClientRect(), to = piece.getBoundingClientRect();
   const from = { left: frame.left + l * frame.width, top: frame.top + t * frame.height };
   return [{ ...from, width: (r - l) * frame.width, height: (b - t) * frame.height }, to];

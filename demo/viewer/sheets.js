@@ -2,7 +2,7 @@
 // how they stand on the page.
 
 import { $, make, painted } from './dom.js';
-import { lightness, nearest, printed, toneOf, upsample } from './maps.js';
+import { lightness, printed, project, toneOf } from './maps.js';
 import { digits, number } from './words.js';
 
 const NUMBERED = 8; // cells a side at most of a grid whose cells show their numbers
@@ -12,6 +12,7 @@ const NUMBERED = 8; // cells a side at most of a grid whose cells show their num
  * @typedef {object} Drawn
  * @property {number} h
  * @property {number} w
+ * @property {number[] | null} placement of its cells in the picture
  * @property {Float32Array} data (h w,)
  * @property {Float32Array} unit the same in 0..1
  * @property {number} top what the end of the colours stands for
@@ -88,9 +89,9 @@ export function sheet(drawn, exact) {
  * @param {Drawn} drawn
  * @param {{ base: string, picture: number[] }} view address and sides of the picture
  */
-export function over({ unit, palette, h, w }, { base, picture }, smooth, opacity = 0.6) {
+export function over(drawn, { base, picture }, smooth, opacity = 0.6) {
   const W = 420, H = Math.max(Math.round(W * picture[0] / picture[1]), 1);
-  const canvas = painted((smooth ? upsample : nearest)(unit, h, w, H, W), palette, H, W);
+  const canvas = painted(project(drawn.unit, drawn, H, W, drawn.round ? 0.5 : 0, smooth), drawn.palette, H, W);
   canvas.style.opacity = opacity;
   return area(image(base, 'Your picture'), canvas);
 }

@@ -2,7 +2,7 @@
 
 import { make, painted } from './dom.js';
 import {
-  alike, boxOf, bytesOf, fitted, gridOf, lit, rowOf, scaleEnd, signedBytesOf, toUnit, upsample,
+  alike, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
 } from './maps.js';
 import { store } from './store.js';
 
@@ -43,6 +43,7 @@ const page = store({
   playing: null,
   more: false, // whether the drawer is open
   doctor: false, // whether the layer doctor is open
+  ways: false, // whether the ways of preparing the picture are
   labels: [], // of the network's classes, once somebody searches
 });
 export const state = page.state;
@@ -107,7 +108,7 @@ export function look() {
 /** The map in view, scaled up. */
 export function heatNow(H, W, sign = signNow()) {
   const { grid, top } = look();
-  return upsample(toUnit(grid, sign, top), grid.h, grid.w, H, W);
+  return project(toUnit(grid, sign, top), grid, H, W, zeroOf(sign));
 }
 
 /** The box that is shown; of both signs it goes round evidence for. */

@@ -2,11 +2,13 @@
 
 import { $, $$, clear, frame, make, paint, write } from './dom.js';
 import { arrangeAround } from './gradio.js';
-import { arrange, cellAt, fitted, frameOf, inPixels, inside, middleOf, scaled, upsample } from './maps.js';
+import {
+  arrange, cellAt, cellBeside, fitted, frameOf, inPixels, linesOf, middleOf, scaled, upsample,
+} from './maps.js';
 import {
   SIDE, addsUp, boxNow, heatNow, isLit, light, look, paletteNow, plainPalette, ready, put, state, sumNow, addView,
 } from './shown.js';
-import { aboutCell, caption, numbersBehind, saying, sumOf, tip } from './words.js';
+import { NO_CELL, aboutCell, caption, numbersBehind, saying, sumOf, tip } from './words.js';
 
 const hint = $('.gv-pointer').textContent;
 const HOLD = 300; // milliseconds until a press shows the photograph
@@ -77,19 +79,20 @@ function showBox() {
 
 function showCell() {
   if (!ready()) return;
-  const now = look(), { h, w } = now.grid, cell = state.place && cellAt(state.place, h, w), bubble = $('.gv-tip');
-  $$('.gv-cell').forEach((n) => frame(n, cell && frameOf(cell, h, w)));
-  $('.gv-lattice').hidden = !cell || h > 28;
-  $('.gv-lattice').style.setProperty('--cells', `${100 / w}% ${100 / h}%`);
-  write($('.gv-pointer'), cell ? aboutCell(now, cell) : hint);
+  const now = look(), { grid } = now, cell = state.place && cellAt(state.place, grid), bubble = $('.gv-tip');
+  const box = cell && frameOf(cell, grid), lines = linesOf(grid);
+  $$('.gv-cell').forEach((n) => frame(n, box));
+  frame($('.gv-lattice'), cell && lines.rows <= 28 ? lines.box : null);
+  $('.gv-lattice').style.setProperty('--cells', `${100 / lines.columns}% ${100 / lines.rows}%`);
+  write($('.gv-pointer'), cell ? aboutCell(now, cell) : state.place ? NO_CELL : hint);
   bubble.hidden = !cell;
   if (!cell) return;
   const [value, more] = tip(now, cell, addsUp() ? sumOf(now, sumNow()) : null);
+  const [l, t, r, b] = box.map((v) => 100 * v), isAbove = t > 60;
   bubble.replaceChildren(make('b', value), ` ${more}`);
-  bubble.classList.toggle('gv-above', cell[0] > h * 0.6);
-  const middle = 100 * (cell[1] + 0.5) / w;
-  bubble.style.left = `${Math.min(Math.max(middle, 16), 84)}%`;
-  bubble.style.top = `${100 * (cell[0] + (cell[0] > h * 0.6 ? 0 : 1)) / h}%`;
+  bubble.classList.toggle('gv-above', isAbove);
+  bubble.style.left = `${Math.min(Math.max((l + r) / 2, 16), 84)}%`;
+  bubble.style.top = `${isAbove ? t : b}%`;
 }
 
 function showCaption() {
@@ -111,9 +114,9 @@ function pointAt(e) {
 }
 
 /** By rows and columns, from the cell that is read or from the middle. */
-export function moveCell([down, right]) {
-  const { h, w } = look().grid, [i, j] = state.place ? cellAt(state.place, h, w) : [h >> 1, w >> 1];
-  put({ place: middleOf(inside([i + down, j + right], h, w), h, w) });
+export function moveCell(steps) {
+  const { grid } = look(), from = cellAt(state.place ?? [0.5, 0.5], grid) ?? [grid.h >> 1, grid.w >> 1];
+  put({ place: middleOf(cellBeside(from, steps, grid), grid) });
 }
 
 function hold() {

@@ -14,6 +14,7 @@ import { openOnce } from './opening.js';
 import { setAnswer } from './says.js';
 import { look, ready, put, state, addView } from './shown.js';
 import { moveCell, setStage } from './stage.js';
+import { setWays } from './ways.js';
 import { cautions, chance } from './words.js';
 
 /** @import { Answer, ClassRow, LessonRequest, View } from './wire.js' */
@@ -195,7 +196,7 @@ adopt('#picture', () => $('.gv-picture'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
 adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
-for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer]) start();
+for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays]) start();
 addView(announce);
 watch('value', receive);
 receive();

@@ -43,6 +43,7 @@
  * @property {number | null} rival index of the class it is held against, null for none
  * @property {boolean} predicted whether the target is the class the network says, not one that was chosen
  * @property {boolean} detail whether the network runs at twice its side
+ * @property {number[] | null} twice in detail: of these classes p at twice the side
  * @property {Extra | null} extra what was asked for beside what every answer has
  * @property {boolean} fully_convolutional whether the network can run at twice its side
  */
@@ -68,6 +69,8 @@
  * @property {'softmax' | 'sigmoid' | 'linear'} head what its output means
  * @property {boolean} percent whether what is shown of a class is a probability
  * @property {string} score what is explained, in words
+ * @property {boolean} own somebody's own: how it wants its pixels had to be given or found
+ * @property {string[]} guesses what nobody gave and nothing decides, in sentences; empty: all is known
  * @property {number[]} input the sides of what it is given, h and w
  */
 
@@ -93,6 +96,7 @@
  * @property {number} min of all cells
  * @property {number} max of all cells
  * @property {Cut} cut
+ * @property {number[] | null} placement where its cells lie in the picture, six numbers; null: over all of it
  */
 
 /**
@@ -132,6 +136,24 @@
  */
 
 /**
+ * A way to prepare the picture, and what the network then says.
+ * @typedef {object} WayRow
+ * @property {string} preprocess
+ * @property {boolean} crop
+ * @property {string} words
+ * @property {string} label the likeliest class; empty: no numbers come out
+ * @property {number} p
+ * @property {boolean} used
+ * @property {boolean} favoured
+ */
+
+/**
+ * @typedef {object} DoctorAnswer
+ * @property {WayRow[]} ways
+ * @property {string[]} why what speaks for which, in sentences
+ */
+
+/**
  * @typedef {object} ClassRow
  * @property {number} index
  * @property {string} label
@@ -149,6 +171,7 @@
  * @property {string} paper address of the article
  * @property {string} against why it shows no evidence against a class, empty: it does
  * @property {boolean} class_agnostic whether its map is the same for every class
+ * @property {boolean} fuses whether it makes a layer's map finer with those of others
  * @property {boolean} asks whether it asks many times: its maps come only when somebody wants them
  */
 
@@ -203,6 +226,7 @@
  * @property {number} score
  * @property {string} layer
  * @property {number[]} shape h, w, K
+ * @property {number[] | null} placement of its cells, as of a SignedMap
  * @property {Tile[]} tiles the channels that matter most, in the order of their terms
  * @property {number[]} alphas (K,)
  * @property {Station[]} build

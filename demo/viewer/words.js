@@ -1,10 +1,13 @@
 // Numbers to sentences: all that the page says in words of its own. No page and no state: what is spoken of is handed
 // over.
 
-import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownClass, valueAt } from './maps.js';
+import {
+  alwaysHolds, cellsOf, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
+  valueAt,
+} from './maps.js';
 
 /** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
-/** @import { Station, Term, Tile, Whole, Without } from './wire.js' */
+/** @import { Station, Term, Tile, WayRow, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
 /**
@@ -21,6 +24,7 @@ import { alwaysHolds, classOf, isEmpty, lightness, sharesScale, shareOf, shownCl
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
 export const NO_MAP = 'Your picture as it is, without a map.';
+export const NO_CELL = 'No cell of this layer lies here.';
 
 // ---- numbers ---------------------------------------------------------------------------------
 
@@ -200,7 +204,7 @@ export function secondTried({ h, w, done }, fill) {
 
 /** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
 export function caption({ answer, grid, method, band, sign, covered }) {
-  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(grid.row.shape)}`;
+  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(cellsOf(grid))}`;
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
@@ -216,17 +220,21 @@ export function caption({ answer, grid, method, band, sign, covered }) {
  * @returns {[string, string]}
  */
 export function tip({ answer, grid, method, band }, [i, j], sum) {
-  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v);
+  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v, sum);
   if (method.class_agnostic) return [shown, ''];
   if (band === 'contrast') {
-    return [plus(Math.abs(v)), `for ${classOf(answer, v < 0 ? answer.rival : answer.target).label}`];
+    const { label } = classOf(answer, v < 0 ? answer.rival : answer.target);
+    return [sum === null ? signed(Math.abs(v), 2) : plus(Math.abs(v), sum), `for ${label}`];
   }
-  if (sum !== null) return [shown, `of ${sum.toFixed(2)}`];
+  if (sum !== null) return [shown, `of ${places(sum, sum)}`];
   return [shown, v < 0 ? 'against' : `${percent(shareOf(grid, [i, j]))} of what speaks for it`];
 }
 
-/** With a plus or a minus, and two places. */
-const plus = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
+/** A part of a sum: with two places, or as many as two digits of the sum take. */
+const places = (v, sum) => v.toFixed(Math.min(Math.max(2, sum && 1 - Math.floor(Math.log10(Math.abs(sum)))), 100));
+
+/** The same with a plus or a minus. */
+const plus = (v, sum) => `${v < 0 ? '−' : '+'}${places(Math.abs(v), sum)}`;
 
 /**
  * What the cells add up to: the score without its head start.
@@ -247,21 +255,22 @@ export function sumOf({ answer, band, covered }) {
  */
 export function aboutScore(look, grid, { minus, more, less, half }) {
   const { answer, band } = look, c = shownClass(answer, band), cells = grid.h * grid.w, all = sumOf(look);
-  const sum = plus(all).replace('+', ''), first = answer.classes.find((one) => one.rank === 1);
+  const size = Math.max(more, -less), part = (v) => places(v, size), sum = plus(all, size).replace('+', '');
+  const first = answer.classes.find((one) => one.rank === 1);
   if (band === 'contrast') {
     const other = classOf(answer, answer.rival), leads = all < 0 ? other : c;
     return {
-      before: `${cells} cells, plus and minus:`, sum: plus(all),
-      line: `more for ${leads.label} by ${Math.abs(all).toFixed(2)}`,
-      texts: [`${more.toFixed(2)} for ${c.label}`, `${(-less).toFixed(2)} for ${other.label}`],
-      aloud: `${more.toFixed(2)} for ${c.label}, ${(-less).toFixed(2)} for ${other.label}`,
+      before: `${cells} cells, plus and minus:`, sum: plus(all, size),
+      line: `more for ${leads.label} by ${part(Math.abs(all))}`,
+      texts: [`${part(more)} for ${c.label}`, `${part(-less)} for ${other.label}`],
+      aloud: `${part(more)} for ${c.label}, ${part(-less)} for ${other.label}`,
     };
   }
   const start = answer.starts[band], scored = `score ${number(look.covered ? look.covered.score : c.y)}`;
   const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${number(first.y)}`] : [
     `${half} cells bring half of it`,
-    ...(-less > 0.005 * more ? [`${minus.length} take away ${(-less).toFixed(2)}`] : []),
-    ...(Math.abs(start) >= 0.005 ? [`head start ${plus(start)}`] : []),
+    ...(-less > 0.005 * more ? [`${minus.length} take away ${part(-less)}`] : []),
+    ...(Number(part(Math.abs(start))) ? [`head start ${plus(start, size)}`] : []),
     scored,
   ];
   return {
@@ -295,6 +304,17 @@ export function unfound(text, hits, shown) {
   return `There is no class “${word}”, only ${which}.`;
 }
 
+/**
+ * A way to give the network its pixels, and what it then says.
+ * @param {WayRow} way
+ * @param {boolean} inPercent
+ */
+export function aboutWay({ words, label, p, used, favoured }, inPercent) {
+  const said = label ? `${label} (${chance({ p }, inPercent)})` : 'no numbers come out';
+  const more = [used ? 'in use' : '', favoured ? 'favoured' : ''].filter(Boolean).join(', ');
+  return `${words[0].toUpperCase()}${words.slice(1)}: ${said}${more ? ` · ${more}` : ''}`;
+}
+
 /** What a method does. @param {MethodRow} method */
 export function aboutMethod(method) {
   return [`${method.name}:`, method.line, method.against, `Cost: ${method.cost}.`].filter(Boolean).join(' ');
@@ -303,6 +323,7 @@ export function aboutMethod(method) {
 /** Why a map is empty; nothing if it is not. @param {Look} look */
 export function emptiness({ grid, method, sign, top }) {
   if (!isEmpty(grid, sign, top)) return '';
+  if (grid.top === 0 && grid.bottom === 0 && grid.row.poor) return 'The map is empty.';
   if (grid.top === 0 && grid.bottom === 0) {
     const nothing = method.class_agnostic ? 'nothing is active in this layer'
       : 'this layer says nothing at all about the class';
@@ -329,13 +350,21 @@ export function weakness({ grid, method, sign }) {
  * @param {Look} look
  * @returns {string[]}
  */
-export function cautions({ answer, grid }) {
-  const sentences = [];
+export function cautions({ answer, grid, band, sign }) {
+  const sentences = [], beyond = shareBeyond(grid, sign);
   if (grid.row.poor) sentences.push(`This is not a good layer to explain with: ${grid.row.poor}.`);
-  if (answer.detail) {
+  if (beyond > 0.1) {
     sentences.push(
-      `The network runs at ${grids(answer.model.input)}, twice its usual side: a finer map, but less trustworthy ` +
-      'probabilities.',
+      `The network puts a rim round the picture. ${percent(beyond)} of the evidence lies there, and is not drawn.`,
+    );
+  }
+  if (answer.detail) {
+    const c = shownClass(answer, band), { input, percent: inPercent } = answer.model;
+    const [usual, wide] = [c.p, answer.twice[answer.classes.indexOf(c)]].map((p) => chance({ p }, inPercent));
+    const said = usual === wide ? `${usual}, too` : `${wide}, not ${usual}`;
+    sentences.push(
+      `This map is made at ${grids(input)}, twice the network’s usual side: finer, but there it gives ` +
+      `${c.label} ${said}.`,
     );
   }
   return sentences;
@@ -359,6 +388,12 @@ export function warnings(look) {
  */
 export function notes({ answer, grid, method }, twins, known = '') {
   const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  if (grid.placement) {
+    sentences.push(
+      'On its way to this layer the picture is cropped, padded, mirrored or turned. The map is drawn where its cells ' +
+      'come from.',
+    );
+  }
   if (sharesScale(answer, method)) sentences.push('All three questions share one scale.');
   if (twins.length) {
     sentences.push(
@@ -367,7 +402,7 @@ export function notes({ answer, grid, method }, twins, known = '') {
     );
   }
   if (grid.h < grid.row.shape[0]) {
-    const averages = grids([grid.h, grid.w]), cells = grids(grid.row.shape);
+    const averages = grids([grid.h, grid.w]), cells = grids(cellsOf(grid));
     sentences.push(`Drawn from ${averages} averages of its ${cells} cells; the figure has them all.`);
   }
   return sentences;
@@ -414,7 +449,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
     rows.push(['Box', `${edges}, in a picture ${W} pixels wide and ${H} high`]);
   }
   rows.push(
-    ['Grid, channels', `${grids(grid.row.shape)}, ${grid.row.shape[2]}`],
+    ['Grid, channels', `${grids(cellsOf(grid))}, ${grid.row.shape[2]}`],
     ['What the network was given', `the picture squashed to ${grids(input)}`],
     ['Network', title],
   );
@@ -425,10 +460,11 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
  * The layer doctor's verdict.
  * @param {Answer['doctor'][number]} row
  * @param {string} best name of the layer to begin with
+ * @param {string[]} [good] methods that may be believed there
  */
-export function verdictOf([name, shape, , poor], best) {
-  if (name === best) return `best: the last feature map before the answer, ${shape.join('×')}`;
-  return poor ? `poor: ${poor}` : `good, ${shape.join('×')}`;
+export function verdictOf([name, shape, , poor], best, good = []) {
+  const first = name === best ? 'chosen; ' : '', trusted = good.length ? `; good with ${listed(good)}` : '';
+  return first + (poor ? `poor: ${poor}` : `all goes through it, ${shape.join('×')}${trusted}`);
 }
 
 // ---- the steps: what each says of its numbers ------------------------------------------------
@@ -575,9 +611,10 @@ export function aboutRelu(whole, turned) {
  * @param {Lesson} lesson
  * @param {number[]} picture H, W
  */
-export function aboutScaling({ shape, whole }, [H, W]) {
-  const sizes = `${grids(shape)} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
-    `${few(W / shape[1])} by ${few(H / shape[0])} of them.\n`;
+export function aboutScaling({ shape: [h, w], placement, whole }, [H, W]) {
+  const { box, rows, columns } = linesOf({ h, w, placement }), [high, wide] = sizeOfBox(box);
+  const sizes = `${grids([h, w])} numbers become a picture ${W} pixels wide and ${H} high: one cell covers about ` +
+    `${few(W * wide / columns)} by ${few(H * high / rows)} of them.\n`;
   if (whole.max <= 0) return `${sizes}No number is above zero, so the map is empty.`;
   const share = whole.max / -whole.min;
   const weak = share >= 0 && share < 0.1 ? ` It is weak: ${percent(share)} of the strongest evidence against.` : '';

@@ -133,6 +133,21 @@ def plain(text: str) -> str:
     return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
+def pixels(canvas: Locator) -> np.ndarray:
+    """Of a canvas, (H, W, 4) RGBA."""
+    width, height, text = canvas.evaluate(
+        """canvas => {
+          const {width, height} = canvas, step = 8192;
+          const bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data;
+          let text = '';
+          for (let i = 0; i < bytes.length; i += step)
+            text += String.fromCharCode(...bytes.subarray(i, i + step));
+          return [width, height, btoa(text)];
+        }"""
+    )
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
+
+
 TIDY = """([answer, picture, layer]) => {
   const page = document.querySelector('#viewer'), drawn = document.querySelector('[data-drawn]');
   if (!drawn) return false;
@@ -254,18 +269,7 @@ class Lab:
         return [str(name) for name in names]
 
     def canvas(self, selector: str = ".gv-heat") -> np.ndarray:
-        """The pixels of a canvas, (H, W, 4) RGBA."""
-        width, height, text = self.find(selector).first.evaluate(
-            """canvas => {
-              const {width, height} = canvas, step = 8192;
-              const bytes = canvas.getContext('2d').getImageData(0, 0, width, height).data;
-              let text = '';
-              for (let i = 0; i < bytes.length; i += step)
-                text += String.fromCharCode(...bytes.subarray(i, i + step));
-              return [width, height, btoa(text)];
-            }"""
-        )
-        return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
+        return pixels(self.find(selector).first)
 
     # ---- what a visitor does
 

@@ -1,12 +1,18 @@
 """A visitor's own model, where the host allows it."""
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
-from lab import Lab, Server, serve
-from playwright.sync_api import Browser
+from keras import layers as L
+from lab import Lab, Server, pixels, serve
+from nets import save
+from PIL import Image
+from playwright.sync_api import Browser, Locator
 
 pytestmark = pytest.mark.browser
 
@@ -64,6 +70,28 @@ def test_a_visitor_brings_a_model(
     visitor.drawn_after(lambda: visitor.choose("class", "dog"))
     assert "dog" in visitor.say
 
+    guess = "How this network wants its pixels is a guess: pixels divided by 255."
+    assert guess in visitor.text(".gv-guess")
+    visitor.page.get_by_role("button", name="Compare the ways").click()
+    ways = visitor.find(".gv-ways li")
+    ways.first.wait_for()
+    assert ways.count() == 10  # five scalings, of the whole picture and of its middle
+    assert "in use" in ways.first.inner_text()
+    chosen = ways.filter(has_text="127.5, less 1, of the whole picture")
+    assert (
+        "dog" in chosen.inner_text()
+        or "cat" in chosen.inner_text()
+        or "lion" in chosen.inner_text()
+    )
+    visitor.drawn_after(chosen.get_by_role("button", name="Take this").click)
+    assert visitor.find(".gv-guess").is_hidden(), "it was given, and is a guess no longer"
+    assert visitor.page.locator("#model input").input_value().endswith("scale11")
+    visitor.search("model", "mine (yours)")
+    option = visitor.page.get_by_role("option", name="mine (yours)", exact=True)
+    visitor.drawn_after(option.click)
+    assert guess in visitor.text(".gv-guess")
+    visitor.drawn_after(lambda: visitor.choose("class", "dog"))
+
     visitor.page.get_by_role("tab", name="How it is made").click()
     visitor.until(
         "() => document.querySelector('[data-lesson]')?.dataset.lesson.includes('shapes')"
@@ -102,4 +130,122 @@ def test_a_file_that_is_no_model_gets_a_sentence_and_the_page_goes_on(
     visitor.drawn_after(lambda: visitor.example(3))
     assert visitor.error == ""
     assert "lion" in visitor.say
+    assert visitor.errors == []
+
+
+# ---- a model that crops and mirrors, so that its cells lie elsewhere in the picture
+
+SIDES = 123, 185
+SPOT = slice(40, 50), slice(120, 134)  # rows and columns of the only bright pixels
+MIDDLE = np.array([45, 127]) / SIDES
+# The model's input has 64x96 pixels. It drops the upper and the left 16 and mirrors the rest; 4x4
+# pixels are one of 12x20 cells. The spot's row 45 / 123 * 64 = 23.4 is 7.4 below the cut: its
+# second row. Column 127 / 185 * 96 = 65.9 is 30.1 from the right, where the mirror begins: eighth.
+CELL = "row 2, column 8"
+
+
+@pytest.fixture(scope="module")
+def turning_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    image = keras.Input((64, 96, 3))
+    x = L.Cropping2D(((16, 0), (16, 0)))(L.Rescaling(1 / 255)(image))
+    x = keras.ops.flip(x, axis=2)
+    x = L.Conv2D(2, 4, strides=4, kernel_initializer="ones", activation="relu", name="cells")(x)
+    weights = keras.initializers.Constant([[1.0, -1.0], [0.5, -0.5]])
+    answer = L.Dense(2, kernel_initializer=weights, activation="softmax")
+    model = keras.Model(image, answer(L.GlobalAveragePooling2D()(x)))
+    return save(model, tmp_path_factory.mktemp("turning") / "turning.keras")
+
+
+def yellowest(canvas: Locator) -> np.ndarray:
+    return yellowest_of(pixels(canvas))
+
+
+def yellowest_of(picture: np.ndarray) -> np.ndarray:
+    """The middle of what a map makes yellow, the end of viridis, as shares of the sides.
+
+    A white spot below it counts for nothing.
+    """
+    seen = picture[..., 0].astype(int) - picture[..., 2]
+    return (np.argwhere(seen >= 0.9 * seen.max()).mean(0) + 0.5) / seen.shape
+
+
+def sides(mark: Locator) -> np.ndarray:
+    """left, top, right, bottom of a node in what it lies in, as shares."""
+    return np.array(
+        mark.evaluate(
+            """node => {
+              const a = node.getBoundingClientRect(), b = node.offsetParent.getBoundingClientRect();
+              return [(a.left - b.left) / b.width, (a.top - b.top) / b.height,
+                (a.right - b.left) / b.width, (a.bottom - b.top) / b.height];
+            }"""
+        )
+    )
+
+
+def is_over_the_spot(mark: Locator) -> bool:
+    left, top, right, bottom = sides(mark)
+    (down, along), small = MIDDLE, right - left < 0.3 and bottom - top < 0.3
+    return bool(left < along < right and top < down < bottom and small)
+
+
+def test_all_that_is_drawn_of_a_model_that_crops_and_mirrors_lies_over_the_spot(
+    visitor: Lab, turning_model: Path, tmp_path: Path
+) -> None:
+    picture = np.zeros((*SIDES, 3), np.uint8)
+    picture[SPOT] = 255
+    Image.fromarray(picture).save(tmp_path / "spot.png")
+    visitor.drawn_after(lambda: visitor.upload(tmp_path / "spot.png"))
+    hand_in(visitor, turning_model, "bright\ndark")
+    visitor.until("() => document.querySelector('[data-drawn]').dataset.layer === 'cells'")
+    visitor.put("colours", "viridis")
+    visitor.put("opacity", "100")
+    visitor.tick("box")
+
+    half_a_cell = 0.03  # a cell is 1/16 of the height and 1/24 of the width
+    assert yellowest(visitor.find(".gv-heat")) == pytest.approx(MIDDLE, abs=half_a_cell)
+    assert is_over_the_spot(visitor.find(".gv-box"))
+    thumbnail = visitor.find(".gv-strip [data-layer=cells] canvas")
+    assert yellowest(thumbnail) == pytest.approx(MIDDLE, abs=half_a_cell)
+    visitor.tick("box", False)
+    with visitor.page.expect_download() as waited:
+        visitor.save("overlay")
+    with Image.open(waited.value.path()) as saved:
+        over = np.asarray(saved)
+    assert over.shape[:2] == SIDES
+    assert yellowest_of(over) == pytest.approx(MIDDLE, abs=half_a_cell)
+
+    visitor.more(False)
+    frame, pointer = visitor.find(".gv-over .gv-frame"), visitor.find(".gv-pointer")
+    size = frame.bounding_box()
+    assert size
+    at = {"x": MIDDLE[1] * size["width"], "y": MIDDLE[0] * size["height"]}
+    frame.hover(position=at)
+    assert pointer.inner_text().lower().startswith(CELL)
+    assert visitor.find(".gv-cell").count() == 2
+    for cell in visitor.find(".gv-cell").all():
+        assert is_over_the_spot(cell)
+    before = sides(visitor.find(".gv-over .gv-cell"))
+    frame.press("ArrowRight")
+    assert pointer.inner_text().startswith("Row 2, column 7:")
+    after = sides(visitor.find(".gv-over .gv-cell"))
+    assert after - before == pytest.approx([1 / 24, 0, 1 / 24, 0], abs=0.002)
+    frame.hover(position={"x": 0.1 * size["width"], "y": 0.5 * size["height"]})  # cut away
+    assert pointer.inner_text() == "No cell of this layer lies here."
+    assert visitor.find(".gv-over .gv-cell").is_hidden()
+
+    visitor.page.get_by_role("tab", name="How it is made").click()
+    visitor.until("() => document.querySelector('[data-lesson]')?.dataset.lesson.includes('cells')")
+    lesson = visitor.page.locator("#lesson")
+    for title in ("Feature maps", "Scaling up", "The overlay"):
+        lesson.locator(".gl-nav button").filter(has_text=title).click()
+        drawn = lesson.locator(".gl-area img + canvas")
+        assert drawn.count() == (2 if title == "Scaling up" else 1)
+        for canvas in drawn.all():
+            assert yellowest(canvas) == pytest.approx(MIDDLE, abs=0.05), title
+    area = lesson.get_by_role("application")
+    size = area.bounding_box()
+    assert size
+    area.click(position={"x": MIDDLE[1] * size["width"], "y": MIDDLE[0] * size["height"]})
+    lesson.get_by_role("heading", name=re.compile(f"cell at {CELL}$")).wait_for()
+    assert is_over_the_spot(area.locator(".gl-mark"))
     assert visitor.errors == []

@@ -8,8 +8,8 @@ const near = (found, wanted) => {
   assert.equal(found.length, wanted.length);
   wanted.forEach((v, n) => assert.ok(Math.abs(found[n] - v) < 1e-6, `${n}: ${found[n]} is not ${v}`));
 };
-const one = (cells, top, bottom) => {
-  const { layers, bytes } = packed({ 'x target/Both': [cells, top, bottom] });
+const one = (cells, top, bottom, placement) => {
+  const { layers, bytes } = packed({ 'x target/Both': [cells, top, bottom, placement] });
   return maps.gridOf(layers[0], bytes, 'Both', 'target');
 };
 
@@ -181,15 +181,79 @@ test('methods are twins whose maps are the same but for their scale', () => {
 
 // ---- one cell, one box
 
+const WHOLE = { h: 3, w: 5 };
+
 test('a place lies in a cell, and a cell has a middle', () => {
-  assert.deepEqual(maps.cellAt([0, 0], 3, 5), [0, 0]);
-  assert.deepEqual(maps.cellAt([0.5, 0.5], 3, 5), [1, 2]);
-  assert.deepEqual(maps.cellAt([1, 1], 3, 5), [2, 4], 'the edge belongs to the last one');
-  assert.deepEqual(maps.cellAt([0.34, 0.19], 3, 5), [1, 0]);
-  near(maps.middleOf([0, 4], 3, 5), [1 / 6, 0.9]);
+  assert.deepEqual(maps.cellAt([0, 0], WHOLE), [0, 0]);
+  assert.deepEqual(maps.cellAt([0.5, 0.5], WHOLE), [1, 2]);
+  assert.deepEqual(maps.cellAt([1, 1], WHOLE), [2, 4], 'the edge belongs to the last one');
+  assert.deepEqual(maps.cellAt([0.34, 0.19], WHOLE), [1, 0]);
+  near(maps.middleOf([0, 4], WHOLE), [1 / 6, 0.9]);
   assert.deepEqual(maps.inside([-1, 7], 3, 5), [0, 4]);
   assert.deepEqual(maps.inside([3, -Infinity], 3, 5), [2, 0]);
-  near(maps.frameOf([2, 1], 3, 5), [0.2, 2 / 3, 0.4, 1]);
+  near(maps.frameOf([2, 1], WHOLE), [0.2, 2 / 3, 0.4, 1]);
+  assert.deepEqual(maps.linesOf(WHOLE), { box: [0, 0, 1, 1], columns: 5, rows: 3 });
+});
+
+const FLIPPED = { h: 2, w: 4, placement: [0.5, 0, 0.5, 0, -1, 1] }; // over the lower half, left to right
+const TRANSPOSED = { h: 2, w: 4, placement: [0, 1, 0, 1, 0, 0] };
+const PADDED = { h: 4, w: 4, placement: [2, 0, -0.5, 0, 2, -0.5] }; // a rim of one cell lies beyond the picture
+
+test('a cell lies where its grid does', () => {
+  assert.deepEqual(maps.cellAt([0.6, 0.1], FLIPPED), [0, 3]);
+  assert.equal(maps.cellAt([0.4, 0.1], FLIPPED), null);
+  near(maps.middleOf([0, 3], FLIPPED), [0.625, 0.125]);
+  near(maps.frameOf([0, 3], FLIPPED), [0, 0.5, 0.25, 0.75]);
+  assert.deepEqual(maps.linesOf(FLIPPED), { box: [0, 0.5, 1, 1], columns: 4, rows: 2 });
+  assert.deepEqual(maps.cellAt([0.1, 0.9], TRANSPOSED), [1, 0]);
+  near(maps.middleOf([1, 0], TRANSPOSED), [0.125, 0.75]);
+  near(maps.frameOf([1, 0], TRANSPOSED), [0.5, 0, 1, 0.25]);
+  assert.deepEqual(maps.linesOf(TRANSPOSED), { box: [0, 0, 1, 1], columns: 2, rows: 4 });
+  assert.deepEqual(maps.cellAt([0, 0.99], PADDED), [1, 2]);
+  near(maps.frameOf([1, 2], PADDED), [0.5, 0, 1, 0.5]);
+  assert.deepEqual(maps.linesOf(PADDED), { box: [-0.5, -0.5, 1.5, 1.5], columns: 4, rows: 4 });
+});
+
+test('a cell that only partly lies in the picture has a frame inside it', () => {
+  near(maps.frameOf([0, 0], { h: 2, w: 2, placement: [1.5, 0, -0.25, 0, 1.5, -0.25] }), [0, 0, 0.5, 0.5]);
+});
+
+test('the middle of a cell lies in it, however the grid lies', () => {
+  for (const placement of [
+    null, FLIPPED.placement, TRANSPOSED.placement, PADDED.placement, [0, -0.3, 0.9, 0.8, 0, 0.1],
+    [0.5, 0.2, 0.1, -0.3, 0.7, 0.4],
+  ]) {
+    for (let n = 0; n < 35; n++) {
+      const cell = [Math.floor(n / 7), n % 7], grid = { h: 5, w: 7, placement };
+      assert.deepEqual(maps.cellAt(maps.middleOf(cell, grid), grid), cell);
+    }
+  }
+});
+
+test('arrow keys go the way they point in the picture, and no further than it or the grid', () => {
+  const go = (cell, by, grid) => maps.cellBeside(cell, by, grid).map((n) => n + 0); // no -0
+  assert.deepEqual(go([0, 0], [0, 1], WHOLE), [0, 1]);
+  assert.deepEqual(go([1, 2], [0, -Infinity], WHOLE), [1, 0]);
+  assert.deepEqual(go([1, 2], [1, 0], WHOLE), [2, 2]);
+  assert.deepEqual(go([2, 2], [1, 0], WHOLE), [2, 2]);
+  assert.deepEqual(go([0, 3], [0, 1], FLIPPED), [0, 2]);
+  assert.deepEqual(go([0, 3], [0, -1], FLIPPED), [0, 3]);
+  assert.deepEqual(go([0, 3], [0, Infinity], FLIPPED), [0, 0]);
+  assert.deepEqual(go([0, 3], [1, 0], FLIPPED), [1, 3]);
+  assert.deepEqual(go([0, 0], [0, 1], TRANSPOSED), [1, 0]);
+  assert.deepEqual(go([0, 0], [1, 0], TRANSPOSED), [0, 1]);
+  assert.deepEqual(go([1, 0], [0, 1], { ...TRANSPOSED, placement: [0, 1, 0, -1, 0, 1] }), [0, 0], 'a quarter turn');
+  assert.deepEqual(go([1, 1], [0, -1], PADDED), [1, 1]);
+  assert.deepEqual(go([1, 1], [0, Infinity], PADDED), [1, 2]);
+  assert.deepEqual(go([1, 1], [-Infinity, 0], PADDED), [1, 1]);
+});
+
+test('the evidence in cells beyond the picture is told apart', () => {
+  const cells = [[127, 0, 0], [0, 127, -127], [0, 0, 0]], around = [3, 0, -1, 0, 3, -1]; // only the middle is in it
+  const shares = (grid) => ['for', 'against', 'both'].map((sign) => maps.shareBeyond(grid, sign));
+  near(shares(one(cells, 3, 5, around)), [1 / 2, 1, 8 / 11]);
+  near(shares(one(cells, 3, 5)), [0, 0, 0]);
+  near(shares(one([[0]], 0, 0, [1, 0, 1, 0, 1, 0])), [0, 0, 0]);
 });
 
 test('the share of a cell is of the evidence of its own sign', () => {
@@ -240,6 +304,32 @@ test('nearest: every cell over its own part of the picture', () => {
     4, 4, 5, 5, 6, 6,
   ]);
   assert.deepEqual([...maps.nearest([1, 2, 3, 4, 5, 6], 3, 2, 3, 4)], [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]);
+});
+
+test('drawn where it belongs: a part of the picture, mirrored, transposed', () => {
+  const cells = [1, 2, 3, 4], on = (placement, ...how) => {
+    return [...maps.project(cells, { h: 2, w: 2, placement }, 4, 6, ...how)];
+  };
+  near(on([0.5, 0, 0.25, 0, 1 / 3, 1 / 3]), [
+    0, 0, 0, 0, 0, 0,
+    0, 0, 1, 2, 0, 0,
+    0, 0, 3, 4, 0, 0,
+    0, 0, 0, 0, 0, 0,
+  ]);
+  near(on([0.5, 0, 0, 0, -1 / 3, 1 / 3], 0.5), [
+    2, 1, 0.5, 0.5, 0.5, 0.5,
+    4, 3, 0.5, 0.5, 0.5, 0.5,
+    0.5, 0.5, 0.5, 0.5, 0.5, 0.5,
+    0.5, 0.5, 0.5, 0.5, 0.5, 0.5,
+  ]);
+  near(on([0, 1, 0, 2 / 3, 0, 1 / 3], 0, false), [
+    0, 0, 1, 1, 3, 3,
+    0, 0, 1, 1, 3, 3,
+    0, 0, 2, 2, 4, 4,
+    0, 0, 2, 2, 4, 4,
+  ]);
+  near(on(null), [...maps.upsample(cells, 2, 2, 4, 6)]);
+  near(on(null, 0, false), [...maps.nearest(cells, 2, 2, 4, 6)]);
 });
 
 // ---- colours

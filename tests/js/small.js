@@ -5,14 +5,14 @@ export const TWIN = { ...BOTH, name: 'Twin' };
 export const FOR = { ...BOTH, name: 'For', against: 'It cannot show what speaks against the class.' };
 export const PATTERN = { ...FOR, name: 'Pattern', class_agnostic: true };
 
-/** Maps one after another: { 'layer band/method': [rows, top, bottom] } -> rows of the answer and their bytes. */
+/** Maps one after another: { 'layer band/method': [cells, top, bottom, placement] } -> rows of the answer, bytes. */
 export function packed(maps) {
   const rows = {}, bytes = [];
-  for (const [key, [cells, top, bottom]] of Object.entries(maps)) {
+  for (const [key, [cells, top, bottom, placement = null]] of Object.entries(maps)) {
     const [name, which] = key.split(' '), sent = [cells.length, cells[0].length];
     rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, film: {}, maps: {} };
     const cut = { for: 0.25, against: 0.5 };
-    rows[name].maps[which] = { at: bytes.length, sent, top, bottom, min: -bottom, max: top, cut };
+    rows[name].maps[which] = { at: bytes.length, sent, top, bottom, min: -bottom, max: top, cut, placement };
     bytes.push(...cells.flat());
   }
   return { layers: Object.values(rows), bytes: Int8Array.from(bytes) };

@@ -14,10 +14,10 @@ const whole = (pieces) => pieces.map(([text]) => text).join('');
 
 /** What is seen of a layer "x" of 1x2 cells. */
 function look({
-  cells = [[127, -127]], top = 4, bottom = 2, method = BOTH, band = 'target', sign = 'for', ...more
+  cells = [[127, -127]], top = 4, bottom = 2, placement = null, method = BOTH, band = 'target', sign = 'for', ...more
 } = {}) {
   const bands = ['target', 'rival', 'contrast'];
-  const maps = Object.fromEntries(bands.map((b) => [`x ${b}/${method.name}`, [cells, top, bottom]]));
+  const maps = Object.fromEntries(bands.map((b) => [`x ${b}/${method.name}`, [cells, top, bottom, placement]]));
   const { layers, bytes } = packed(maps), answer = answerOf(layers, more);
   const end = sign === 'for' ? top : sign === 'against' ? bottom : Math.max(top, bottom);
   return { answer, grid: gridOf(layers[0], bytes, method.name, band), method, band, sign, top: end };
@@ -146,6 +146,11 @@ test('the cells add up to the score without its head start', () => {
   said(about.before, 'the 2 cells add up:');
   said(about.sum, '8.04');
   said(about.line, '1 cells bring half of it · 1 take away 0.96 · head start -0.04 · score 8');
+  // 0.0046 less 0.0009 is 0.0037: two places would say that nothing adds up to nothing
+  const lion = { ...LION, y: 0.0037 }, few = look({ cells: [[127, -127]], starts: { target: 0 }, classes: [lion] });
+  const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 });
+  said(small.sum, '0.0037');
+  said(small.line, '1 cells bring half of it · 1 take away 0.0009 · score 0.00370');
   const two = look({ rival: 293, band: 'contrast', starts: { contrast: 0.5 } });
   assert.equal(words.sumOf(two), 1.5);
   said(words.aboutScore(two, two.grid, { minus: [], more: 2, less: -0.5, half: 1 }).line, 'more for lion by 1.50');
@@ -192,13 +197,16 @@ test('weak evidence in strong colours is said to be weak', () => {
 });
 
 test('what to be careful with', () => {
-  const poor = look({ top: 0, bottom: 0, detail: true, rival: 293 });
+  const poor = look({ top: 0, bottom: 0, detail: true, twice: [0.015, 0.25, 0.05], rival: 293 });
   poor.grid.row.poor = 'it is only one place';
   assert.deepEqual(words.warnings(poor), [
-    'The map is empty: for this picture, this layer says nothing at all about the class.',
+    'The map is empty.', // and why is said next
     'This is not a good layer to explain with: it is only one place.',
-    'The network runs at 224×224, twice its usual side: a finer map, but less trustworthy probabilities.',
+    'This map is made at 224×224, twice the network’s usual side: finer, but there it gives lion 1.5\u00a0%, ' +
+    'not 50\u00a0%.',
   ]);
+  const same = words.cautions({ ...poor, band: 'rival' }).at(-1);
+  assert.match(same, /there it gives cheetah 25\u00a0%, too\.$/);
   assert.deepEqual(words.warnings(look({ method: FOR, rival: 293 })), []);
 });
 
@@ -211,6 +219,19 @@ test('methods that give the same map are named, and averages are said to be such
     'the same at every place, as it is where the network only averages over the places after this layer.']);
   now.grid.row.shape = [10, 20, 8];
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
+});
+
+test('that a map lies elsewhere is said, and what of it cannot be drawn', () => {
+  const cropped = look({ placement: [0.5, 0, 0.25, 0, 0.5, 0.25] });
+  assert.match(words.notes(cropped, [])[0], /^On its way to this layer the picture is cropped/);
+  assert.deepEqual(words.warnings(cropped), []);
+  const around = (first, sign = 'for') => look({
+    cells: [[first, 127, -127]], top: 127, bottom: 127, placement: [1, 0, 0, 0, 3, -1], sign, // the middle one is in
+  });
+  assert.deepEqual(words.cautions(around(14)), []);
+  assert.deepEqual(words.cautions(around(127)).map(plain),
+    ['The network puts a rim round the picture. 50 % of the evidence lies there, and is not drawn.']);
+  assert.match(words.cautions(around(0, 'both'))[0], /50/);
 });
 
 test('the cell that is read', () => {
@@ -252,9 +273,11 @@ test('the numbers behind a map', () => {
 
 test('the doctor’s verdict', () => {
   assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'x'),
-    'best: the last feature map before the answer, 7×9×32');
-  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'y'), 'good, 7×9×32');
+    'chosen; all goes through it, 7×9×32');
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', ''], 'y', ['A', 'B']),
+    'all goes through it, 7×9×32; good with A and B');
   assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', 'too early'], 'y'), 'poor: too early');
+  assert.equal(words.verdictOf(['x', [7, 9, 32], 'Conv2D', 'too early'], 'x'), 'chosen; poor: too early');
 });
 
 // ---- the steps
@@ -361,6 +384,8 @@ test('scaling up: rows and columns, and what 1 stands for', () => {
   assert.match(told({ min: 0, max: 2 }), /0 none\.$/);
   assert.match(told({ min: 1, max: 2 }), /0 none\.$/);
   assert.match(told({ min: -4, max: 0 }), /No number is above zero, so the map is empty\.$/);
+  const turned = { ...LESSON, placement: [0, 0.5, 0, 0.5, 0, 0] }; // 14 columns over 35 rows, 7 rows over 700 columns
+  assert.match(plain(words.aboutScaling(turned, [70, 1400])), /: one cell covers about 100 by 2\.5 of them\.\n/);
   assert.equal(words.few(3.456), 3.5);
   assert.equal(words.few(34.56), 35);
 });

@@ -1,0 +1,225 @@
+"""A file of a model, whoever wrote it: KINDS, one row a kind.
+
+A row says how the kind is recognised, by its shape and not by its name, and how it is read, or in a
+sentence where to go instead.
+"""
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from gradcam_core import hdf5, keras2, teachable, upload
+from gradcam_core.types import F32, UserError
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_EXPORT = 20_000_000  # bytes; 2.5 million are usual
+_EXPORT = "choose Export Model, Tensorflow, Keras, Download my model"
+NOT_FETCHED = (
+    "A model is not fetched from the network here; download its file and give the name of that."
+)
+NOT_THERE = "The model file does not exist; check its name."
+FOLDER = "This is a folder; give the model file that is in it."
+SAVED_MODEL = (
+    "This folder is a SavedModel, which holds the operations of a model without its layers; in the "
+    "program that made it, save the model itself with model.save('my.keras')."
+)
+NOT_LOADED = (
+    "The model file could not be loaded: it is damaged, or holds code or layers of its own, which "
+    "are not run; save a model of Keras's own layers as .keras."
+)
+
+
+class Opened(NamedTuple):
+    """What a file holds: a model of Keras, or the numbers of an export of Teachable Machine."""
+
+    model: "keras.Model | None"
+    export: Sequence[F32] = ()
+    labels: str = ""  # as the file has them
+    scaled: bool = False  # as Teachable Machine scales and crops
+    notes: tuple[str, ...] = ()  # what was changed to read it
+
+
+class Given(NamedTuple):
+    """What can be seen of a file before it is read."""
+
+    path: Path
+    start: bytes  # its first bytes
+    members: frozenset[str]  # of a zip: names, without folders
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file: how it is recognised, and how it is read, or why it is not."""
+
+    known: Callable[[Given], bool]
+    read: Callable[[Path, float], Opened] | None = None  # path, limit in bytes
+    why: str = ""
+
+
+def open_file(path: str | Path, limit: float = np.inf) -> Opened:
+    """What a model's file holds. limit: bytes, of a stranger's file. Raises a UserError."""
+    given = seen(at_hand(path))
+    kind = next(kind for kind in KINDS if kind.known(given))
+    if kind.read is None:
+        raise UserError(kind.why)
+    return kind.read(given.path, limit)
+
+
+def at_hand(path: str | Path) -> Path:
+    """The file of that name, or a sentence that says what it is instead."""
+    if "://" in str(path) or str(path).startswith(("http:", "https:")):
+        raise UserError(NOT_FETCHED)
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(SAVED_MODEL if (path / "saved_model.pb").is_file() else FOLDER)
+    if not path.is_file():
+        raise UserError(NOT_THERE)
+    return path
+
+
+def seen(path: Path) -> Given:
+    with path.open("rb") as file:
+        start = file.read(16)
+    names: list[str] = []
+    if start.startswith(b"PK"):
+        with suppress(Exception), zipfile.ZipFile(path) as archive:  # bytes that may be anything
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+    return Given(path, start, frozenset(names))
+
+
+def check_upload(path: str | Path) -> None:
+    """Raise a UserError unless a stranger's file may go on to a process of its own."""
+    given = seen(at_hand(path))
+    kind = next(kind for kind in KINDS if kind.known(given))
+    if kind.read is None:
+        raise UserError(kind.why)
+    if kind.read is _read_keras:
+        upload.check(path)
+
+
+def export_in(path: str | Path) -> Opened | None:
+    """What a stranger's file holds, if it is an export of Teachable Machine; None: another kind.
+
+    Nothing of it is run, so it needs no process. Raises a UserError.
+    """
+    given = seen(at_hand(path))
+    if _is_keras(given) or not (_is_hdf5(given) or _is_zip_of_hdf5(given)):
+        return None
+    parts = hdf5.read_parts(path, MAX_EXPORT)
+    if not teachable.is_export(keras2.parsed(parts.description)):
+        return None
+    return Opened(None, teachable.numbers_of(parts), parts.labels, True)
+
+
+def _is_hdf5(given: Given) -> bool:
+    return given.start.startswith(hdf5.START[:4])
+
+
+def _is_keras(given: Given) -> bool:
+    return "config.json" in given.members or given.path.suffix.lower() == ".keras"
+
+
+def _is_zip_of_hdf5(given: Given) -> bool:
+    return any(hdf5.MODEL.fullmatch(f"/{name}") for name in given.members)
+
+
+def _holds(*names: str) -> Callable[[Given], bool]:
+    return lambda given: bool(given.members & set(names))
+
+
+def _starts(*starts: bytes, at: int = 0) -> Callable[[Given], bool]:
+    return lambda given: given.start[at:].startswith(starts)
+
+
+def _ends(*suffixes: str) -> Callable[[Given], bool]:
+    return lambda given: given.path.suffix.lower() in suffixes
+
+
+def _read_hdf5(path: Path, limit: float) -> Opened:
+    parts = hdf5.read_parts(path, limit)
+    described = keras2.parsed(parts.description)
+    scaled = teachable.is_export(described)
+    if scaled:
+        with suppress(UserError):
+            return Opened(None, teachable.numbers_of(parts), parts.labels, scaled)
+    try:
+        description, changes = keras2.modern(described)
+        upload.judge(description)
+        notes = (keras2.repaired(changes, parts.version),) if changes else ()
+        return Opened(keras2.opened(parts, description), (), parts.labels, scaled, notes)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(NOT_LOADED) from error
+
+
+def _read_keras(path: Path, limit: float) -> Opened:
+    from keras.src.saving import saving_lib
+
+    description, changes, by = upload.check(path, limit)
+    file: Any = BytesIO(_with(path, description)) if changes else path.open("rb")
+    try:
+        with file:  # by its name Keras would refuse MY.KERAS
+            model = saving_lib._load_model_from_fileobj(file, None, compile=False, safe_mode=True)
+    except Exception as error:
+        raise UserError(NOT_LOADED) from error
+    scaled = teachable.is_export(description)
+    return Opened(model, (), "", scaled, (keras2.repaired(changes, by),) if changes else ())
+
+
+def _with(path: Path, description: Any) -> bytes:
+    """A .keras file with another description."""
+    out = BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w") as new:
+        for name in upload.MEMBERS:
+            text = json.dumps(description) if name == "config.json" else old.read(name)
+            new.writestr(name, text)
+    return out.getvalue()
+
+
+KINDS = (
+    Kind(_is_keras, _read_keras),
+    Kind(_is_hdf5, _read_hdf5),
+    Kind(_is_zip_of_hdf5, _read_hdf5),
+    Kind(
+        _holds("model.json", "weights.bin"),
+        why=f"This zip is Teachable Machine's export for Tensorflow.js; {_EXPORT}.",
+    ),
+    Kind(
+        _holds("model_unquant.tflite", "model.tflite", "vww_96_grayscale_quantized.tflite"),
+        why=f"This zip is Teachable Machine's export for Tensorflow Lite; {_EXPORT}.",
+    ),
+    Kind(
+        _holds("saved_model.pb"),
+        why=SAVED_MODEL.replace("folder", "zip"),
+    ),
+    Kind(
+        _starts(b"TFL3", at=4),
+        why="This is a TensorFlow Lite file, which has no gradients; in the program that made it, "
+        "save the model of Keras it was made from with model.save('my.keras').",
+    ),
+    Kind(
+        lambda given: "data.pkl" in given.members or _ends(".pt", ".pth", ".ckpt")(given),
+        why="This is a file of PyTorch, and only models of Keras can be opened here; build the "
+        "same network in Keras, copy the weights, and save it with model.save('my.keras').",
+    ),
+    Kind(
+        _ends(".onnx", ".pb", ".json", ".tflite", ".pkl"),
+        why="This is no file of a whole Keras model; in the program that made the model, save it "
+        "with model.save('my.keras').",
+    ),
+    Kind(
+        lambda _given: True,
+        why="The model file could not be loaded: it is no .keras file, no .h5 file and no zip of "
+        "Teachable Machine, or it is damaged; save the model with model.save('my.keras').",
+    ),
+)
