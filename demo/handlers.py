@@ -95,7 +95,7 @@ def view_at(chosen: Chosen, wanted: Mapping[str, Any], tell: Tell | None = None)
         token = wanted.get("token")
 
         def progress(part: float) -> None:
-            if isinstance(token, str) and token in _stopped:
+            if is_stopped(token):
                 raise Stopped
             if tell is not None:
                 tell(part, f"Making {method}")
@@ -114,6 +114,10 @@ def stop(token: Any) -> dict[str, bool]:
         raise UserError("Say what is to be stopped.")
     _stopped.get(token, lambda: None)
     return {"stopped": True}
+
+
+def is_stopped(token: Any) -> bool:
+    return isinstance(token, str) and token in _stopped
 
 
 def or_a_sentence(make: Callable[[], View]) -> View:
@@ -219,6 +223,12 @@ def answer(
     if layer and layer not in asked.suggested:
         return make()  # out of surveys that are few: it drives out no answer
     return _answers.get(engine.At(question, layer, method), make)
+
+
+def forget_gone() -> None:
+    """Nothing stays of pictures whose files are gone."""
+    _answers.forget(engine.is_gone)
+    engine.drop_gone()
 
 
 def share(progress: Progress | None, number: int, of: int) -> Progress | None:
