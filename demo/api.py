@@ -64,7 +64,7 @@ def endpoint(
     try:
         posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
         found, way = lookup.layer_of(posed.asked, layer), method_of(method)
-        name, placement = found.name, placement_of(found, way)
+        name, placement = found.name, placement_of(found, way, engine.part_of(posed))
         seen, signed = engine.one_map(posed, name, way)
         heat = heatmap.project(heatmap.normalise(signed), seen.image.shape[:2], placement)
         question = posed.question, seen.target.index, name, way

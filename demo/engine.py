@@ -25,6 +25,7 @@ from gradcam_core.types import (
     U8,
     Layer,
     ModelSpec,
+    Placement,
     Progress,
     Question,
     Survey,
@@ -193,6 +194,20 @@ def start_of(posed: Posed) -> float | None:
         return steps.head_start(posed.asked, trace, best)
 
 
+def part_of(posed: Posed) -> Placement | None:
+    """Where what the network sees lies in the picture; None: it sees all of it."""
+    h, w = picture(posed.question)[0].shape[:2]
+    return pictures.part_seen((h, w), posed.asked.shape[:2], posed.spec.crop)
+
+
+def _in_part(box: Sequence[float], part: Placement | None) -> Sequence[float]:
+    """A box (left, top, right, bottom) of the picture, in shares of what the network sees."""
+    if part is None:
+        return box
+    (height, _, top), (_, width, left) = part.rows, part.columns
+    return [(x - s) / n for x, s, n in zip(box, (left, top) * 2, (width, height) * 2, strict=True)]
+
+
 def covered(
     posed: Posed, layer: str, boxes: Sequence[Sequence[float]], fill: str
 ) -> tuple[list[F32], float, F32]:
@@ -208,7 +223,7 @@ def covered(
 
     def painted(shape: tuple[int, int, int]) -> list[F32]:
         square = pictures.fit(picture(question)[0], shape[:2], spec.crop)
-        masks = [hide.rectangle(box, shape[:2]) for box in boxes]
+        masks = [hide.rectangle(_in_part(box, part_of(posed)), shape[:2]) for box in boxes]
         return [spec.preprocess(one) for one in hide.hidden(square, masks, fill)]
 
     first, *others = painted(asked.shape)

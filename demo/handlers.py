@@ -181,8 +181,9 @@ def answer(
         order = [x for x in asked.layers.values() if x.name in (*asked.suggested, layer)]
         target = first.target.index if question.target is None else question.target
         h, w = first.image.shape[:2]
+        part = engine.part_of(posed)
         return {
-            **pack(maps, order, asked.best, engine.verdicts(every["target"], order)),
+            **pack(maps, order, asked.best, engine.verdicts(every["target"], order), part),
             "model": {
                 "key": question.model,
                 "title": spec.title,
@@ -285,7 +286,7 @@ def draw(request: Any) -> FigureAnswer:
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
         nothing = 0.5 if sign == "both" else 0.0
-        placement = placement_of(posed.asked.layers[layer], method)
+        placement = placement_of(posed.asked.layers[layer], method, engine.part_of(posed))
         heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
@@ -306,11 +307,12 @@ def cover(request: Any) -> CoverAnswer:
         raise UserError("The box needs its four edges.")
     said, score, signed = engine.covered(posed, layer, parts, request.get("fill"))
     shown = [row["index"] for row in class_rows_of(posed)]
-    packing = Packing(max(signed.shape))
+    packing, part = Packing(max(signed.shape)), engine.part_of(posed)
+    placement = placement_of(posed.asked.layers[layer], engine.COVERED, part)
     return {
         "classes": [likely(p, p, posed.spec.labels, shown) for p in said],
         "score": score,
-        "map": signed_map(packing, signed, posed.asked.layers[layer].placement),
+        "map": signed_map(packing, signed, placement),
         "bytes": packing.text(),
     }
 

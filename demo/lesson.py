@@ -27,8 +27,8 @@ from demo.wire import (
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
-from gradcam_core.methods import grad_cam
-from gradcam_core.types import F32, U8, Asked, Survey, UserError
+from gradcam_core.methods import grad_cam, placement_of
+from gradcam_core.types import F32, U8, Asked, Placement, Survey, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
@@ -46,13 +46,15 @@ class InView(NamedTuple):
     asked: Asked
     survey: Survey
     layer: str
-    crop: bool  # whether the network looks at the middle of the picture only
+    part: Placement | None  # where what the network sees lies in the picture; None: it is all
 
 
 def in_view(request: Any) -> InView:
     """The survey out of the kept ones; made anew if it has left them."""
     posed, layer = from_json(request)
-    return InView(posed.asked, engine.survey_of(engine.kept(posed), layer), layer, posed.spec.crop)
+    return InView(
+        posed.asked, engine.survey_of(engine.kept(posed), layer), layer, engine.part_of(posed)
+    )
 
 
 def taken_apart(name: str) -> Callable[[Callable[[InView, list[Any]], Any]], Any]:
@@ -99,7 +101,7 @@ def address(image: U8) -> str:
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
-    asked, survey, layer, crop = view
+    asked, survey, layer, part = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -130,13 +132,15 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         return {**packing.put(grid), "numbers": numbers}
 
     return {
-        "input": address(pictures.fit(survey.image, x.shape[:2], crop).round().astype(np.uint8)),
+        "input": address(
+            pictures.fit(survey.image, x.shape[:2], bool(part)).round().astype(np.uint8)
+        ),
         "after": address(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
-        "placement": six_numbers(asked.layers[layer].placement),
+        "placement": six_numbers(placement_of(asked.layers[layer], engine.COVERED, part)),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [

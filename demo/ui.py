@@ -335,7 +335,7 @@ def quick() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def warm(health: front.Health, teachable_machine: bool) -> None:
+def warm(health: front.Health, teachable_machine: bool = False) -> None:
     """Load the default network and explain the first example, until that works: the first visitor
     waits less."""
     while sentence := handlers.view_of(Chosen(FIRST_PICTURE, next(iter(models.MODELS)))).error:

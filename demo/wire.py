@@ -390,11 +390,12 @@ def pack(
     layers: Sequence[Layer],
     best: str,
     verdicts: Mapping[str, dict[str, str]],
+    part: Placement | None = None,
 ) -> Packed:
     """The signed maps that there are of these layers as bytes, with the numbers they came from.
 
     maps: band -> (layer, method) -> (h, w). best: the layer to begin with. verdicts: layer ->
-    method -> what is known of it.
+    method -> what is known of it. part: where what the network sees lies in the picture.
     """
     here = {
         layer.name: {
@@ -413,7 +414,7 @@ def pack(
         {
             "name": layer.name,
             "maps": {
-                key: signed_map(packing, signed, placement_of(layer, key.split("/")[1]))
+                key: signed_map(packing, signed, placement_of(layer, key.split("/")[1], part))
                 for key, signed in here[layer.name].items()
             },
             "shape": layer.shape,

@@ -21,7 +21,7 @@ from PIL.ExifTags import Base
 from PIL.Image import Resampling, Transpose
 from PIL.ImageFile import ImageFile
 
-from gradcam_core.types import F32, U8, UserError
+from gradcam_core.types import F32, U8, Placement, UserError
 
 # Pillow's names -> those a visitor reads
 NAMES = {"JPEG": "JPEG", "PNG": "PNG", "WEBP": "WebP", "GIF": "GIF", "BMP": "BMP"}
@@ -58,6 +58,7 @@ STRETCHED = (
     "This picture uses few of its 65,536 shades of grey; the network gets them spread from black "
     "to white, as shown here."
 )
+MIDDLE = "The network is given the middle of the picture, and sees nothing of what lies beside it."
 NOT_RGB = (
     "Please give the picture as the path of a file, as a Pillow image or as a NumPy array of dtype "
     "uint8 and shape (H, W, 3), RGB"
@@ -136,6 +137,14 @@ def middle(sides: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int
     (rows, columns), (h, w) = sides, size
     height, width = min(rows, round(columns * h / w)), min(columns, round(rows * w / h))
     return (rows - height) // 2, (columns - width) // 2, height, width
+
+
+def part_seen(sides: tuple[int, int], size: tuple[int, int], crop: bool) -> Placement | None:
+    """Where what `fit` makes of (H, W) lies in it; None: over all of it."""
+    (rows, columns), (top, left, height, width) = sides, middle(sides, size)
+    if not crop or (height, width) == sides:
+        return None
+    return Placement((height / rows, 0.0, top / rows), (0.0, width / columns, left / columns))
 
 
 def fit(image: U8, size: tuple[int, int], crop: bool = False) -> F32:

@@ -186,9 +186,13 @@ METHODS = {
 }
 
 
-def placement_of(layer: Layer, method: str) -> Placement | None:
-    """Where the map of this method lies in the picture; None: over all of it."""
-    return None if METHODS[method].of_picture else layer.placement
+def placement_of(layer: Layer, method: str, part: Placement | None = None) -> Placement | None:
+    """Where the map of this method lies in the picture; None: over all of it.
+
+    part: where what the network sees lies in the picture.
+    """
+    placement = None if METHODS[method].of_picture else layer.placement
+    return placement.inside(part) if placement else part
 
 
 def one_pass() -> tuple[str, ...]:

@@ -164,6 +164,8 @@ def explain(
     if missing := [m for m in names if m not in maps]:
         raise UserError(not_here(missing[0], name))
     size = picture.shape[0], picture.shape[1]
+    if part := pictures.part_seen(size, asked.shape[:2], spec.crop):
+        remarks += (pictures.MIDDLE,)
     if usual:
         remarks += (twice_the_side(usual[1], seen, spec.labels, asked.meaning.percent),)
     return Explanation(
@@ -174,7 +176,7 @@ def explain(
         maps={m: maps[m] for m in names},
         heatmaps={
             m: heatmap.project(
-                heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m)
+                heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m, part)
             )
             for m in names
         },

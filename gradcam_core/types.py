@@ -109,6 +109,17 @@ class Placement:
         """All six: what is told outside of Python."""
         return *self.rows, *self.columns
 
+    def inside(self, other: "Placement | None") -> "Placement":
+        """Of a grid in a picture that itself lies so in another one (None: over all of it)."""
+        if other is None:
+            return self
+        (a, b, c), (d, e, f) = self.rows, self.columns
+        rows, columns = (
+            (p * a + q * d, p * b + q * e, p * c + q * f + s)
+            for p, q, s in (other.rows, other.columns)
+        )
+        return Placement(rows, columns)
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -226,7 +226,7 @@ def test_a_model_of_teachable_machine_runs_beside_the_others(
 ) -> None:
     """Its numbers only: no process is started for it, whatever else the host allows."""
     monkeypatch.setattr(sandbox, "ModelProcess", lambda *_: pytest.fail("a process was started"))
-    file = teachable_machine(uploads / "converted_keras.zip", ["Mug", "Plant", "Nothing"])
+    file = teachable_machine(uploads / "converted_keras.zip", ["Mug", "Plant", "Nothing"], 8)
     for any_model in (False, True):
         key = engine.open_upload(str(file), "", "", any_model)
     assert models.find(key).labels == ("Mug", "Plant", "Nothing")
@@ -240,6 +240,23 @@ def test_a_model_of_teachable_machine_runs_beside_the_others(
     assert shown == pytest.approx(dict(zip(("Mug", "Plant", "Nothing"), p, strict=True)), abs=1e-5)
     assert made["best"] == "out_relu"
     assert "middle square" in made["found"]
+    h, w = made["picture"]
+    assert h > w, "a tall picture: rows are cut off above and below"
+    where = [w / h, 0, (h - w) // 2 / h, 0, 1, 0]
+    for row in made["layers"]:
+        for one in row["maps"].values():
+            assert one["placement"] == pytest.approx(where)
+
+    posed = pose(path, key)
+    edge = (h - w) // 2 / h
+    boxes = [(0, 0, 1, edge), (0.25, edge + 0.25 * w / h, 0.75, edge + 0.75 * w / h)]
+    (above, middle), _score, _map = engine.covered(posed, "out_relu", boxes, "grey")
+    np.testing.assert_allclose(above, p, atol=1e-5)  # it does not see what is there
+    painted = pictures.fit(image, (224, 224), crop=True)
+    painted[56:168, 56:168] = 127.5
+    x = painted / np.float32(127.5) - 1
+    np.testing.assert_allclose(middle, models.find(key).build(None)(x[None])[0], atol=1e-5)
+    assert np.abs(middle - p).max() > 1e-4
 
 
 @pytest.mark.usefixtures("no_uploads")

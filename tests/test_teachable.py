@@ -10,8 +10,8 @@ import pytest
 from nets import KERAS_2, teachable_machine, teachable_machine_h5
 
 from gradcam_core import explain, files, hdf5, lookup, models, teachable
-from gradcam_core.image import fit
-from gradcam_core.types import UserError
+from gradcam_core.image import MIDDLE, fit, part_seen
+from gradcam_core.types import Placement, UserError
 
 NAMES = ("Mug", "Plant", "Nothing")
 
@@ -22,10 +22,11 @@ def export(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    """Another pupil's: the same backbone, another head, two classes."""
-    folder = tmp_path_factory.mktemp("other")
-    return teachable_machine(folder / "converted_keras.zip", ("left", "right"), head=7)
+def pupils(tmp_path_factory):
+    """Two: the same backbone, each a head of its own."""
+    folder = tmp_path_factory.mktemp("pupils")
+    names = {7: ("left", "right"), 8: ("Mug", "Plant", "Nothing")}
+    return [teachable_machine(folder / f"{n}.zip", names[n], head=n) for n in names]
 
 
 @pytest.fixture(scope="module")
@@ -59,47 +60,87 @@ def test_the_two_files_in_a_folder(export, tmp_path, said):
     np.testing.assert_allclose(answer.probabilities, said["predictions"], atol=1e-6)
 
 
-def test_one_graph_and_one_backbone_for_all(export, other, said):
-    """Each answers as itself, before and after the other was asked."""
-    one, two = (lookup.network(models.load_file(file)) for file in (export, other))
+def test_one_graph_for_all_and_a_backbone_once(export, pupils, said):
+    """Each answers as itself, before and after another was asked."""
+    first, *two = (lookup.network(models.load_file(file)) for file in (export, *pupils))
     x = said["picture"] / np.float32(127.5) - 1
-    before, there, after = one.trace(x), two.trace(x), one.trace(x)
-    np.testing.assert_array_equal(before.probabilities, after.probabilities)
-    np.testing.assert_allclose(before.probabilities, said["predictions"], atol=1e-6)
-    assert there.probabilities.shape == (2,)
-    built = models.load_file(other).build(None)  # a model of Keras, with weights of its own
-    np.testing.assert_allclose(there.probabilities, built(x[None])[0], atol=1e-6)
-    np.testing.assert_allclose(two.probabilities(x[None])[0], there.probabilities, atol=1e-6)
-    np.testing.assert_allclose(two.score(x[None], there.target), there.logits.max(), rtol=1e-5)
-    assert one._compiled is two._compiled
-    assert one.model is two.model
-    shared = [a is b for a, b in zip(one._numbers, two._numbers, strict=True)]
+    before = [net.trace(x) for net in (first, *two)]
+    np.testing.assert_allclose(before[0].probabilities, said["predictions"], atol=1e-6)
+    for net, file, trace in zip(two, pupils, before[1:], strict=True):
+        model = models.load_file(file).build(None)  # of Keras, with weights of its own
+        other = said["picture"][::-1] / np.float32(127.5) - 1
+        p = np.asarray(model(np.stack([x, other])))
+        assert np.abs(p[0] - p[1]).max() > 1e-4, "or the test would see nothing"
+        np.testing.assert_allclose(trace.probabilities, p[0], atol=1e-5)
+        np.testing.assert_allclose(net.probabilities(np.stack([x, other])), p, atol=1e-5)
+        y = net.score(x[None], trace.target)
+        np.testing.assert_allclose(y, trace.logits.max(keepdims=True), rtol=1e-4)
+        a = trace.activations["out_relu"][None]
+        np.testing.assert_allclose(net.score_from("out_relu", a, trace), y, rtol=1e-4)
+    after = [net.trace(x) for net in (first, *two)]
+    for one, same in zip(before, after, strict=True):
+        np.testing.assert_array_equal(one.logits, same.logits)
+    assert first._compiled is two[0]._compiled is two[1]._compiled
+    assert first.model is two[0].model is two[1].model
+    shared = [a is b for a, b in zip(two[0]._numbers, two[1]._numbers, strict=True)]
     assert shared == [True] * 260 + [False] * 3
 
 
-def test_shuffled_it_is_another_with_the_same_graph(export, said):
-    net = lookup.network(models.load_file(export))
+def test_its_map_is_that_of_the_equation(pupils, said):
+    """At the last layer Grad-CAM is the class's weights times the activations: by hand."""
+    spec = models.load_file(pupils[1])
+    answer = explain(said["picture"], spec)
+    net = lookup.network(spec)
+    a = answer.survey.trace.activations["out_relu"]
+    hidden, bias, last = (np.asarray(n, np.float64) for n in net._numbers[-3:])
+    lit = a.mean((0, 1), dtype=np.float64) @ hidden + bias > 0
+    alpha = hidden @ (lit * last[:, answer.target]) / 49
+    np.testing.assert_allclose(answer.maps["Grad-CAM"], a @ alpha, rtol=1e-3, atol=1e-6)
+
+
+def test_shuffled_it_is_another_with_the_same_graph(pupils, said):
+    net = lookup.network(models.load_file(pupils[0]))
     x = said["picture"] / np.float32(127.5) - 1
-    other = net.randomised(1)
+    before, other = net.trace(x), net.randomised(1)
     assert other._compiled is net._compiled
-    assert np.abs(other.trace(x).probabilities - said["predictions"]).max() > 1e-3
-    np.testing.assert_allclose(net.trace(x).probabilities, said["predictions"], atol=1e-6)
+    assert np.abs(other.trace(x).probabilities - before.probabilities).max() > 1e-3
+    np.testing.assert_array_equal(net.trace(x).logits, before.logits)
     for a, b in zip(net._numbers, other._numbers, strict=True):
         np.testing.assert_array_equal(np.sort(a, None), np.sort(b, None))
 
 
-def test_it_sees_the_middle_square(export, rng):
+def test_it_sees_the_middle_square(pupils, rng):
     """Of a wide picture the left and the right are cut off, as Teachable Machine does."""
-    spec = models.load_file(export)
+    spec = models.load_file(pupils[0])
     wide = rng.integers(0, 256, (100, 180, 3), np.uint8)
     middle = np.ascontiguousarray(wide[:, 40:140])
     np.testing.assert_array_equal(fit(wide, (224, 224), spec.crop), fit(middle, (224, 224)))
-    seen, alone = explain(wide, spec), explain(middle, spec)
+    seen, alone = (explain(picture, spec, "block_13_expand_relu") for picture in (wide, middle))
     np.testing.assert_array_equal(seen.probabilities, alone.probabilities)
     np.testing.assert_array_equal(seen.maps["Grad-CAM"], alone.maps["Grad-CAM"])
+    heat = seen.heatmaps["Grad-CAM"]  # it covers what was seen
+    assert heat.shape == (100, 180)
+    np.testing.assert_allclose(heat[:, 40:140], alone.heatmaps["Grad-CAM"], atol=1e-5)
+    assert not heat[:, :40].any()
+    assert not heat[:, 140:].any()
+    assert alone.heatmaps["Grad-CAM"].max() > 0
+    assert MIDDLE in seen.remarks
+    assert MIDDLE not in alone.remarks
 
 
-def test_what_its_owner_says_goes(export, said):
+def test_where_what_is_seen_lies():
+    """Of a tall picture 90 high and 60 wide: rows 15 to 75."""
+    assert part_seen((90, 60), (224, 224), True) == Placement((60 / 90, 0, 15 / 90), (0, 1, 0))
+    assert part_seen((90, 60), (224, 224), False) is None
+    assert part_seen((60, 60), (224, 224), True) is None
+    turned = Placement((0, 1, 0), (-1, 0, 1))  # of a layer that turns the picture
+    inside = turned.inside(part_seen((90, 60), (224, 224), True))
+    assert inside.rows == pytest.approx((0, 60 / 90, 15 / 90))
+    assert inside.columns == pytest.approx((-1, 0, 1))
+    assert turned.inside(None) is turned
+
+
+def test_what_its_owner_says_goes(export):
     spec = models.load_file(export, preprocess="scale01")
     assert not spec.crop
     assert spec.findings[0].basis == "given"
@@ -108,7 +149,7 @@ def test_what_its_owner_says_goes(export, said):
     assert spec.labels == NAMES
 
 
-def test_the_same_form_with_another_network_is_read_as_a_file_of_keras_2(said):
+def test_the_same_form_with_another_network_is_read_as_a_file_of_keras_2():
     spec = models.load_file(KERAS_2 / "tm_small.h5", ["one", "two"])
     small = np.load(KERAS_2 / "tm_small.npz")
     answer = explain(small["picture"], spec)
