@@ -225,7 +225,7 @@ def find(key: str) -> ModelSpec:
     if spec is None:
         raise UserError(
             f"There is no such model here; choose one of: {', '.join(MODELS)}; your own "
-            "comes in by from_keras or --model."
+            "comes in by from_keras, or --model and its file."
         )
     return spec
 
@@ -347,15 +347,20 @@ def load_file(
     preprocess: str | None = None,
     head: Head | None = None,
     most: float = np.inf,
+    trust: bool = False,
+    custom: str | Path | None = None,
 ) -> ModelSpec:
     """A row for a model in a file: .keras, .h5 of Keras 2, or an export of Teachable Machine.
 
-    It is loaded in safe mode: code inside the file is refused. The rest as for `from_keras`; what
-    Teachable Machine exports is scaled and cropped as Teachable Machine does, unless preprocess or
-    head say otherwise, and has its own names.
+    trust: run code that is inside the file, a Lambda; else it is refused. custom: a Python file
+    with classes that the model needs; it is run. With a limit for `most` the file is a stranger's,
+    and judged like an upload. The rest as for `from_keras`; what Teachable Machine exports is
+    scaled and cropped as Teachable Machine does, unless preprocess or head say otherwise, and has
+    its own names.
     """
     path = Path(path)
-    opened = files.open_file(path, upload.MAX_FILE if most < np.inf else np.inf)
+    limit = upload.MAX_FILE if most < np.inf else np.inf
+    opened = files.open_file(path, files.Trust(limit, trust, Path(custom) if custom else None))
     if labels is None and (own := opened.labels or _beside(path)):
         labels = class_names.names_in(own)
     return row_of_file(opened, f"{path.stem} (yours)", labels, preprocess, head, most)
@@ -381,6 +386,24 @@ def row_of_file(
         notes = teachable.SCALED, *notes
         spec = replace(spec, crop=True, findings=teachable.FINDINGS)
     return replace(spec, notes=(*notes, *spec.notes))
+
+
+def named_or_file(
+    model: str,
+    labels: str | Path | None = None,
+    preprocess: str | None = None,
+    head: Head | None = None,
+    trust: bool = False,
+    custom: str | Path | None = None,
+) -> ModelSpec:
+    """A row of MODELS by its name, or of a file. labels: a file of class names."""
+    if model in MODELS:
+        return MODELS[model]
+    path = Path(model)
+    if not (path.exists() or path.suffix or model == "-" or path.name != model):
+        return find(model)
+    names = class_names.read_names(labels) if labels else None
+    return load_file(model, names, preprocess, head, trust=trust, custom=custom)
 
 
 def _beside(path: Path) -> str:
