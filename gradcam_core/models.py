@@ -270,6 +270,7 @@ SAID = {  # of pixels from 0 to 255
     "torch": "pixels divided by 255, less the mean colour, divided by its spread",
     "none": "pixels from 0 to 255 as they are",
 }
+KERAS_2_IN_MEMORY = ("tf_keras.", "tensorflow.python.keras.", "keras.engine.", "keras.src.engine.")
 SIZES = {"Resizing", "Resize", "CenterCrop", "RandomCrop"}  # what they make has one size
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -303,6 +304,11 @@ def from_keras(
     from gradcam_core.network import Network
     from gradcam_core.scaling import first_part
 
+    if type(model).__module__.startswith(KERAS_2_IN_MEMORY):
+        raise UserError(
+            "This is a model of Keras 2, which this program does not run; save it with "
+            "model.save('my.h5'), and give that file to load_file."
+        )
     if not isinstance(model, keras.Model):
         raise UserError("Give a Keras model that is in memory; load_file reads a .keras file.")
     if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
@@ -312,6 +318,8 @@ def from_keras(
         or not all(isinstance(name, str) for name in labels)
     ):
         raise UserError("Give the labels as a list of names, in the order of the outputs.")
+    if any(isinstance(part, keras.layers.TFSMLayer) for part in model._flatten_layers()):
+        raise UserError(files.MODELLESS)
     shape = input_shape(model, int(size))
     if head not in (None, *get_args(Head)):
         raise UserError(f"There is no such head; choose one of: {', '.join(get_args(Head))}.")
