@@ -24,7 +24,7 @@ from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chos
 from demo.wire import View
 from demo.words import class_choices
 from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
-from gradcam_core.types import UserError
+from gradcam_core.types import ModelSpec, UserError
 
 HERE = Path(__file__).parent
 CPUS = os.cpu_count() or 2
@@ -206,6 +206,26 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
     )  # fmt: skip
 
 
+def is_own(spec: ModelSpec) -> bool:
+    return bool(spec.findings)
+
+
+def save_own(model: gr.Dropdown) -> None:
+    """Where a model of somebody's own is saved in today's form."""
+    button = gr.Button("Save this model as .keras", size="sm", elem_id="own-save")
+    file = gr.File(label="Your model", visible=False, interactive=False, elem_id="own-saved")
+
+    def saved(key: Any) -> gr.File:
+        try:
+            return gr.File(handlers.own_model_path(key), visible=True)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    button.click(
+        saved, model, file, api_visibility="private", concurrency_limit=1, show_progress="hidden"
+    )
+
+
 def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
     of Teachable Machine."""
@@ -241,6 +261,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                         own_model(model, own, uploads)
                     else:
                         gr.Markdown(SWITCHED_OFF, elem_id="own-off")
+                    if uploads or teachable_machine or any(map(is_own, models.MODELS.values())):
+                        save_own(model)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from io import BytesIO
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -394,6 +395,17 @@ def row_of_file(
         notes = teachable.SCALED, *notes
         spec = replace(spec, crop=True, findings=teachable.FINDINGS)
     return replace(spec, notes=(*notes, *spec.notes))
+
+
+def saved(spec: ModelSpec) -> bytes:
+    """A model of somebody's own as a .keras file of today, what was repaired in it included."""
+    from keras.src.saving import saving_lib
+
+    content = BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        saving_lib._save_model_to_fileobj(spec.build(None), content, "h5")
+    return content.getvalue()
 
 
 def named_or_file(

