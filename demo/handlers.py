@@ -80,8 +80,9 @@ def follow_link(
     if page is None:  # the answer before stands
         assert last
         return Page(view.model_copy(update={"stands": True, "link": missing}), last)
-    said = page.view.error or view.error
-    return page._replace(view=page.view.model_copy(update={"error": said, "link": missing}))
+    said, stands = page.view.error or view.error, page.view.answer is not None
+    told = page.view.model_copy(update={"error": said, "stands": stands, "link": missing})
+    return page._replace(view=told)
 
 
 def view_of(

@@ -33,6 +33,7 @@ from visitor import (
 
 from demo import api, engine, handlers, words
 from demo.question import EXAMPLES, EXAMPLES_DIR, Chosen
+from demo.wire import View
 from gradcam_core import heatmap, lookup, models, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS, one_pass
@@ -918,3 +919,38 @@ def test_a_guess_stands_beside_the_answer_until_a_way_is_taken(
     for bad in (None, {}, {"preprocess": "x"}, {"preprocess": ["scale01"]}):
         assert is_a_sentence(refused(lambda bad=bad: engine.take_way("guess", bad)))
     assert answered(put(), MODEL)["model"]["own"] is False
+
+
+# ---- links ---------------------------------------------------------------------------------------
+
+
+def test_a_link_whose_network_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page begins as usual and says so; an answer that is there stands."""
+    real, away = handlers.view_of, "The server is away."
+
+    def view_of(asks: Chosen, *more: Any) -> View:
+        return View(error=away) if asks.model == "vgg19" else real(asks, *more)
+
+    monkeypatch.setattr(handlers, "view_of", view_of)
+    link, chosen = json.dumps(["#m=vgg19&c=1&p=cheetah", None]), Chosen(PICTURE, MODEL)
+    page = handlers.follow_link(link, None, chosen)
+    assert page
+    assert page.view.answer
+    assert page.view.answer["target"] == LION
+    assert (page.view.error, page.view.stands, page.view.link) == (away, True, [])
+    assert page.last[:2] == (PICTURE, MODEL)
+    stays = handlers.follow_link(link, page.last, chosen)
+    assert stays
+    assert (stays.view.answer, stays.view.error, stays.view.stands) == (None, away, True)
+    assert stays.last == page.last
+
+
+def test_a_link_drops_a_rival_that_the_network_itself_says() -> None:
+    page = handlers.follow_link(
+        json.dumps([f"#p=lion&r={LION}", None]), None, Chosen(PICTURE, MODEL)
+    )
+    assert page
+    assert page.view.answer
+    assert page.view.answer["rival"] is None
+    assert is_a_sentence(page.view.note)
+    assert (page.last.rival, page.model) == ("", MODEL)

@@ -25,6 +25,22 @@ export function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * Whether the text of a box came to the clipboard. The old way asks nobody, and works over http and in frames, too.
+ * @param {HTMLTextAreaElement} box
+ */
+export async function copied(box) {
+  box.focus();
+  box.select();
+  if (document.execCommand('copy')) return true;
+  try {
+    await navigator.clipboard.writeText(box.value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** A text that is hidden where there is none. */
 export function tell(node, text) {
   node.textContent = text;

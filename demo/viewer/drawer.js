@@ -1,8 +1,10 @@
 // "More": method, colours, numbers, what is known of every layer, and the files to take away.
 
-import { $, $$, make } from './dom.js';
+import { $, $$, copied, make, tell } from './dom.js';
 import { choose, goOn, say } from './acts.js';
+import { aboutGiven, linkToGive } from './link.js';
 import { bytesOf, inPixels, rowOf, sharesScale, shownClass } from './maps.js';
+import { pythonOf } from './python.js';
 import { blend, boxNow, heatNow, methodNow, ready, put, signNow, state, topNow, addView } from './shown.js';
 import { UNREACHED, aboutMethod, verdictOf } from './words.js';
 
@@ -141,6 +143,24 @@ export async function saveFigure(button) {
   }
   button.disabled = false;
   button.textContent = text;
+}
+
+/** Puts a text on the clipboard, and shows it. @param {string} more what is to be said of it */
+async function give(text, more) {
+  const box = $('.gv-text');
+  box.hidden = false;
+  box.value = text;
+  const done = await copied(box);
+  tell($('.gv-copied'), [done ? 'Copied.' : 'Select it and copy it by hand.', more].filter(Boolean).join(' '));
+  box.scrollIntoView({ block: 'nearest' });
+}
+
+export const copyLink = () => give(linkToGive(), aboutGiven());
+
+export function copyPython() {
+  const { answer, layer, band } = state, file = props.examples[answer.path], name = answer.path.split('/').at(-1);
+  const picture = file ? `demo/examples/${name}` : name;
+  return give(pythonOf({ answer, layer, band, method: methodNow().name }, picture), '');
 }
 
 // ---- the start ---------------------------------------------------------------------------------

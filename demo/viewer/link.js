@@ -5,7 +5,7 @@ import { ADDRESS, MINE, OWN, asksAnother, isElsewhere, linkText, readLink, value
 import { openTab, tabNow } from './gradio.js';
 import { bandsOf, rowOf } from './maps.js';
 import { addView, ready, state } from './shown.js';
-import { aboutLink } from './words.js';
+import { aboutCopied, aboutLink } from './words.js';
 
 /** @import { Answer, View } from './wire.js' */
 /** @import { Link } from './address.js' */
@@ -78,6 +78,19 @@ const isSame = (one, other) => ['path', 'model'].every((key) => (one[key] || '')
 function writeSoon() {
   clearTimeout(soon);
   if (!coming) soon = setTimeout(writeAddress, SOON);
+}
+
+/** The link to give away: on a Space that of the Space, in whose frame the page is. */
+export function linkToGive() {
+  const text = linkText(linkNow()), { origin, pathname } = location;
+  const page = props.space ? `https://huggingface.co/spaces/${props.space}` : origin + pathname;
+  return page + (text && `#${text}`);
+}
+
+/** What is to be said with it. */
+export function aboutGiven() {
+  const { path, model } = privateOf(state.answer), isHome = /^(localhost|127\.[\d.]+|\[::1\])$/;
+  return aboutCopied(Boolean(path), Boolean(model), !props.space && isHome.test(location.hostname));
 }
 
 // ---- in ----------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 import { $ } from './dom.js';
 import { choose, contrast, chooseClass, fetchLayer, goOn, goTo, say } from './acts.js';
 import { setCover } from './cover.js';
-import { openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
+import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
   adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takePhoto,
@@ -104,6 +104,8 @@ const OF_AN_ANSWER = {
   'gv-play': () => play(!state.playing),
   'gv-save-overlay': saveOverlay,
   'gv-save-figure': saveFigure,
+  'gv-copy-link': copyLink,
+  'gv-copy-python': copyPython,
 };
 
 element.addEventListener('click', (e) => {

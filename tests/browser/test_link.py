@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from lab import PATIENCE, Lab, Server
+from lab import PATIENCE, ROOT, Lab, Server, plain, serve
 from playwright.sync_api import Browser, BrowserContext, expect
+
+from gradcam_core import heatmap
 
 pytestmark = pytest.mark.browser
 
@@ -134,14 +138,12 @@ def test_back_and_forward(opened: Callable[[str], Lab]) -> None:
 def test_what_is_not_to_be_had_is_left_out_with_a_word(opened: Callable[[str], Lab]) -> None:
     lab = opened("#p=../../etc/passwd&m=nothing&c=9000&k=LIME&zz=1")
     assert "efficientnet_lite0/291/" in lab.data("answer")
-    assert hint(lab) == (
-        "The link asks for what is not to be had here, so it is left out: "
-        "picture, “zz”, network and method."
-    )
+    left_out = "picture, “zz”, network and method"
+    assert hint(lab) == f"Not to be had here, so left out of the link: {left_out}."
     assert lab.error == ""
     assert behind(lab) == ""
     other = opened("#c=9000&l=no_layer")
-    assert hint(other).endswith("so it is left out: class and layer.")
+    assert hint(other).endswith("so left out of the link: class and layer.")
 
 
 def test_a_link_of_another_version(opened: Callable[[str], Lab]) -> None:
@@ -165,7 +167,7 @@ def test_an_own_picture_stays_in_its_tab(opened: Callable[[str], Lab], photos: P
     assert view(lab)[0] == seen[0], "its picture is that of the page again"
 
     other = opened("#p=own&c=291&k=HiResCAM")
-    assert "a picture of somebody’s own" in hint(other)
+    assert "somebody’s own picture, which stays with them" in hint(other)
     assert view(other)[0] == "cheetah_and_lion.jpg"
     assert behind(other) == "#p=own&c=291&k=HiResCAM", "it waits for the picture"
     other.drawn_after(lambda: other.upload(photos / "cheetah.jpg"))
@@ -193,7 +195,7 @@ def test_tab_and_step_of_the_lesson(opened: Callable[[str], Lab]) -> None:
     expect(part).to_have_attribute("data-step", "sum")
     assert [url for url in lab.requests[asked:] if "queue/join" in url] == []
     other = opened("#tab=lesson&step=99")
-    assert hint(other).endswith("so it is left out: step.")
+    assert hint(other).endswith("so left out of the link: step.")
     expect(other.page.locator("#lesson [data-step]")).to_have_attribute("data-step", "question")
 
 
@@ -206,3 +208,77 @@ def test_gradios_panel_takes_the_address_only_for_a_while(opened: Callable[[str]
     lab.page.wait_for_timeout(400)
     lab.page.mouse.click(5, 300)
     assert behind(lab).endswith("#c=293")
+
+
+# ---- to take with you --------------------------------------------------------------------------
+
+
+def given(lab: Lab, what: str) -> str:
+    """Copied, and pasted into the search."""
+    lab.more()
+    lab.find(f".gv-copy-{what}").click()
+    expect(lab.find(".gv-copied")).to_contain_text("Copied.")
+    box = lab.find("[name=find]")
+    box.evaluate("n => { n.value = ''; n.focus(); }")
+    lab.page.keyboard.press("Control+V")
+    expect(box).not_to_have_value("")
+    return str(lab.find(".gv-text").input_value())
+
+
+def test_the_link_that_is_copied(opened: Callable[[str], Lab], photos: Path) -> None:
+    """Over http a browser has no `navigator.clipboard`; under a sub-path the link names it."""
+    lab = opened("#c=293&k=HiResCAM")
+    lab.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    assert given(lab, "link") == f"{lab.server.url}#c=293&k=HiResCAM"
+    assert lab.find("[name=find]").input_value() == f"{lab.server.url}#c=293&k=HiResCAM"
+    assert "on this machine only" in lab.text(".gv-copied")
+    lab.page.evaluate("history.replaceState(history.state, '', '/lab/?token=1')")
+    assert given(lab, "link") == f"{lab.server.url}lab/#c=293&k=HiResCAM"
+    lab.page.evaluate("history.replaceState(history.state, '', '/')")
+    lab.drawn_after(lambda: lab.upload(photos / "cheetah.jpg"))
+    assert given(lab, "link") == f"{lab.server.url}#p=own&k=HiResCAM"
+    assert "Your picture does not go with the link" in lab.text(".gv-copied")
+
+
+def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
+    machine: Callable[[], BrowserContext], tmp_path: Path
+) -> None:
+    with serve(tmp_path, first="os.environ['SPACE_ID'] = 'someone/lab'") as server:
+        lab = Lab(machine().new_page(), server)
+        frame = f'<iframe src="{server.url}#c=293" width="1300" height="850"></iframe>'
+        lab.page.route(
+            "**/outer", lambda route: route.fulfill(body=frame, content_type="text/html")
+        )
+        lab.page.goto(f"{server.url}outer")
+        inner = lab.page.frame_locator("iframe")
+        inner.locator("[data-drawn]").wait_for(timeout=1000 * PATIENCE)
+        inner.locator(".gv-more").click()
+        inner.locator(".gv-copy-link").click()
+        expect(inner.locator(".gv-copied")).to_have_text("Copied.")
+        link = "https://huggingface.co/spaces/someone/lab#c=293"
+        expect(inner.locator(".gv-text")).to_have_value(link)
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["#p=cheetah&c=291&r=293&l=block5c_add&k=HiResCAM&colours=viridis&s=both",
+     "#c=293&l=block3b_add&k=LayerCAM&colours=viridis",
+     "#c=293&r=291&b=rival&d=1&colours=viridis"],
+)  # fmt: skip
+def test_the_lines_that_are_copied_yield_this_very_map(
+    opened: Callable[[str], Lab], link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = opened(link)
+    lines = given(lab, "python")
+    (tmp_path / "demo").symlink_to(ROOT / "demo")
+    monkeypatch.chdir(tmp_path)
+    made: dict[str, Any] = {}
+    exec(lines, made)
+    assert (tmp_path / "figure.png").exists()
+    top = float(plain(lab.find(".gv-ticks span").last.inner_text()))
+    both, signed = "s=both" in link, made["signed"] / top
+    unit = (signed + 1) / 2 if both else np.clip(signed, 0, 1)
+    seen = lab.canvas()
+    heat = heatmap.upsample(unit, (seen.shape[0], seen.shape[1]))
+    wanted = heatmap.paint(heat, heatmap.diverging("viridis") if both else "viridis")
+    assert np.abs(seen[..., :3].astype(float) - wanted[..., :3]).mean() < 2
