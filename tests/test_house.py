@@ -35,6 +35,7 @@ RULES = {
     "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
     "trust": "methods types numpy",
     "hide": "types numpy scipy",
+    "faithfulness": "blas hide types numpy scipy",
     "doctor": "lookup models image types numpy",
     "pipeline": "lookup models image methods heatmap explanation blas types",
     "explanation": "methods heatmap types numpy",
