@@ -1,12 +1,15 @@
 """Metrics against cases worked out by hand: a network whose score is the brightness of a corner."""
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from gradcam_core import faithfulness as truth
-from gradcam_core.types import F32, Placement, UserError
+from gradcam_core import models, pipeline
+from gradcam_core.types import F32, ModelSpec, Placement, UserError
 
 SIZE, SHAPE = (30, 25), (6, 5)  # pixels, cells: each 5 x 5
 LIGHT = 200.0
@@ -60,13 +63,11 @@ def test_a_pixel_belongs_to_the_cell_over_it() -> None:
 
 
 def test_where_no_cell_lies_nothing_is_hidden() -> None:
-    """A layer that sees the middle half of the columns, mirrored."""
-    placement = Placement((1, 0, 0), (0, -0.5, 0.75))
-    owner = truth.owners((1, 2), (1, 8), placement)
-    assert owner.tolist() == [[-1, -1, 1, 1, 0, 0, -1, -1]]
-    assert truth.first_hidden(owner, np.array([1, 0]), 0.5).tolist() == [
-        [False, False, True, True, False, False, False, False]
-    ]
+    """A layer that sees the middle quarter of the columns, mirrored."""
+    owner = truth.owners((1, 2), (1, 8), Placement((1, 0, 0), (0, -0.25, 0.625)))
+    assert owner.tolist() == [[-1, -1, -1, 1, 0, -1, -1, -1]]
+    hidden = truth.first_hidden(owner, np.array([1, 0]), 0.5)
+    assert hidden.tolist() == [[False] * 3 + [True] + [False] * 4]
 
 
 def test_the_hottest_come_first_and_equals_by_lot() -> None:
@@ -209,6 +210,58 @@ def test_where_every_order_does_as_well_the_first_shuffled_map_ends_it() -> None
     assert any(one.as_good == 1 for one in last)
     assert any("1 of " in truth.said_by(one) for one in last)
     assert len(last[0].shuffled) < truth.SHUFFLED
+
+
+# ---- on a network --------------------------------------------------------------------------------
+
+
+def looks_at_a_corner(*first: Any) -> ModelSpec:
+    """24 x 24 pixels; after these layers 6 x 6 cells, "cells", and the mean of four of them."""
+    import keras
+
+    layers = [
+        keras.Input((24, 24, 3)), *first, keras.layers.Flatten(),
+        keras.layers.Dense(2, use_bias=False),
+    ]  # fmt: skip
+    model = keras.Sequential(layers)
+    weights = np.zeros((6, 6, 3, 2), np.float32)
+    weights[:2, :2, :, 0] = 1 / 12
+    model.layers[-1].set_weights([weights.reshape(-1, 2)])
+    return models.from_keras(model, ["corner", "nothing"], "none", head="linear")
+
+
+def corner_of_middle(side: int) -> np.ndarray:
+    """(24, 48, 3): black, but for the first third of the middle square of that side, both ways."""
+    picture, top, left = np.zeros((24, 48, 3), np.uint8), (24 - side) // 2, (48 - side) // 2
+    picture[top : top + side // 3, left : left + side // 3] = int(LIGHT)
+    return picture
+
+
+def test_what_is_hidden_is_what_the_network_sees() -> None:
+    """It looks at the middle square, 24 x 24, whose corner of 8 x 8 counts: the mean is 200 / 9."""
+    import keras
+
+    spec = replace(looks_at_a_corner(keras.layers.AveragePooling2D(4, name="cells")), crop=True)
+    made, found = pipeline.check(corner_of_middle(24), spec, "cells", 0, "HiResCAM")
+    mean = of_fill(found, "mean").map
+    assert found.ruling == "better"
+    assert found.whole == pytest.approx(LIGHT)
+    assert mean.hottest == pytest.approx([LIGHT / 9] * 4)
+    assert mean.coldest == pytest.approx([LIGHT] * 4)
+    assert made.label == "corner"
+
+
+def test_what_is_hidden_is_where_the_cells_lie() -> None:
+    """The layer's cells cover the middle 12 x 12 of 24 x 24 pixels, two of 4 x 4 count."""
+    import keras
+
+    inner = [keras.layers.Cropping2D(6), keras.layers.AveragePooling2D(2, name="cells")]
+    spec = replace(looks_at_a_corner(*inner), crop=True)
+    _, found = pipeline.check(corner_of_middle(12), spec, "cells", 0, "HiResCAM")
+    mean = of_fill(found, "mean").map
+    assert found.ruling == "better"
+    assert mean.hottest == pytest.approx([LIGHT / 36] * 4)
+    assert mean.coldest == pytest.approx([LIGHT] * 4)
 
 
 # ---- what it costs -------------------------------------------------------------------------------
