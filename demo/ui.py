@@ -17,13 +17,15 @@ import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 
-from demo import engine, front, handlers, lesson
+from demo import engine, front, handlers, lesson, trust
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.wire import View
 from demo.words import class_choices
-from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
+from gradcam_core import heatmap, hide, image, models, teachable, upload
+from gradcam_core.faithfulness import MOST_PASSES
+from gradcam_core.trust import GOOD, VERDICTS
 from gradcam_core.types import UserError
 
 HERE = Path(__file__).parent
@@ -98,7 +100,7 @@ def viewer() -> Viewer:
         server_functions=[
             handlers.draw, handlers.stop, handlers.cover, handlers.labels, handlers.diagnosis,
         ],
-        methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
+        methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, **part("viewer"),
     )  # fmt: skip
@@ -109,6 +111,17 @@ def steps_of_the_map() -> gr.HTML:
     return gr.HTML(
         elem_id="lesson", server_functions=functions, steps=lesson.step_rows(), **part("lesson")
     )
+
+
+def tests_of_the_map() -> gr.HTML:
+    functions = [
+        trust.hide_cells, trust.verdict_on, trust.how_far, trust.call_off, trust.play_mosaic,
+    ]  # fmt: skip
+    samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
+    return gr.HTML(
+        elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
+        most_passes=MOST_PASSES, **part("trust"),
+    )  # fmt: skip
 
 
 def gallery() -> gr.HTML:
@@ -243,6 +256,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                         gr.Markdown(SWITCHED_OFF, elem_id="own-off")
             with gr.Tab("How it is made"):
                 steps_of_the_map()
+            with gr.Tab("Can I trust it?"):
+                tests_of_the_map()
 
         last, changes = gr.State(None), gr.State(0)
         inputs = [picture, model, target, other, detail]
