@@ -78,7 +78,9 @@ def hide_cells(request: Any) -> HideAnswer:
     if not np.isfinite(p).all():
         raise UserError(engine.NO_NUMBER)
     target = engine.survey_of(posed).target.index
+    (height, width), part = image.shape[:2], engine.part_of(posed)
     return {
+        "ratio": width / height * (part.columns[1] / part.rows[0] if part else 1),
         "picture": url_of(np.rint(painted).astype(np.uint8)),
         "classes": likely(p, p, spec.labels, [target]),
     }
@@ -250,7 +252,8 @@ def play_mosaic(request: Any) -> MosaicAnswer:
 
 def alike_classes(classes: Sequence[int], p: Sequence[F32], labels: Sequence[str]) -> list[str]:
     """Which of these classes the network takes for alike, in sentences. p: (C,) of each picture."""
-    near = [set(np.argsort(-of)[:NEAREST].tolist()) for of in p]
+    nearest = min(NEAREST, len(labels) // 10)  # among few classes, being near means nothing
+    near = [set(np.argsort(-of)[:nearest].tolist()) for of in p]
     return [
         f"For this network {labels[classes[a]]} and {labels[classes[b]]} are alike: heat for the "
         "one may lie on the other with good reason."

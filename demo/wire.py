@@ -355,6 +355,7 @@ class HideAnswer(TypedDict):
     """What the network says with some cells hidden; at its own side, in detail too."""
 
     picture: str  # as the network sees it, address of an image
+    ratio: float  # width / height of what it sees, in the picture itself
     classes: list[Likely]  # the likeliest, then the target
 
 

@@ -16,8 +16,8 @@ RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.front demo.handlers demo.lesson demo.trust demo.api "
-    "demo.engine demo.question demo.wire demo.words models faithfulness heatmap hide image teachable "
-    "upload trust types gradio starlette",
+    "demo.engine demo.question demo.wire demo.words models faithfulness heatmap hide image "
+    "teachable upload trust types gradio starlette",
     "demo.front": "types starlette brotli",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "

@@ -12,6 +12,7 @@ import { UNREACHED, aboutHiding, chance, few, filled, percent } from './words.js
 
 const PALETTE = bytesOf(props.palettes[props.colours[0]]);
 const OFTEN = 500; // milliseconds between questions how far it is
+const HIGHEST = 420; // pixels of the picture, drawn
 const GRID = 360; // pixels of a mosaic's side, drawn
 const QUARTERS = ['top left', 'top right', 'bottom left', 'bottom right'];
 
@@ -93,9 +94,10 @@ function showHidden() {
   $('[name=hide-fill]').value = fill;
   if (!topic) return;
   const photo = $('.gt-photo');
-  photo.style.aspectRatio = hidden ? `${topic.picture[1]} / ${topic.picture[0]}` : '';
   photo.classList.toggle('gt-old', !hidden);
   if (!hidden) return;
+  photo.style.aspectRatio = hidden.ratio;
+  photo.style.maxWidth = `${HIGHEST * hidden.ratio}px`;
   const now = hidden.classes.find((c) => c.index === topic.target);
   $('.gt-photo img').src = hidden.picture;
   $('.gt-photo img').alt = `The picture with the ${hidden.order} ${Math.round(100 * hidden.share)} % hidden`;
@@ -224,8 +226,9 @@ function showTiles() {
   const grid = $('.gt-grid');
   if (!mosaic) grid.replaceChildren(...tiles.map((path, n) => tileOf(path, QUARTERS[n])));
   else {
-    const row = mosaic.rows[method], map = row.maps[quarter], values = valuesOf(map, signedBytesOf(mosaic.bytes));
-    const [h, w] = map.sent, heat = project(scaled(values, false).unit, { h, w, placement: mosaic.placement }, GRID, GRID);
+    const row = mosaic.rows[method], map = row.maps[quarter];
+    const values = valuesOf(map, signedBytesOf(mosaic.bytes)), [h, w] = map.sent, lattice = { h, w, placement: mosaic.placement };
+    const heat = project(scaled(values, false).unit, lattice, GRID, GRID);
     const canvas = make('canvas', null, { width: GRID, height: GRID, role: 'img' }), pen = canvas.getContext('2d');
     canvas.setAttribute('aria-label', `${row.method} for ${mosaic.quarters[quarter].label}`);
     const picture = image(mosaic.picture, '');

@@ -357,6 +357,7 @@
  * What the network says with some cells hidden.
  * @typedef {object} HideAnswer
  * @property {string} picture as the network sees it, address of an image
+ * @property {number} ratio width / height of what it sees, in the picture itself
  * @property {Likely[]} classes the likeliest, then the target
  */
 
