@@ -139,7 +139,8 @@ function showRun() {
   $('.gt-cancel').hidden = !on;
   $('progress').hidden = !on;
   $('progress').value = part;
-  write($('.gt-far'), !on ? `Takes up to ${props.most_passes} passes of the network.` : part ? 'The network is asked again and again …' : 'Waiting for its turn …');
+  write($('.gt-far'), !on ? `Takes up to ${props.most_passes} passes of the network.`
+    : part ? 'The network is asked again and again …' : 'Waiting for its turn …');
 }
 
 function showVerdict() {
@@ -227,7 +228,8 @@ function showTiles() {
   if (!mosaic) grid.replaceChildren(...tiles.map((path, n) => tileOf(path, QUARTERS[n])));
   else {
     const row = mosaic.rows[method], map = row.maps[quarter];
-    const values = valuesOf(map, signedBytesOf(mosaic.bytes)), [h, w] = map.sent, lattice = { h, w, placement: mosaic.placement };
+    const values = valuesOf(map, signedBytesOf(mosaic.bytes)), [h, w] = map.sent;
+    const lattice = { h, w, placement: mosaic.placement };
     const heat = project(scaled(values, false).unit, lattice, GRID, GRID);
     const canvas = make('canvas', null, { width: GRID, height: GRID, role: 'img' }), pen = canvas.getContext('2d');
     canvas.setAttribute('aria-label', `${row.method} for ${mosaic.quarters[quarter].label}`);
@@ -251,7 +253,7 @@ function showTiles() {
   $('.gt-ask').textContent = mosaic ? 'Rearrange the pictures' : 'Test all methods';
   $('.gt-ask').disabled = state.asking;
   $('.gt-pool').hidden = Boolean(mosaic);
-  $('.gt-hint').textContent = mosaic ? 'The heat is that for the framed class. Click a quarter for another class.'
+  $('.gt-hint').textContent = mosaic ? 'The heat is that for the framed class; click another. With each: how likely it is in the mosaic.'
     : picked ? 'Now click the picture to swap it with.'
       : 'Drag a picture onto another to swap them. Or click one, then the other.';
   if (focused) $$('[data-path]').find((n) => n.dataset.path === focused)?.focus();
