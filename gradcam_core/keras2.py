@@ -6,7 +6,6 @@ Only the JSON is changed, by the rules here; nothing that it names is imported. 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from gradcam_core.types import UserError
@@ -58,6 +57,8 @@ def modern(description: Any) -> tuple[Any, tuple[str, ...]]:
 
 def repaired(changes: Sequence[str], by: str) -> str:
     """One sentence about what was changed. by: the version of the Keras that wrote the file."""
+    from importlib.metadata import version  # not above: who only reads HDF5 does without
+
     by = by if VERSION.fullmatch(by) else "2"
     return (
         f"The file was written by Keras {by}, and its description is put into the form of Keras "
