@@ -2,6 +2,7 @@
 
 import argparse
 import ctypes
+import logging
 import os
 import sys
 from itertools import zip_longest
@@ -78,6 +79,8 @@ def port() -> int | None:
 def main() -> int:
     share_arenas()
     options = parse()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("gradcam_lab").setLevel(logging.INFO)
     if options.weights_dir:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
     try:

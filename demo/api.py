@@ -11,7 +11,7 @@ from gradio.utils import get_upload_folder
 
 from demo import engine
 from demo.question import method_of, pose
-from demo.wire import class_rows, told
+from demo.wire import class_rows, six_numbers
 from demo.words import FAILED
 from gradcam_core import heatmap, lookup, models
 from gradcam_core import image as pictures
@@ -63,10 +63,10 @@ def endpoint(
     """
     try:
         posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
-        name, way = lookup.layer_of(posed.asked, layer).name, method_of(method)
+        found, way = lookup.layer_of(posed.asked, layer), method_of(method)
+        name, placement = found.name, placement_of(found, way, engine.part_of(posed))
         seen, signed = engine.one_map(posed, name, way)
-        placement = placement_of(posed.asked.layers[name], way, engine.part_of(posed))
-        heat = heatmap.draw(heatmap.normalise(signed), seen.image.shape[:2], placement)
+        heat = heatmap.project(heatmap.normalise(signed), seen.image.shape[:2], placement)
         question = posed.question, seen.target.index, name, way
         folder = Path(get_upload_folder()) / hashlib.sha256(repr(question).encode()).hexdigest()
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def endpoint(
             "target": seen.target.index,
             "layer": name,
             "map": signed.tolist(),
-            "placement": told(placement),
+            "placement": six_numbers(placement),
             "box": list(box) if box else None,
             "overlay": FileData(path=str(folder / "overlay.png")).model_dump(),
         }

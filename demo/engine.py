@@ -72,6 +72,17 @@ def picture(question: Question) -> tuple[U8, tuple[str, ...]]:
     return _pictures.get(question.picture, lambda: pictures.read(question.picture))
 
 
+def drop_gone() -> None:
+    """Nothing stays of pictures whose files are gone."""
+    for kept in (_surveys, _unsuggested, _maps):
+        kept.forget(is_gone)
+    _pictures.forget(lambda file: not os.path.exists(file))
+
+
+def is_gone(at: At) -> bool:
+    return not os.path.exists(at.question.picture)
+
+
 def survey_of(posed: Posed, layer: str = "") -> Survey:
     """The suggested layers; or the one named, if it is none of them."""
     question, spec, asked = posed

@@ -97,7 +97,7 @@ def view_at(chosen: Chosen, wanted: Mapping[str, Any], tell: Tell | None = None)
         token = wanted.get("token")
 
         def progress(part: float) -> None:
-            if isinstance(token, str) and token in _stopped:
+            if is_stopped(token):
                 raise Stopped
             if tell is not None:
                 tell(part, f"Making {method}")
@@ -116,6 +116,10 @@ def stop(token: Any) -> dict[str, bool]:
         raise UserError("Say what is to be stopped.")
     _stopped.get(token, lambda: None)
     return {"stopped": True}
+
+
+def is_stopped(token: Any) -> bool:
+    return isinstance(token, str) and token in _stopped
 
 
 def or_a_sentence(make: Callable[[], View]) -> View:
@@ -223,6 +227,12 @@ def answer(
     return _answers.get(engine.At(question, layer, method), make)
 
 
+def forget_gone() -> None:
+    """Nothing stays of pictures whose files are gone."""
+    _answers.forget(engine.is_gone)
+    engine.drop_gone()
+
+
 def share(progress: Progress | None, number: int, of: int) -> Progress | None:
     """The progress of one of several parts as that of the whole."""
     return progress and (lambda part: progress((number + part) / of))
@@ -298,7 +308,7 @@ def draw(request: Any) -> FigureAnswer:
         unit = heatmap.signed_to_unit(signed, sign, top)
         nothing = 0.5 if sign == "both" else 0.0
         placement = placement_of(posed.asked.layers[layer], method, engine.part_of(posed))
-        heat = heatmap.draw(unit, seen.image.shape[:2], placement, nothing)
+        heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map

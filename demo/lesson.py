@@ -23,7 +23,7 @@ from demo.wire import (
     Tile,
     Without,
     served,
-    told,
+    six_numbers,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
@@ -140,7 +140,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
         "shape": a.shape,
-        "placement": told(placement_of(asked.layers[layer], engine.COVERED, part)),
+        "placement": six_numbers(placement_of(asked.layers[layer], engine.COVERED, part)),
         "tiles": [tile(int(k)) for k in order[:TILES]],
         "alphas": rounded(alpha),
         "build": [
@@ -225,7 +225,7 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     found = view.asked.guided_backprop(trace.inputs, trace.target)
     alpha = grad_cam(trace.activations[layer], trace.gradients[layer])
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
-    placed = heatmap.draw(heat, found.shape[:2], view.asked.layers[layer].placement)
+    placed = heatmap.project(heat, found.shape[:2], view.asked.layers[layer].placement)
     both = steps.guided_grad_cam(found, placed)
     return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
 

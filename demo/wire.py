@@ -437,11 +437,11 @@ def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> Si
             "for": heatmap.relu_zeroed_fraction(signed),
             "against": heatmap.relu_zeroed_fraction(-signed),
         },
-        "placement": told(placement),
+        "placement": six_numbers(placement),
     }
 
 
-def told(placement: Placement | None) -> list[float] | None:
+def six_numbers(placement: Placement | None) -> list[float] | None:
     return list(placement.numbers) if placement else None
 
 

@@ -19,7 +19,7 @@ from gradcam_core.types import F32
 CELLS, SHARE = 0.75, 0.04  # off by less than either, a grid still covers the whole picture
 LOST = 1.5  # a spread that no place has
 
-MOVES = {  # operations that take elements elsewhere: they do the same to the planes
+MOVERS = {  # operations that take elements elsewhere: they do the same to the planes
     "BatchToSpaceND", "ConcatV2", "CropAndResize", "DepthToSpace", "ExpandDims",
     "GatherNd", "GatherV2", "ImageProjectiveTransformV3", "MirrorPad", "Pack", "Pad", "PadV2",
     "Reshape", "ReverseSequence", "ReverseV2", "Roll", "ScaleAndTranslate", "Slice",
@@ -77,7 +77,7 @@ class Walk:
                 if planes is None:  # not of the picture
                     continue
                 self.at[t.ref()] = planes
-                if stays or (op.type in (*MOVES, *CALLS) and displaced(planes)):
+                if stays or (op.type in (*MOVERS, *CALLS) and displaced(planes)):
                     self.moved.add(t.ref())
 
     def _before_rim(self, op: Any, t: Any) -> Any:
@@ -117,7 +117,7 @@ class Walk:
             return [ins[0].transpose(0, *(1 + self._value(op.inputs[1])))]
         if kind in PADS:
             return [pad(ins[0], op.inputs[0].shape, self._value(op.inputs[1]))]
-        if kind in MOVES and not (kind == "Tile" and fits(op.inputs[0].shape, out)):
+        if kind in MOVERS and not (kind == "Tile" and fits(op.inputs[0].shape, out)):
             return self._move(op, ins)
         if kind in REDUCES:
             axes = np.atleast_1d(self._value(op.inputs[1])) % op.inputs[0].shape.rank + 1
@@ -150,7 +150,9 @@ class Walk:
         first = 1 if op.type == "Split" else 0  # its axis comes first
         if op.type not in JOINS and any(c is not None for c in ins[:first] + ins[first + 1 :]):
             raise NotImplementedError  # where to is the picture's own choice
-        full = [c if c is None else whole(c, t.shape) for c, t in zip(ins, op.inputs, strict=True)]
+        full = [
+            c if c is None else in_full(c, t.shape) for c, t in zip(ins, op.inputs, strict=True)
+        ]
         planes = []
         for n in range(4):
             args = []
@@ -190,7 +192,7 @@ def lost(rank: int) -> F32:
     return np.array([0.5, 0.5, LOST, 1], np.float32).reshape(4, *[1] * rank)
 
 
-def whole(planes: F32, shape: Any) -> F32:
+def in_full(planes: F32, shape: Any) -> F32:
     """(4, *shape): planes without the short cut of axes of length 1."""
     sides = shape if shape.rank else planes.shape[1:]
     full = [known or n for known, n in zip(sides, planes.shape[1:], strict=True)]
@@ -229,7 +231,7 @@ def alike(planes: F32, *axes: int) -> F32:
 
 def reshape(planes: F32, shape: Any, new: Sequence[int]) -> F32:
     """As the tensor is reshaped, by groups of axes; one along which nothing changes stays short."""
-    old = list(whole(planes, shape).shape[1:])
+    old = list(in_full(planes, shape).shape[1:])
     new = [int(n) if n >= 0 else -math.prod(old) // math.prod(new) for n in new]
     if not 0 < math.prod(old) == math.prod(new):  # of a shape that nobody knows before the run
         raise NotImplementedError
@@ -301,7 +303,7 @@ def spelled(labels: str, rank: int) -> str:
 
 def pad(planes: F32, shape: Any, rim: Any) -> F32:
     """With a rim, also a mirrored one, that is none of the picture."""
-    sides = zip(whole(planes, shape).shape[1:], planes.shape[1:], rim, strict=True)
+    sides = zip(in_full(planes, shape).shape[1:], planes.shape[1:], rim, strict=True)
     full = [side if any(width) else n for side, n, width in sides]
     return np.pad(np.broadcast_to(planes, (4, *full)), [(0, 0), *rim])
 

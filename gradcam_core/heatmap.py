@@ -67,7 +67,7 @@ def upsample(grid: F32, size: tuple[int, int]) -> F32:
     )
 
 
-def draw(
+def project(
     grid: F32, size: tuple[int, int], placement: Placement | None = None, outside: float = 0
 ) -> F32:
     """(h, w) -> (H, W) where it belongs, bilinear, half-pixel centres. placement None: `upsample`.

@@ -175,7 +175,7 @@ def explain(
         layer=name,
         maps={m: maps[m] for m in names},
         heatmaps={
-            m: heatmap.draw(
+            m: heatmap.project(
                 heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m, part)
             )
             for m in names

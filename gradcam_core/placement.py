@@ -31,7 +31,7 @@ def lay(layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], x: Any) ->
             key = id(planes), moved
             if key not in met:
                 try:
-                    met[key] = fit(planes, y.shape, moved)
+                    met[key] = fitted(planes, y.shape, moved)
                 except Exception:  # of a shape that was not known before the run
                     met[key] = STREWN
             found.setdefault(name, []).append(met[key])
@@ -49,7 +49,7 @@ def lay(layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], x: Any) ->
     return laid
 
 
-def fit(planes: F32, shape: Any, moved: bool) -> Placement | str | None:
+def fitted(planes: F32, shape: Any, moved: bool) -> Placement | str | None:
     """Where the cells of a tensor (B, h, w, K) lie; None: over the whole picture; or why nowhere.
 
     moved: whether a crop or the like is on the way, after which a grid is laid exactly.

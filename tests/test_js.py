@@ -276,11 +276,11 @@ def test_grids_are_drawn_where_they_lie_alike(
     for grid, where in everything:
         h, w = grid.shape
         cases.append(
-            (floats(grid), {"h": h, "w": w, "placement": wire.told(where)}, *size, outside)
+            (floats(grid), {"h": h, "w": w, "placement": wire.six_numbers(where)}, *size, outside)
         )
-        wanted.append(heatmap.draw(grid, size, where, outside))
+        wanted.append(heatmap.project(grid, size, where, outside))
     for (grid, _), heat, got in zip(
-        everything, wanted, computed("maps", "draw", cases), strict=True
+        everything, wanted, computed("maps", "project", cases), strict=True
     ):
         step = 2e-6 * float(np.abs(grid).max())
         assert np.array(got).reshape(size) == pytest.approx(heat, abs=step)

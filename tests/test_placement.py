@@ -11,10 +11,11 @@ from scipy import ndimage
 
 from gradcam_core import heatmap, lookup, models, placement
 from gradcam_core.coordinates import Walk
+from gradcam_core.methods import METHODS
 from gradcam_core.network import Network
 from gradcam_core.pipeline import explain
 from gradcam_core.placement import NOWHERE, PIECES, RUNS, STREWN
-from gradcam_core.types import Placement
+from gradcam_core.types import Method, Placement
 
 SHAPE = (64, 48, 3)
 SPOT = slice(8, 16), slice(28, 36)  # rows and columns of the only bright pixels: all evidence
@@ -72,8 +73,8 @@ def placed(*numbers):
 def test_a_layer_that_covers_the_picture_is_drawn_as_ever(rng):
     for h, w, size in [(7, 7, (224, 224)), (3, 5, (31, 17)), (9, 1, (4, 6))]:
         a = rng.normal(size=(h, w)).astype(np.float32)
-        np.testing.assert_array_equal(heatmap.draw(a, size), heatmap.upsample(a, size))
-        whole = heatmap.draw(a, size, placed(1, 0, 0, 0, 1, 0))
+        np.testing.assert_array_equal(heatmap.project(a, size), heatmap.upsample(a, size))
+        whole = heatmap.project(a, size, placed(1, 0, 0, 0, 1, 0))
         np.testing.assert_allclose(whole, heatmap.upsample(a, size), atol=1e-6)
 
 
@@ -97,7 +98,7 @@ FOUR = np.array([[1, 2], [3, 4]], np.float32)
     ],
 )  # fmt: skip
 def test_drawn_where_it_belongs_by_hand(where, expected):
-    got = heatmap.draw(FOUR, (4, 6), where)
+    got = heatmap.project(FOUR, (4, 6), where)
     if expected is None:  # pixel row r at u = (r + .5) / 8 + .25 of the grid, in cells 2 u - .5
         u, v = (2 * ((np.arange(n) + 0.5) / n / 2 + 0.25) - 0.5 for n in (4, 6))
         expected = 1 + 2 * u.clip(0, 1)[:, None] + v.clip(0, 1)
@@ -106,7 +107,7 @@ def test_drawn_where_it_belongs_by_hand(where, expected):
 
 
 def test_what_no_cell_covers_has_the_value_that_is_nothing():
-    got = heatmap.draw(FOUR, (4, 6), placed(0.5, 0, 0.25, 0, 1 / 3, 1 / 3), outside=0.5)
+    got = heatmap.project(FOUR, (4, 6), placed(0.5, 0, 0.25, 0, 1 / 3, 1 / 3), outside=0.5)
     assert got[0, 0] == got[3, 5] == 0.5
     assert got[1, 2] == 1
 
@@ -151,16 +152,13 @@ def test_the_heat_lies_on_the_spot(before):
 
 def test_a_map_of_the_picture_itself_is_not_moved(monkeypatch):
     """What a method says of the picture covers the picture, at whichever layer it is asked."""
-    from gradcam_core import pipeline
-    from gradcam_core.types import Method
 
     def asking(asked, trace, layer):
         yield 0.5
         return np.array([[0, 0], [0, 1]], np.float32)
 
     row = Method(None, "line", "paper", "cost", ask=asking, of_picture=True)
-    monkeypatch.setattr(pipeline, "METHODS", {**pipeline.METHODS, "all": row})
-    monkeypatch.setattr(lookup, "METHODS", pipeline.METHODS)
+    monkeypatch.setitem(METHODS, "all", row)
     image = keras.Input(SHAPE)
     spec = models.from_keras(headed(image, spot()(BEFORE["crop"](image))), preprocess="scale01")
     seen = explain(np.full(SHAPE, 9, np.uint8), spec, methods=("all", "Grad-CAM"))
@@ -483,7 +481,7 @@ def test_any_chain_of_moves(seed):
     picture = np.zeros((*size, 3), np.float32)
     picture[low[0] : high[0], low[1] : high[1]] = 1
     a = carry(picture[None])[0].numpy().sum(-1)
-    heat = heatmap.draw(heatmap.normalise(a), size, layer.placement)
+    heat = heatmap.project(heatmap.normalise(a), size, layer.placement)
     middle = np.argwhere(heat >= 0.95 * heat.max()).mean(0) + 0.5
     slack = 0.5 * half if layer.placement else np.maximum(half, 0.05 * np.array(size))
     assert (low - slack <= middle).all()
@@ -502,7 +500,7 @@ def test_what_cannot_be_followed_loads_all_the_same(monkeypatch):
     assert {layer.poor for layer in net.layers.values()} == {STREWN}
     assert net.best == "spot"
     monkeypatch.undo()
-    monkeypatch.setattr(placement, "fit", broken)
+    monkeypatch.setattr(placement, "fitted", broken)
     assert {layer.poor for layer in looked(conv(name="good")).layers.values()} == {STREWN}
 
 

@@ -2,7 +2,7 @@
 
 import { $, $$, make } from './dom.js';
 import { choose, goTo } from './acts.js';
-import { cellAt, draw, endToEnd, filmOf, frameMap, rowOf, shownClass, zeroOf } from './maps.js';
+import { cellAt, endToEnd, filmOf, frameMap, project, rowOf, shownClass, zeroOf } from './maps.js';
 import { addsUp, blend, look, methodOf, ready, put, signOf, state, sumNow, addView } from './shown.js';
 import { aboutScore, chance, grids, notASum, stageOf } from './words.js';
 
@@ -41,7 +41,7 @@ function paintFrames() {
   const opacity = Math.max(props.opacities[state.colours], 0.6);
   rows().forEach((row, n) => {
     const method = methodOf(row), sign = signOf(method), map = frameMap(answer, bytes, row, method, band, sign);
-    const heat = draw(map.unit, map, THUMB, THUMB, zeroOf(sign), row.name !== answer.best);
+    const heat = project(map.unit, map, THUMB, THUMB, zeroOf(sign), row.name !== answer.best);
     blend(buttons[n].querySelector('canvas'), heat, sign, opacity);
   });
   const first = $('.gv-first canvas');
@@ -117,28 +117,32 @@ function showSum() {
   bar.replaceChildren(...two ? sides(laid, words) : pieces(laid, answer));
 }
 
+const PIECES = 100; // cells that are drawn one by one
+
 /** The cells laid end to end, as long as their share of the largest sum of the picture; what is below zero, hatched. */
 function pieces({ plus, minus, more, less }, answer) {
   const whole = Math.max(more, ...answer.classes.map((c) => c.y)), [strongest] = plus;
   const piece = ({ at, v }, kind) => {
     const node = make('i', null, { 'data-cell': at, class: kind });
-    node.style.flex = `${Math.abs(v).toFixed(5)} 0 0`;
-    if (v > 0) node.style.setProperty('--h', `${Math.round(12 + 88 * v / strongest.v)}%`);
+    node.style.flex = `${(Math.abs(v) / whole).toFixed(7)} 0 0`;
+    if (at !== '') node.style.setProperty('--h', `${Math.round(12 + 88 * v / strongest.v)}%`);
     return node;
   };
   const rest = make('i', null, { class: 'gv-rest' });
-  rest.style.flex = `${Math.max(whole - more, 0).toFixed(5)} 0 0`;
+  rest.style.flex = `${(Math.max(whole - more, 0) / whole).toFixed(7)} 0 0`;
   const taken = make('span', null, { class: 'gv-taken' });
   taken.style.width = `${100 * Math.min(-less / whole, 1)}%`;
   taken.style.left = `${100 * Math.max(more + less, 0) / whole}%`;
-  return [...plus.map((c) => piece(c, 'gv-piece')), ...(whole - more > whole / 100 ? [rest] : []),
-    ...(minus.length && -less > whole / 200 ? [taken] : [])];
+  const drawn = plus.slice(0, PIECES), others = plus.slice(PIECES).reduce((all, c) => all + c.v, 0);
+  const many = piece({ at: '', v: others }, 'gv-many');
+  return [...drawn.map((c) => piece(c, 'gv-piece')), ...(others ? [many] : []),
+    ...(whole - more > whole / 100 ? [rest] : []), ...(minus.length && -less > whole / 200 ? [taken] : [])];
 }
 
 function sides({ more, less }, { texts }) {
   return [['blue', -less, texts[1]], ['red', more, texts[0]]].map(([side, v, text]) => {
     const node = make('span', text, { class: `gv-seg gv-${side}` });
-    node.style.flex = `${v.toFixed(5)} 1 0`;
+    node.style.flex = `${(v / (more - less)).toFixed(7)} 1 0`;
     return node;
   });
 }

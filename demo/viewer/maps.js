@@ -454,25 +454,26 @@ export function nearest(values, h, w, H, W) {
 }
 
 /**
- * The values of a grid where its cells lie, as `heatmap.draw` in Python: (h w,) -> (H W,).
+ * The values of a grid where its cells lie, as `heatmap.project` in Python: (h w,) -> (H W,).
  * @param {Lattice} lattice
  * @param {number} outside for the pixels that no cell covers
  * @param {boolean} smooth bilinear; else each cell as it is
  */
-export function draw(values, { h, w, placement }, H, W, outside = 0, smooth = true) {
+export function project(values, { h, w, placement }, H, W, outside = 0, smooth = true) {
   if (!placement) return (smooth ? upsample : nearest)(values, h, w, H, W);
-  const back = backwards(placement), out = new Float32Array(H * W).fill(outside);
+  const [a, b, c, d, e, f] = backwards(placement), out = new Float32Array(H * W).fill(outside);
   for (let n = 0; n < out.length; n++) {
-    const x = n % W, place = moved([((n - x) / W + 0.5) / H, (x + 0.5) / W], back);
-    if (!isInside(place)) continue;
-    const y = clamp(place[0] * h - 0.5, 0, h - 1), z = clamp(place[1] * w - 0.5, 0, w - 1);
+    const right = (n % W + 0.5) / W, down = (Math.floor(n / W) + 0.5) / H;
+    const u = a * down + b * right + c, v = d * down + e * right + f;
+    if (u < 0 || u > 1 || v < 0 || v > 1) continue;
+    const y = clamp(u * h - 0.5, 0, h - 1), z = clamp(v * w - 0.5, 0, w - 1);
     if (!smooth) {
       out[n] = values[Math.round(y) * w + Math.round(z)];
       continue;
     }
-    const i = Math.floor(y), j = Math.floor(z), right = Math.min(j + 1, w - 1), below = Math.min(i + 1, h - 1) * w;
-    const upper = values[i * w + j] + (values[i * w + right] - values[i * w + j]) * (z - j);
-    const lower = values[below + j] + (values[below + right] - values[below + j]) * (z - j);
+    const i = Math.floor(y), j = Math.floor(z), next = Math.min(j + 1, w - 1), below = Math.min(i + 1, h - 1) * w;
+    const upper = values[i * w + j] + (values[i * w + next] - values[i * w + j]) * (z - j);
+    const lower = values[below + j] + (values[below + next] - values[below + j]) * (z - j);
     out[n] = upper + (lower - upper) * (y - i);
   }
   return out;

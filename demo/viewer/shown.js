@@ -2,7 +2,7 @@
 
 import { make, painted } from './dom.js';
 import {
-  alike, boxOf, bytesOf, draw, fitted, gridOf, lit, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
+  alike, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
 } from './maps.js';
 import { store } from './store.js';
 
@@ -108,7 +108,7 @@ export function look() {
 /** The map in view, scaled up. */
 export function heatNow(H, W, sign = signNow()) {
   const { grid, top } = look();
-  return draw(toUnit(grid, sign, top), grid, H, W, zeroOf(sign));
+  return project(toUnit(grid, sign, top), grid, H, W, zeroOf(sign));
 }
 
 /** The box that is shown; of both signs it goes round evidence for. */

@@ -44,6 +44,7 @@ async function showWays() {
     }
     return line;
   }));
+  panel.scrollIntoView({ block: 'start' });
 }
 
 export function setWays() {
@@ -52,7 +53,6 @@ export function setWays() {
     if (e.target.closest('.gv-compare-ways')) {
       openMore(true);
       $('.gv-ways').open = true;
-      $('.gv-ways').scrollIntoView({ block: 'nearest' });
     }
     const take = e.target.closest('[data-way]');
     if (!take) return;

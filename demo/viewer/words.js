@@ -220,17 +220,21 @@ export function caption({ answer, grid, method, band, sign, covered }) {
  * @returns {[string, string]}
  */
 export function tip({ answer, grid, method, band }, [i, j], sum) {
-  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v);
+  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v, sum);
   if (method.class_agnostic) return [shown, ''];
   if (band === 'contrast') {
-    return [plus(Math.abs(v)), `for ${classOf(answer, v < 0 ? answer.rival : answer.target).label}`];
+    const { label } = classOf(answer, v < 0 ? answer.rival : answer.target);
+    return [sum === null ? signed(Math.abs(v), 2) : plus(Math.abs(v), sum), `for ${label}`];
   }
-  if (sum !== null) return [shown, `of ${sum.toFixed(2)}`];
+  if (sum !== null) return [shown, `of ${places(sum, sum)}`];
   return [shown, v < 0 ? 'against' : `${percent(shareOf(grid, [i, j]))} of what speaks for it`];
 }
 
-/** With a plus or a minus, and two places. */
-const plus = (v) => `${v < 0 ? '−' : '+'}${Math.abs(v).toFixed(2)}`;
+/** A part of a sum: with two places, or as many as two digits of the sum take. */
+const places = (v, sum) => v.toFixed(Math.min(Math.max(2, sum && 1 - Math.floor(Math.log10(Math.abs(sum)))), 100));
+
+/** The same with a plus or a minus. */
+const plus = (v, sum) => `${v < 0 ? '−' : '+'}${places(Math.abs(v), sum)}`;
 
 /**
  * What the cells add up to: the score without its head start.
@@ -251,21 +255,22 @@ export function sumOf({ answer, band, covered }) {
  */
 export function aboutScore(look, grid, { minus, more, less, half }) {
   const { answer, band } = look, c = shownClass(answer, band), cells = grid.h * grid.w, all = sumOf(look);
-  const sum = plus(all).replace('+', ''), first = answer.classes.find((one) => one.rank === 1);
+  const size = Math.max(more, -less), part = (v) => places(v, size), sum = plus(all, size).replace('+', '');
+  const first = answer.classes.find((one) => one.rank === 1);
   if (band === 'contrast') {
     const other = classOf(answer, answer.rival), leads = all < 0 ? other : c;
     return {
-      before: `${cells} cells, plus and minus:`, sum: plus(all),
-      line: `more for ${leads.label} by ${Math.abs(all).toFixed(2)}`,
-      texts: [`${more.toFixed(2)} for ${c.label}`, `${(-less).toFixed(2)} for ${other.label}`],
-      aloud: `${more.toFixed(2)} for ${c.label}, ${(-less).toFixed(2)} for ${other.label}`,
+      before: `${cells} cells, plus and minus:`, sum: plus(all, size),
+      line: `more for ${leads.label} by ${part(Math.abs(all))}`,
+      texts: [`${part(more)} for ${c.label}`, `${part(-less)} for ${other.label}`],
+      aloud: `${part(more)} for ${c.label}, ${part(-less)} for ${other.label}`,
     };
   }
   const start = answer.starts[band], scored = `score ${number(look.covered ? look.covered.score : c.y)}`;
   const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${number(first.y)}`] : [
     `${half} cells bring half of it`,
-    ...(-less > 0.005 * more ? [`${minus.length} take away ${(-less).toFixed(2)}`] : []),
-    ...(Math.abs(start) >= 0.005 ? [`head start ${plus(start)}`] : []),
+    ...(-less > 0.005 * more ? [`${minus.length} take away ${part(-less)}`] : []),
+    ...(Number(part(Math.abs(start))) ? [`head start ${plus(start, size)}`] : []),
     scored,
   ];
   return {

@@ -308,7 +308,7 @@ test('nearest: every cell over its own part of the picture', () => {
 
 test('drawn where it belongs: a part of the picture, mirrored, transposed', () => {
   const cells = [1, 2, 3, 4], on = (placement, ...how) => {
-    return [...maps.draw(cells, { h: 2, w: 2, placement }, 4, 6, ...how)];
+    return [...maps.project(cells, { h: 2, w: 2, placement }, 4, 6, ...how)];
   };
   near(on([0.5, 0, 0.25, 0, 1 / 3, 1 / 3]), [
     0, 0, 0, 0, 0, 0,

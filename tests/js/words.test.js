@@ -146,6 +146,11 @@ test('the cells add up to the score without its head start', () => {
   said(about.before, 'the 2 cells add up:');
   said(about.sum, '8.04');
   said(about.line, '1 cells bring half of it · 1 take away 0.96 · head start -0.04 · score 8');
+  // 0.0046 less 0.0009 is 0.0037: two places would say that nothing adds up to nothing
+  const lion = { ...LION, y: 0.0037 }, few = look({ cells: [[127, -127]], starts: { target: 0 }, classes: [lion] });
+  const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 });
+  said(small.sum, '0.0037');
+  said(small.line, '1 cells bring half of it · 1 take away 0.0009 · score 0.00370');
   const two = look({ rival: 293, band: 'contrast', starts: { contrast: 0.5 } });
   assert.equal(words.sumOf(two), 1.5);
   said(words.aboutScore(two, two.grid, { minus: [], more: 2, less: -0.5, half: 1 }).line, 'more for lion by 1.50');
@@ -221,7 +226,7 @@ test('that a map lies elsewhere is said, and what of it cannot be drawn', () => 
   assert.match(words.notes(cropped, [])[0], /^On its way to this layer the picture is cropped/);
   assert.deepEqual(words.warnings(cropped), []);
   const around = (first, sign = 'for') => look({
-    cells: [[first, 127, -127]], top: 127, bottom: 127, placement: [1, 0, 0, 0, 3, -1], sign, // the middle is in it
+    cells: [[first, 127, -127]], top: 127, bottom: 127, placement: [1, 0, 0, 0, 3, -1], sign, // the middle one is in
   });
   assert.deepEqual(words.cautions(around(14)), []);
   assert.deepEqual(words.cautions(around(127)).map(plain),
