@@ -211,6 +211,8 @@ def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[st
             place == "model" or name not in LAYER_CLASSES.get(str(module), ())
         ):
             raise UnknownPart(config.get("name"), name)
+        if place != "part" and name in WRAPPERS and not isinstance(config.get("layer"), dict):
+            raise UnknownPart(config.get("name"), name)
         if place != "part" or module == "keras.layers":
             _judge_names(node.get("name"), config.get("name"))
     for key, value in node.items():

@@ -41,6 +41,7 @@ def test_the_zip_as_it_is(export, said):
     assert spec.crop
     assert [(f.taken, f.basis) for f in spec.findings] == [("scale11", "found")]
     assert "middle square" in " ".join(spec.notes)
+    assert spec.preprocess(np.array([0, 127.5, 255], np.float32)).tolist() == [-1, 0, 1]
     answer = explain(said["picture"], spec)
     np.testing.assert_allclose(answer.probabilities, said["predictions"], atol=1e-6)
     assert answer.layer == said["layer"]
