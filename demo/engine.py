@@ -265,6 +265,15 @@ def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
     return seen, seen.maps[layer, method]
 
 
+def own_model_file(model: Any) -> bytes:
+    """A model of somebody's own as a .keras file of today. Raises UserError."""
+    spec = models.find(model)
+    if not spec.findings:
+        raise UserError("This network comes with the program; choose a model of your own to save.")
+    asked = lookup.network(spec)
+    return asked.saved() if isinstance(asked, sandbox.ModelProcess) else models.saved(spec)
+
+
 def told_apart(paths: Any, names: Any) -> tuple[Any, Any]:
     """Of the files that were uploaded together the model's, and the class names: those given, or
     what stands in the one file of text beside it. Raises UserError."""

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.files import TOO_MANY, Quota
+from demo.disk import TOO_MANY, Quota
 from demo.words import FULL
 from gradcam_core.types import UserError
 

@@ -1,6 +1,7 @@
 """The tab "Look": widget values in, widget values out; what goes wrong comes out as a sentence."""
 
 import base64
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradio.data_classes import FileData
+from gradio.utils import get_upload_folder
 
 from demo import engine, words
 from demo.question import (
@@ -268,6 +270,15 @@ def diagnosis(request: Any) -> DoctorAnswer:
         }
 
     return {"ways": [row(*way) for way in enumerate(found.ways)], "why": list(found.why)}
+
+
+def own_model_path(model: Any) -> str:
+    """The path of a .keras file of today that holds a model of somebody's own."""
+    content = engine.own_model_file(model)
+    folder = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_bytes(content)
+    return str(folder / "model.keras")
 
 
 # ---- the figure ----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 
-from demo import engine, fair, files, front, handlers, lesson
+from demo import disk, engine, fair, front, handlers, lesson
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
@@ -27,7 +27,7 @@ from demo.turns import Page
 from demo.wire import View
 from demo.words import STOPPED, class_choices
 from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
-from gradcam_core.types import Stopped, UserError
+from gradcam_core.types import ModelSpec, Stopped, UserError
 
 HERE = Path(__file__).parent
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
@@ -223,6 +223,26 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
     )  # fmt: skip
 
 
+def is_own(spec: ModelSpec) -> bool:
+    return bool(spec.findings)
+
+
+def save_own(model: gr.Dropdown) -> None:
+    """Where a model of somebody's own is saved in today's form."""
+    button = gr.Button("Save this model as .keras", size="sm", elem_id="own-save")
+    file = gr.File(label="Your model", visible=False, interactive=False, elem_id="own-saved")
+
+    def saved(key: Any) -> gr.File:
+        try:
+            return gr.File(handlers.own_model_path(key), visible=True)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    button.click(
+        saved, model, file, api_visibility="private", concurrency_limit=1, show_progress="hidden"
+    )
+
+
 def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
     of Teachable Machine."""
@@ -259,6 +279,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     else:
                         gr.Markdown(SWITCHED_OFF, elem_id="own-off")
                     gr.HTML(KEPT, elem_id="kept", apply_default_css=False)
+                    if uploads or teachable_machine or any(map(is_own, models.MODELS.values())):
+                        save_own(model)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
 
@@ -405,15 +427,15 @@ def warm(health: front.Health, teachable_machine: bool = False) -> None:
     models.probe_servers()
 
 
-def tidy(folder: files.Folder) -> None:
+def tidy(folder: disk.Folder) -> None:
     """For as long as the page is served: what is old leaves the disk, then the memory."""
     while True:
         folder.sweep()
         handlers.forget_gone()
-        time.sleep(files.SWEEP)
+        time.sleep(disk.SWEEP)
 
 
-def stop_in_order(page: gr.Blocks, folder: files.Folder) -> None:
+def stop_in_order(page: gr.Blocks, folder: disk.Folder) -> None:
     """When the host says that it is time, `launch` comes to its end."""
 
     def stop(*_: Any) -> None:
@@ -432,8 +454,8 @@ def launch(uploads: bool = False, teachable_machine: bool = False, **options: An
     stay_inside()
     gr.set_static_paths(EXAMPLES_DIR)  # else they are copied to where pictures are deleted
     health = front.Health()
-    before = Middleware(front.Front, health, front.embedders(), files.Quota())
-    folder = files.Folder()
+    before = Middleware(front.Front, health, front.embedders(), disk.Quota())
+    folder = disk.Folder()
     page = build_page(uploads, teachable_machine)
     stop_in_order(page, folder)
     own = uploads or teachable_machine

@@ -27,6 +27,7 @@ PARTS_OF_LAYERS = {  # the end of a setting's name -> where its class is
     "constraint": "keras.constraints",
 }
 ANY = object()
+VERSION = re.compile(r"[\w.+-]{1,20}")
 _SAME_FOR_ALL = {"groups": 1}
 _NO_KERNEL = dict.fromkeys(("kernel_initializer", "kernel_regularizer", "kernel_constraint"), ANY)
 _ROWS_FIRST = {"time_major": False}
@@ -57,7 +58,7 @@ def modern(description: Any) -> tuple[Any, tuple[str, ...]]:
 
 def repaired(changes: Sequence[str], by: str) -> str:
     """One sentence about what was changed. by: the version of the Keras that wrote the file."""
-    by = by if re.fullmatch(r"[\w.+-]{1,20}", by) else "2"
+    by = by if VERSION.fullmatch(by) else "2"
     return (
         f"The file was written by Keras {by}, and its description is put into the form of Keras "
         f"{version('keras')}: {', '.join(changes)}; its numbers stay as they are."
@@ -119,12 +120,12 @@ def _part(key: str, value: Any, bare: bool, changed: dict[str, None]) -> Any:
     return value | {"module": home, "registered_name": None}
 
 
-def opened(parts: "Parts", description: Mapping[str, Any]) -> "keras.Model":
-    """The model of a description in today's form, with the file's numbers. Raises a UserError, or
-    whatever Keras raises."""
+def opened(parts: "Parts", description: Mapping[str, Any], safe: bool = True) -> "keras.Model":
+    """The model of a description in today's form, with the file's numbers. safe: code in it is
+    not run. Raises a UserError, or whatever Keras raises."""
     import keras
 
-    model = keras.saving.deserialize_keras_object(dict(description), safe_mode=True)
+    model = keras.saving.deserialize_keras_object(dict(description), safe_mode=safe)
     if not isinstance(model, keras.Model):
         raise UserError(MISFIT)
     if not model.built:

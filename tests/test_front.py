@@ -26,7 +26,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from demo import front, handlers, ui
-from demo.files import TOO_MANY, Quota
+from demo.disk import TOO_MANY, Quota
 from demo.question import Chosen
 from demo.wire import View
 from demo.words import FULL
