@@ -178,6 +178,35 @@ async def crowd(
     return run
 
 
+async def growth(url: str, process: int, many: int) -> list[float]:
+    """MB after each 100 different pictures on the page, six visitors at a time, each a new one."""
+    numbers, sizes, done = iter(range(10_000, 10_000 + many)), [], 0
+    async with httpx.AsyncClient(base_url=url, timeout=LATEST, trust_env=False) as client:
+        events = (await client.get("config")).json()["dependencies"]
+        look = next(event["id"] for event in events if event["api_name"] == "look")
+
+        async def answers() -> None:
+            nonlocal done
+            for number in numbers:
+                sent = await client.post(
+                    "gradio_api/upload", files={"files": ("p.jpg", drawn(number))}
+                )
+                file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+                session = f"visitor{number}"
+                widgets = [file, models.DEFAULT, "", "", False, None, None]
+                body = {"data": widgets, "fn_index": look, "session_hash": session}
+                (await client.post("gradio_api/queue/join", json=body)).raise_for_status()
+                said = await client.get("gradio_api/queue/data", params={"session_hash": session})
+                assert '"classes"' in said.text, said.text[:500]
+                done += 1
+                if done % 100 == 0:
+                    sizes.append(memory(process))
+                    print(f"{done} pictures: {sizes[-1]:.0f} MB", flush=True)
+
+        await asyncio.gather(*(answers() for _ in range(6)))
+    return sizes
+
+
 async def ready(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         while (await client.get("gradio_api/app_id")).status_code != 200:
@@ -212,7 +241,7 @@ def burst(many: int, dice: random.Random) -> list[float]:
     return sorted(dice.uniform(0, 2) for _ in range(many))
 
 
-async def all_of_it(url: str, process: int, short: bool) -> dict[str, Any]:
+async def all_of_it(url: str, process: int, which: str) -> dict[str, Any]:
     dice, numbers = random.Random(0), iter(range(10_000))
 
     def fresh(many: int) -> list[tuple[bytes, list[Any]]]:
@@ -226,8 +255,11 @@ async def all_of_it(url: str, process: int, short: bool) -> dict[str, Any]:
         runs.append(await crowd(url, process, name, times, hostile, fresh(len(times))))
         print(line(runs[-1]), flush=True)
 
-    if short:
-        await came("burst of 6", burst(6, dice), 1)
+    if which == "short":
+        await came("burst of 6, 1 hostile", burst(6, dice), 1)
+        return {"runs": [vars(run) for run in runs]}
+    if which == "hostile":
+        await came("5 visitors, 60 hostile", [3.0, 6.0, 9.0, 12.0, 15.0], 60)
         return {"runs": [vars(run) for run in runs]}
     rate = await capacity(url, fresh(20))
     print(f"capacity: {rate:.2f} visitors a second", flush=True)
@@ -237,7 +269,7 @@ async def all_of_it(url: str, process: int, short: bool) -> dict[str, Any]:
     for part in (0.3, 1, 2):
         times = poisson(part * rate, 20, dice)
         await came(f"Poisson, {part:g} of capacity", times, max(1, len(times) // 10))
-    await came("1 visitor, 60 hostile", [3.0], 60)
+    await came("5 visitors, 60 hostile", [3.0, 6.0, 9.0, 12.0, 15.0], 60)
     return {"capacity": rate, "runs": [vars(run) for run in runs]}
 
 
@@ -283,11 +315,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT, help="the program, or an older one")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where the report goes")
-    parser.add_argument("--short", action="store_true", help="one small crowd")
+    parser.add_argument("--which", choices=("all", "short", "hostile"), default="all")
+    parser.add_argument("--memory", type=int, default=0, help="only this: after so many pictures")
     options = parser.parse_args()
+    if options.memory:
+        with served(str(options.root / "app.py")) as (url, process):
+            asyncio.run(growth(url, process, options.memory))
+        return
     print(HEADING)
     with served(str(options.root / "app.py")) as (url, process):
-        report = asyncio.run(all_of_it(url, process, options.short))
+        report = asyncio.run(all_of_it(url, process, options.which))
     options.out.mkdir(exist_ok=True)
     (options.out / "load.json").write_text(json.dumps(report, indent=1) + "\n")
     draw(report, options.out / "load.png")
