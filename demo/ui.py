@@ -272,7 +272,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     )  # fmt: skip
                     detail = gr.Checkbox(
                         label="Detail: run at twice the side", elem_id="detail",
-                        info="A finer map, but percentages mean less. Not for every network.",
+                        info="A finer map; the percentages stay those of the usual side.",
                     )  # fmt: skip
                     if uploads or teachable_machine:
                         own_model(model, own, uploads)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_core import SETTINGS, lookup
-from tests.bench import load
+from tests.bench import load, pupils
 
 ROUNDS = 25
 HOME = Path(__file__).parent.parent.parent
@@ -223,6 +223,7 @@ def main() -> None:
     endpoint_costs(image)
     switch_costs()
     load.page_costs()
+    pupils.pupil_costs()
 
 
 if __name__ == "__main__":
