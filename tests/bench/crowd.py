@@ -70,6 +70,11 @@ def alone(jpeg: bytes) -> list[Any]:
     return said
 
 
+async def uploaded(client: httpx.AsyncClient, jpeg: bytes) -> dict[str, Any]:
+    sent = await client.post("gradio_api/upload", files={"files": ("p.jpg", jpeg)})
+    return {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+
 async def explain(client: httpx.AsyncClient, file: dict[str, Any], layer: str) -> tuple[str, Any]:
     """("complete" or "error", what came) of the public endpoint."""
     data = [file, models.DEFAULT, layer, None, "Grad-CAM"]
@@ -106,8 +111,7 @@ async def visit(url: str, jpeg: bytes, expected: list[Any], meant: float, run: R
         ) as client:
             (await client.get("")).raise_for_status()
             run.page.append(time.monotonic() - meant)
-            sent = await client.post("gradio_api/upload", files={"files": ("p.jpg", jpeg)})
-            file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+            file = await uploaded(client, jpeg)
             how = outcome(*await explain(client, file, ""), expected[0])
             run.outcomes[how] += 1
             if how == "answered":
@@ -121,15 +125,16 @@ async def visit(url: str, jpeg: bytes, expected: list[Any], meant: float, run: R
         run.outcomes["failed"] += 1
 
 
-async def attack(url: str, lesson: int, number: int, until: asyncio.Event, run: Run) -> None:
+async def attack(url: str, lesson: int, number: int, run: Run) -> None:
     """The most expensive call beside the queue, for another class each time, so that it is new."""
     dice = random.Random(number)
     async with httpx.AsyncClient(
         base_url=url, headers=STRANGER, timeout=LATEST, trust_env=False
     ) as client:
-        while not until.is_set():
+        file = await uploaded(client, drawn(1))
+        while True:
             about = {
-                "path": str(EXAMPLES_DIR / "lion.jpg"), "model": models.DEFAULT, "detail": True,
+                "path": file["path"], "model": models.DEFAULT, "detail": True,
                 "target": dice.randrange(1000), "rival": None, "layer": "top_activation",
             }  # fmt: skip
             body = {
@@ -159,21 +164,19 @@ async def crowd(
         parts = (await client.get("config")).json()["components"]
         lesson = next(p["id"] for p in parts if p["props"].get("elem_id") == "lesson")
         run.memory.append(memory(process))
-        before, over = cpu(process), asyncio.Event()
+        before = cpu(process)
         start = time.monotonic() + 2 * bool(hostile)  # they are there already
-        attacks = [asyncio.create_task(attack(url, lesson, n, over, run)) for n in range(hostile)]
+        attacks = [asyncio.create_task(attack(url, lesson, n, run)) for n in range(hostile)]
         visits = [visit(url, *jpeg, start + at, run) for at, jpeg in zip(times, jpegs, strict=True)]
         await asyncio.gather(*visits)
-        over.set()
+        for task in attacks:
+            task.cancel()  # they leave
+        await asyncio.gather(*attacks, return_exceptions=True)
         run.cpu = cpu(process) - before
         await asyncio.sleep(10)
         asked = time.monotonic()
-        example = {
-            "path": str(EXAMPLES_DIR / "tower.jpg"), "meta": {"_type": "gradio.FileData"},
-        }  # fmt: skip
-        await explain(client, example, "")
+        await explain(client, await uploaded(client, drawn(2)), "")
         run.back = time.monotonic() - asked
-        await asyncio.gather(*attacks)
         run.memory.append(memory(process))
     return run
 
@@ -188,10 +191,7 @@ async def growth(url: str, process: int, many: int) -> list[float]:
         async def answers() -> None:
             nonlocal done
             for number in numbers:
-                sent = await client.post(
-                    "gradio_api/upload", files={"files": ("p.jpg", drawn(number))}
-                )
-                file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+                file = await uploaded(client, drawn(number))
                 session = f"visitor{number}"
                 widgets = [file, models.DEFAULT, "", "", False, None, None]
                 body = {"data": widgets, "fn_index": look, "session_hash": session}
@@ -211,9 +211,9 @@ async def ready(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
         while (await client.get("gradio_api/app_id")).status_code != 200:
             await asyncio.sleep(0.2)
-        example = {"path": str(EXAMPLES_DIR / "lion.jpg"), "meta": {"_type": "gradio.FileData"}}
+        file = await uploaded(client, drawn(0))
         for layer in ("", LAYER):
-            await explain(client, example, layer)
+            await explain(client, file, layer)
 
 
 async def capacity(url: str, jpegs: list[Any]) -> float:
