@@ -113,7 +113,7 @@ def run_check(options: argparse.Namespace) -> None:
         lookup.network(spec, progress=progress)
     start = time.monotonic()
     with telling("hiding parts", options.quiet) as progress:
-        made, found = pipeline.check(
+        made, found = pipeline.checked(
             options.picture, spec, options.layer, options.target, options.method, progress
         )
     print(made, faithfulness.sentence_of(found), sep="\n")

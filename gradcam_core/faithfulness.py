@@ -81,6 +81,15 @@ def first_hidden(owner: Cells, order: Cells, share: float) -> Mask:
     return hidden[owner]
 
 
+def hidden_part(
+    signed: F32, size: tuple[int, int], placement: Placement | None, share: float, hottest: bool
+) -> Mask:
+    """Where that share of a map's cells lies, the hottest or the coldest ones: (H, W)."""
+    order = hottest_first(signed, np.random.default_rng(0).random(signed.size))
+    owner = owners((signed.shape[0], signed.shape[1]), size, placement)
+    return first_hidden(owner, order if hottest else order[::-1], share)
+
+
 def imputed(picture: F32, mask: Mask, noise: Numbers) -> F32:
     """Each hidden pixel is the weighted mean of its neighbours, hidden ones too: (H, W, 3).
 

@@ -120,7 +120,7 @@ def examining(
     return faithfulness.examine(scoring(spec, asked, target), seen, signed, placement)
 
 
-def check(
+def checked(
     image: AnyPicture,
     model: str | ModelSpec = models.DEFAULT,
     layer: str | None = None,

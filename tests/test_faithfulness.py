@@ -242,7 +242,7 @@ def test_what_is_hidden_is_what_the_network_sees() -> None:
     import keras
 
     spec = replace(looks_at_a_corner(keras.layers.AveragePooling2D(4, name="cells")), crop=True)
-    made, found = pipeline.check(corner_of_middle(24), spec, "cells", 0, "HiResCAM")
+    made, found = pipeline.checked(corner_of_middle(24), spec, "cells", 0, "HiResCAM")
     mean = of_fill(found, "mean").map
     assert found.ruling == "better"
     assert found.whole == pytest.approx(LIGHT)
@@ -257,7 +257,7 @@ def test_what_is_hidden_is_where_the_cells_lie() -> None:
 
     inner = [keras.layers.Cropping2D(6), keras.layers.AveragePooling2D(2, name="cells")]
     spec = replace(looks_at_a_corner(*inner), crop=True)
-    _, found = pipeline.check(corner_of_middle(12), spec, "cells", 0, "HiResCAM")
+    _, found = pipeline.checked(corner_of_middle(12), spec, "cells", 0, "HiResCAM")
     mean = of_fill(found, "mean").map
     assert found.ruling == "better"
     assert mean.hottest == pytest.approx([LIGHT / 36] * 4)

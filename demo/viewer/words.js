@@ -150,7 +150,7 @@ export function second({ answer, grid, band, sign, method }, rival) {
   return plain(`It is not sure: ${next.label} comes second (${percent(next.p)}).`, asks);
 }
 
-const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour' };
+const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour', linear: 'what lies around it' };
 
 /** What a patch is filled with, in words. */
 export const filled = (fill) => FILLED[fill] ?? fill;
@@ -650,3 +650,19 @@ export function digits(v, { unit, places }) {
   const text = (v / unit).toFixed(places);
   return v === 0 ? '0' : v < 0 && !Number(text) ? '<0' : text.replace('-', '−');
 }
+
+// ---- can I trust it? -------------------------------------------------------------------------
+
+/**
+ * What hiding does to the class.
+ * @param {{ share: number, order: string }} hidden
+ * @param {{ label: string }} topic
+ * @param {string} before how likely it was
+ * @param {string} after
+ */
+export function aboutHiding({ share, order }, { label }, before, after) {
+  if (!share) return `With nothing hidden, the network gives ${label} ${before}.`;
+  if (share === 1) return `With everything hidden, the network still gives ${label} ${after}.`;
+  return `With the ${order} ${Math.round(100 * share)}\u00a0% hidden, ${label} goes from ${before} to ${after}.`;
+}
+
