@@ -20,7 +20,7 @@ check: .venv/tools          ## style and types
 bench: .venv/tools          ## what an answer costs, as ratios
 	$(PY) -m tests.bench
 
-load: .venv/tools           ## many visitors at once, some of them hostile: docs/load.json
+load: .venv/tools           ## many visitors at once, some of them hostile: a report in docs/
 	$(PY) -m tests.bench.crowd
 
 help:                       ## this list
