@@ -2,8 +2,10 @@
 
 import argparse
 import ctypes
+import logging
 import os
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import get_args
 
@@ -18,10 +20,19 @@ from gradcam_core.types import Head, UserError
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Grad-CAM Lab in the browser.")
     add = parser.add_argument
-    add("--model", type=Path, metavar="FILE.keras", help="your own model, put first in the list")
-    add("--labels", type=Path, metavar="FILE.txt", help="its class names, one a line")
+    add(
+        "--model", action="append", default=[], metavar="FILE",
+        help="your own model, put first in the list: .keras, .h5, or Teachable Machine's zip; "
+        "may be given several times",
+    )  # fmt: skip
+    add(
+        "--labels", action="append", default=[], type=Path, metavar="FILE",
+        help="its class names: text, CSV or JSON; with several models once for each, in order",
+    )  # fmt: skip
     add("--preprocess", choices=models.PREPROCESS, help="what it wants its pixels to be")
     add("--head", choices=get_args(Head), help="what its outputs mean; linear: a regression")
+    add("--trust", action="store_true", help="run code that is inside the file (a Lambda)")
+    add("--custom", type=Path, metavar="FILE.py", help="classes that it needs; the file is run")
     add("--weights-dir", type=Path, help="a folder of weights files, for machines without network")
     add(
         "--allow-model-upload", action="store_true",
@@ -32,8 +43,14 @@ def parse() -> argparse.Namespace:
         help="let visitors bring models of Teachable Machine; no code of theirs is run",
     )  # fmt: skip
     options = parser.parse_args()
-    if not options.model and (options.labels or options.preprocess or options.head):
-        parser.error("--labels, --preprocess and --head say something about --model; give it too")
+    about = options.labels, options.preprocess, options.head, options.trust, options.custom
+    if not options.model and any(about):
+        parser.error(
+            "--labels, --preprocess, --head, --trust and --custom say something about --model; "
+            "give it too"
+        )
+    if options.labels and len(options.labels) != len(options.model):
+        parser.error("--labels must be given once for each --model, in the same order")
     if options.allow_model_upload and not sandbox.available():
         parser.error(
             "this system cannot limit a process, so models cannot be uploaded; use --model"
@@ -62,13 +79,21 @@ def port() -> int | None:
 def main() -> int:
     share_arenas()
     options = parse()
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("gradcam_lab").setLevel(logging.INFO)
     if options.weights_dir:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
     try:
-        if options.model:
-            labels = class_names.read_names(options.labels) if options.labels else None
-            own = models.load_file(options.model, labels, options.preprocess, options.head)
-            models.put_first("own", own)
+        names = [class_names.read_names(file) for file in options.labels]
+        own = [
+            models.load_file(
+                file, labels, options.preprocess, options.head,
+                trust=options.trust, custom=options.custom,
+            )
+            for file, labels in zip_longest(options.model, names)
+        ]  # fmt: skip
+        for number, spec in reversed(list(enumerate(own, 1))):
+            models.put_first(f"own{number if number > 1 else ''}", spec)
         where = port()
         from demo.ui import launch
 

@@ -72,6 +72,17 @@ def picture(question: Question) -> tuple[U8, tuple[str, ...]]:
     return _pictures.get(question.picture, lambda: pictures.read(question.picture))
 
 
+def drop_gone() -> None:
+    """Nothing stays of pictures whose files are gone."""
+    for kept in (_surveys, _unsuggested, _maps):
+        kept.forget(is_gone)
+    _pictures.forget(lambda file: not os.path.exists(file))
+
+
+def is_gone(at: At) -> bool:
+    return not os.path.exists(at.question.picture)
+
+
 def survey_of(posed: Posed, layer: str = "") -> Survey:
     """The suggested layers; or the one named, if it is none of them."""
     question, spec, asked = posed
@@ -252,6 +263,15 @@ def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
     if (layer, method) not in seen.maps:
         raise UserError(pipeline.not_here(method, layer))
     return seen, seen.maps[layer, method]
+
+
+def own_model_file(model: Any) -> bytes:
+    """A model of somebody's own as a .keras file of today. Raises UserError."""
+    spec = models.find(model)
+    if not spec.findings:
+        raise UserError("This network comes with the program; choose a model of your own to save.")
+    asked = lookup.network(spec)
+    return asked.saved() if isinstance(asked, sandbox.ModelProcess) else models.saved(spec)
 
 
 def told_apart(paths: Any, names: Any) -> tuple[Any, Any]:

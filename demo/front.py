@@ -4,6 +4,7 @@ headers, /healthz, and sentences for what goes wrong between the browser and the
 import gzip
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -13,12 +14,15 @@ from typing import Literal
 
 import brotli
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from demo.disk import TOO_MANY, Quota
+from demo.words import FULL
 from gradcam_core.types import UserError
 
 FOREVER = "public, max-age=31536000, immutable"
+UNTOLD = 25e6  # bytes of an upload that does not say its size
 NOW = "private, no-cache"  # kept by this browser, which asks each time whether it still stands
 EMBED = "'self' https://huggingface.co https://*.hf.space"  # who may show the page in a frame
 NO_EMBED = (
@@ -37,10 +41,10 @@ CSP = (  # gr.HTML evaluates its templates and scripts; Gradio's configuration i
     "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-ENCODERS: dict[str, Callable[[bytes], bytes]] = {
-    "br": lambda body: brotli.compress(body, quality=6),
-    "gzip": lambda body: gzip.compress(body, 6),
-    "identity": bytes,  # said in the header: else Gradio would compress it, each time
+ENCODERS: dict[str, Callable[[bytes, bool], bytes]] = {  # a body, and whether it is done once
+    "br": lambda body, once: brotli.compress(body, quality=11 if once else 6),
+    "gzip": lambda body, once: gzip.compress(body, 9 if once else 6),
+    "identity": lambda body, _once: body,  # said in the header: else Gradio would compress it
 }
 
 
@@ -70,9 +74,9 @@ def encoding(asked: Headers) -> str:
     return best if likes.get(best, rest) > 0 else "identity"
 
 
-def encoded(body: bytes, how: str) -> tuple[bytes, str]:
+def encoded(body: bytes, how: str, once: bool = False) -> tuple[bytes, str]:
     """The body and how it is encoded: as asked, or plain where that makes it no smaller."""
-    packed = ENCODERS[how](body)
+    packed = ENCODERS[how](body, once)
     return (packed, how) if len(packed) < len(body) else (body, "identity")
 
 
@@ -88,13 +92,13 @@ def known(asked: Headers, tag: str) -> bool:
 
 
 class Front:
-    """ASGI middleware: `launch(app_kwargs={"middleware": [Middleware(Front, health, embed)]})`.
+    """ASGI middleware: `launch(app_kwargs={"middleware": [Middleware(Front, ...)]})`.
 
-    embed: whose frames may hold the page, as `embedders` gives it.
+    embed: whose frames may hold the page, as `embedders` gives it. quota: of what is uploaded.
     """
 
-    def __init__(self, app: ASGIApp, health: Health, embed: str):
-        self.app, self.health = app, health
+    def __init__(self, app: ASGIApp, health: Health, embed: str, quota: Quota):
+        self.app, self.health, self.quota = app, health, quota
         self.headers = HEADERS | {"content-security-policy": f"{CSP}; frame-ancestors {embed}"}
         self.assets: dict[tuple[str, str], tuple[bytes, dict[str, str]]] = {}
 
@@ -102,7 +106,9 @@ class Front:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] == "POST" and path == "/gradio_api/upload":
+            answer = self.upload
+        elif scope["method"] not in ("GET", "HEAD"):
             answer = self.passed
         elif path == "/healthz":
             answer = self.told
@@ -119,6 +125,14 @@ class Front:
         answer = JSONResponse(asdict(self.health), status, {"cache-control": "no-store"})
         await answer(scope, receive, send)
 
+    async def upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = Headers(scope=scope).get("content-length", "")
+        address = scope["client"][0] if scope.get("client") else ""
+        known_size = int(size) if size.isascii() and size.isdecimal() else UNTOLD
+        if self.quota.take(address, known_size, time.monotonic()):
+            return await self.passed(scope, receive, send)
+        return await PlainTextResponse(TOO_MANY, 429)(scope, receive, send)
+
     async def asset(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A file that Gradio was built with, named by its content: compressed once, kept."""
         how = encoding(Headers(scope=scope))
@@ -127,7 +141,7 @@ class Front:
             answer = await self.whole({**scope, "headers": []}, receive)
             if answer.status_code != 200:
                 return await answer(scope, receive, send)
-            body, how = encoded(bytes(answer.body), how)
+            body, how = encoded(bytes(answer.body), how, once=True)
             headers = {"content-type": answer.headers["content-type"], "content-encoding": how}
             headers |= {"cache-control": FOREVER, "vary": "accept-encoding"}
             self.assets[key] = body, headers | {"x-content-type-options": "nosniff"}
@@ -167,10 +181,15 @@ class Front:
 
         async def dressed(message: Message) -> None:
             nonlocal old
-            if old:  # what is left of the file
+            if old:  # what is left of what is not sent
                 return
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
+                if message["status"] == 503 and scope["path"].endswith("/queue/join"):
+                    # for a full queue Gradio's page has words of its own; of a 422 it shows these
+                    old = True
+                    await JSONResponse({"detail": FULL}, 422)(scope, receive, send)
+                    return
                 for name, value in {**self.headers, "cache-control": NOW}.items():
                     headers.setdefault(name, value)
                 tag = headers.get("etag", "none")

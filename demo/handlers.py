@@ -1,6 +1,7 @@
 """The tab "Look": widget values in, widget values out; what goes wrong comes out as a sentence."""
 
 import base64
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradio.data_classes import FileData
+from gradio.utils import get_upload_folder
 
 from demo import engine, words
 from demo.question import (
@@ -95,7 +97,7 @@ def view_at(chosen: Chosen, wanted: Mapping[str, Any], tell: Tell | None = None)
         token = wanted.get("token")
 
         def progress(part: float) -> None:
-            if isinstance(token, str) and token in _stopped:
+            if is_stopped(token):
                 raise Stopped
             if tell is not None:
                 tell(part, f"Making {method}")
@@ -114,6 +116,10 @@ def stop(token: Any) -> dict[str, bool]:
         raise UserError("Say what is to be stopped.")
     _stopped.get(token, lambda: None)
     return {"stopped": True}
+
+
+def is_stopped(token: Any) -> bool:
+    return isinstance(token, str) and token in _stopped
 
 
 def or_a_sentence(make: Callable[[], View]) -> View:
@@ -221,6 +227,12 @@ def answer(
     return _answers.get(engine.At(question, layer, method), make)
 
 
+def forget_gone() -> None:
+    """Nothing stays of pictures whose files are gone."""
+    _answers.forget(engine.is_gone)
+    engine.drop_gone()
+
+
 def share(progress: Progress | None, number: int, of: int) -> Progress | None:
     """The progress of one of several parts as that of the whole."""
     return progress and (lambda part: progress((number + part) / of))
@@ -258,6 +270,15 @@ def diagnosis(request: Any) -> DoctorAnswer:
         }
 
     return {"ways": [row(*way) for way in enumerate(found.ways)], "why": list(found.why)}
+
+
+def own_model_path(model: Any) -> str:
+    """The path of a .keras file of today that holds a model of somebody's own."""
+    content = engine.own_model_file(model)
+    folder = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_bytes(content)
+    return str(folder / "model.keras")
 
 
 # ---- the figure ----------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ NEAREST = 5  # a class that is among so many likeliest of another's picture is l
 CONFIDENT = 0.5
 MOST_AT_ONCE = 8  # verdicts that are made or wait
 FORSAKEN = 60  # seconds without a question how far it is, after which nobody wants to know
-TOO_MANY = "Too many maps are being tested at this moment; try again in a minute."
+MANY_ASK = "Too many maps are being tested at this moment; try again in a minute."
 FOUR_PICTURES = "Choose four pictures for the mosaic."
 SAME_CLASS = "The network says {label} of two of these pictures; choose four of different classes."
 
@@ -152,7 +152,7 @@ def verdict_on(request: Any) -> VerdictAnswer:
             engine.long_slot.release()
 
     if not _room.acquire(blocking=False):
-        raise UserError(TOO_MANY)
+        raise UserError(MANY_ASK)
     try:
         found, seconds = _judged.get(engine.At(question, layer, method), make)
     except Stopped as stopped:

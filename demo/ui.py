@@ -3,9 +3,10 @@
 import base64
 import os
 import re
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,21 @@ import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 
-from demo import engine, front, handlers, lesson, trust
+from demo import disk, engine, fair, front, handlers, lesson, trust
 from demo.api import endpoint
 from demo.components import Picture, Viewer
+from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
+from demo.turns import Page
 from demo.wire import View
-from demo.words import class_choices
+from demo.words import STOPPED, class_choices
 from gradcam_core import heatmap, hide, image, models, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
-from gradcam_core.types import UserError
+from gradcam_core.types import ModelSpec, Stopped, UserError
 
 HERE = Path(__file__).parent
-CPUS = os.cpu_count() or 2
-WAITING = 16  # who may wait at once for what takes long
+MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
 AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
@@ -49,6 +51,10 @@ HEADER = (
     + 9 * "<i></i>"
     + "</span>Grad-CAM Lab</h1>"
     '<div class="lab-network"></div></div>'
+)
+KEPT = (
+    "<p>A picture that you give goes to this server and to no other, is shown to nobody else, "
+    "and is deleted within the hour.</p>"
 )
 FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
@@ -98,7 +104,8 @@ def viewer() -> Viewer:
     return Viewer(
         elem_id="viewer",
         server_functions=[
-            handlers.draw, handlers.stop, handlers.cover, handlers.labels, handlers.diagnosis,
+            *map(in_turn, (handlers.draw, handlers.cover, handlers.diagnosis)),
+            *map(at_once, (handlers.stop, handlers.labels)),
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
@@ -107,16 +114,21 @@ def viewer() -> Viewer:
 
 
 def steps_of_the_map() -> gr.HTML:
-    functions = [lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.lines]
+    functions = lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.lines
     return gr.HTML(
-        elem_id="lesson", server_functions=functions, steps=lesson.step_rows(), **part("lesson")
+        elem_id="lesson",
+        server_functions=[*map(in_turn, functions)],
+        steps=lesson.step_rows(),
+        **part("lesson"),
     )
 
 
 def tests_of_the_map() -> gr.HTML:
     functions = [
-        trust.hide_cells, trust.verdict_on, trust.how_far, trust.call_off, trust.play_mosaic,
-    ]  # fmt: skip
+        *map(in_turn, (trust.hide_cells, trust.play_mosaic)),
+        in_turn(trust.verdict_on, fair.LONG),
+        *map(at_once, (trust.how_far, trust.call_off)),
+    ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
@@ -202,11 +214,18 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
 
-    def opened(path: Any, lines: Any, scale: Any, had: list[str]) -> Iterator[Any]:
+    async def opened(
+        path: Any, lines: Any, scale: Any, had: list[str], request: gr.Request
+    ) -> AsyncIterator[Any]:
+        def work(_place: fair.Place) -> str:
+            model_file, names = engine.told_apart(path, lines)
+            return engine.open_upload(model_file, names, scale, any_model)
+
         yield gr.skip(), "Opening it …", had
         try:
-            model_file, lines = engine.told_apart(path, lines)
-            key = engine.open_upload(model_file, lines, scale, any_model)
+            key = await queued("open", request, fair.UPLOADING, work)
+        except Stopped:
+            return
         except UserError as error:
             yield gr.skip(), str(error), had
             return
@@ -215,15 +234,35 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
 
     button.click(
         opened, [file, names, preprocess, own], [model, said, own],
-        api_visibility="private", concurrency_limit=CPUS, show_progress="hidden",
+        api_visibility="private", concurrency_limit=None, show_progress="hidden",
     )  # fmt: skip
+
+
+def is_own(spec: ModelSpec) -> bool:
+    return bool(spec.findings)
+
+
+def save_own(model: gr.Dropdown) -> None:
+    """Where a model of somebody's own is saved in today's form."""
+    button = gr.Button("Save this model as .keras", size="sm", elem_id="own-save")
+    file = gr.File(label="Your model", visible=False, interactive=False, elem_id="own-saved")
+
+    def saved(key: Any) -> gr.File:
+        try:
+            return gr.File(handlers.own_model_path(key), visible=True)
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    button.click(
+        saved, model, file, api_visibility="private", concurrency_limit=1, show_progress="hidden"
+    )
 
 
 def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
     of Teachable Machine."""
     first = next(iter(models.MODELS))
-    with gr.Blocks(title="Grad-CAM Lab", delete_cache=(600, 3600), fill_width=True) as page:
+    with gr.Blocks(title="Grad-CAM Lab", fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
         model = gr.Dropdown(offers([]), value=first, label="Network", elem_id="model")
         own = gr.State([])
@@ -248,12 +287,15 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     )  # fmt: skip
                     detail = gr.Checkbox(
                         label="Detail: run at twice the side", elem_id="detail",
-                        info="A finer map, but percentages mean less. Not for every network.",
+                        info="A finer map; the percentages stay those of the usual side.",
                     )  # fmt: skip
                     if uploads or teachable_machine:
                         own_model(model, own, uploads)
                     else:
                         gr.Markdown(SWITCHED_OFF, elem_id="own-off")
+                    gr.HTML(KEPT, elem_id="kept", apply_default_css=False)
+                    if uploads or teachable_machine or any(map(is_own, models.MODELS.values())):
+                        save_own(model)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
             with gr.Tab("Can I trust it?"):
@@ -267,7 +309,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             "trigger_mode": "always_last",
         }  # fmt: skip
 
-        def look(
+        async def look(
             path: Any,
             key: Any,
             index: Any,
@@ -275,10 +317,20 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             wide: Any,
             last: Chosen | None,
             had: list[str],
+            request: gr.Request,
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of it."""
-            after = handlers.take_turn(last, Chosen(path, key, index, rival, wide), progress)
+
+            def work(_place: fair.Place) -> Page | None:
+                return handlers.take_turn(last, Chosen(path, key, index, rival, wide), progress)
+
+            try:
+                after = await queued("look", request, fair.gate_of(key, wide), work, progress)
+            except UserError as error:
+                return View(error=str(error)), *4 * [gr.skip()]
+            except Stopped:
+                after = None
             if after is None:
                 return gr.skip()
             # where there is an answer, what is chosen by now may be newer
@@ -292,17 +344,35 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                 ]
             return after.view, listed, after.last, *classes
 
-        def look_at(
+        async def look_at(
             path: Any,
             key: Any,
             index: Any,
             rival: Any,
             wide: Any,
             event: gr.EventData,
+            request: gr.Request,
             progress: Any = gr.Progress(),  # noqa: B008
         ) -> View:
             wanted = event._data if isinstance(event._data, dict) else {}
-            return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, progress)
+
+            def work(place: fair.Place) -> View:
+                def tell(part: float, what: str) -> None:
+                    place.check()
+                    progress(part, what)
+
+                return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, tell)
+
+            async def gone() -> bool:
+                return handlers.is_stopped(wanted.get("token"))
+
+            gate = fair.gate_of(key, wide, wanted.get("method"))
+            try:
+                return await queued("layer", request, gate, work, progress, gone)
+            except UserError as error:
+                return View(error=str(error))
+            except Stopped:
+                return View(note=STOPPED)
 
         def pick(number: int, event: gr.EventData) -> Any:
             if event.file not in EXAMPLES:
@@ -312,9 +382,16 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
-        def take_way(key: Any, had: list[str], event: gr.EventData) -> Any:
+        async def take_way(
+            key: Any, had: list[str], event: gr.EventData, request: gr.Request
+        ) -> Any:
+            def work(_place: fair.Place) -> str:
+                return engine.take_way(key, event._data)
+
             try:
-                way = engine.take_way(key, event._data)
+                way = await queued("way", request, fair.gate_of(key), work)
+            except Stopped:
+                return gr.skip()
             except UserError as error:
                 raise gr.Error(str(error), print_exception=False) from None
             had = [way, *(other for other in had if other != way)]
@@ -326,16 +403,20 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         examples.choose(pick, changes, [picture, changes], **later)
         picture.clear(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
-        view.way(take_way, [model, own], [model, own], **later)
+        view.way(take_way, [model, own], [model, own], concurrency_limit=None, **later)
         gr.on(
             [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
-            [view, model, last, target, other], concurrency_id="model", concurrency_limit=CPUS,
-            **model_event,
+            [view, model, last, target, other], concurrency_limit=None, **model_event,
         )  # fmt: skip
-        view.layer(look_at, inputs, view, concurrency_limit=WAITING, **model_event)
-        gr.api(endpoint, api_name="explain", concurrency_id="model", concurrency_limit=CPUS)
+        view.layer(look_at, inputs, view, concurrency_limit=None, **model_event)
+        gr.api(public(endpoint), api_name="explain", concurrency_limit=None)
+        page.unload(left)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page
+
+
+async def left(request: gr.Request) -> None:
+    fair.leave(visitor(request, request.session_hash))
 
 
 def value_of(now: Any, then: Any) -> dict[str, Any]:
@@ -363,14 +444,40 @@ def warm(health: front.Health, teachable_machine: bool = False) -> None:
     models.probe_servers()
 
 
-def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> gr.Blocks:
-    """The page, served. The first two as in `build_page`; options go to Gradio's `launch`."""
+def tidy(folder: disk.Folder) -> None:
+    """For as long as the page is served: what is old leaves the disk, then the memory."""
+    while True:
+        folder.sweep()
+        handlers.forget_gone()
+        time.sleep(disk.SWEEP)
+
+
+def stop_in_order(page: gr.Blocks, folder: disk.Folder) -> None:
+    """When the host says that it is time, `launch` comes to its end."""
+
+    def stop(*_: Any) -> None:
+        if not page.is_running:
+            folder.remove()
+            os._exit(0)
+        page.is_running = False  # ends what keeps the main thread
+        page.app.stop_event.set()  # and what keeps a connection to each open page
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> None:
+    """The page, served until the process is told to end. The first two as in `build_page`; options
+    go to Gradio's `launch`."""
     stay_inside()
+    gr.set_static_paths(EXAMPLES_DIR)  # else they are copied to where pictures are deleted
     health = front.Health()
-    before = Middleware(front.Front, health, front.embedders())
+    before = Middleware(front.Front, health, front.embedders(), disk.Quota())
+    folder = disk.Folder()
     page = build_page(uploads, teachable_machine)
+    stop_in_order(page, folder)
     own = uploads or teachable_machine
     threading.Thread(target=warm, args=[health, own], daemon=True).start()
+    threading.Thread(target=tidy, args=[folder], daemon=True).start()
     page.launch(
         theme=THEME,
         css_paths=HERE / "page.css",
@@ -383,7 +490,11 @@ def launch(uploads: bool = False, teachable_machine: bool = False, **options: An
         max_file_size=upload.MAX_FILE if uploads else "25mb",
         footer_links=["api"],
         state_session_capacity=200,
+        max_threads=MOST,
         app_kwargs={"middleware": [before]},
         **options,
     )
-    return page
+    if page.server:
+        page.server.close()  # waits some seconds at most for answers under way
+    folder.remove()
+    os._exit(0)  # TensorFlow's threads would end it with an error

@@ -7,6 +7,14 @@ from gradcam_core.types import Asked, Finding, ModelSpec, Target
 
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 STOPPED = "Stopped."
+FULL = "Many are asking at this moment; please try once more in some seconds."
+
+
+def place_in_line(before: int) -> str:
+    """What is said to who waits."""
+    if before == 0:
+        return "You are next."
+    return f"Before yours: {before} question{'s' * (before > 1)}."
 
 
 def percent(p: float) -> str:

@@ -10,6 +10,7 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 from gradcam_core import BACKEND, SETTINGS
 
@@ -19,7 +20,7 @@ os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 from gradcam_core import faithfulness, heatmap, lookup, models, pipeline
 from gradcam_core.explanation import ENDINGS
 from gradcam_core.methods import METHODS
-from gradcam_core.types import ModelSpec, Progress, UserError
+from gradcam_core.types import Head, ModelSpec, Progress, UserError
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -51,7 +52,16 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def add_question(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
-    add("--model", default=models.DEFAULT, help=f"one of: {', '.join(models.MODELS)}")
+    add(
+        "--model", default=models.DEFAULT, metavar="NAME|FILE",
+        help=f"a file of your own, - for standard input, or one of: {', '.join(models.MODELS)}",
+    )  # fmt: skip
+    own = parser.add_argument_group("a model of your own").add_argument
+    own("--labels", type=Path, metavar="FILE", help="its class names: text, CSV or JSON")
+    own("--preprocess", choices=models.PREPROCESS, help="what it wants its pixels to be")
+    own("--head", choices=get_args(Head), help="what its outputs mean; linear: a regression")
+    own("--trust", action="store_true", help="run code that is inside the file (a Lambda)")
+    own("--custom", type=Path, metavar="FILE.py", help="classes that it needs; the file is run")
     add("--class", dest="target", help="class number or name (default: the likeliest)")
     add("--method", default=next(iter(METHODS)), help=f"one of: {', '.join(METHODS)}")
     add("--weights", type=Path, metavar="FILE", help="a local weights file instead of a download")
@@ -86,7 +96,10 @@ def telling(what: str, quiet: bool) -> Iterator[Progress | None]:
 
 
 def row_for(options: argparse.Namespace) -> ModelSpec:
-    spec = models.find(options.model)
+    spec = models.named_or_file(
+        options.model, options.labels, options.preprocess, options.head, options.trust,
+        options.custom,
+    )  # fmt: skip
     if not options.weights:
         return spec
     if not spec.weights:

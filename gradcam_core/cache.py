@@ -50,6 +50,17 @@ class Cache(Generic[K, V]):
     def __contains__(self, key: K) -> bool:
         return key in self._entries
 
+    def made(self, key: K) -> bool:
+        """Whether the value is there, so that nobody need wait for it."""
+        entry = self._entries.get(key)
+        return entry is not None and bool(entry.made)
+
+    def forget(self, which: Callable[[K], bool]) -> None:
+        """Drop the values of these keys."""
+        with self._lock:
+            for key in [key for key, entry in self._entries.items() if entry.made and which(key)]:
+                del self._entries[key]
+
     def _keep(self, newest: K, entry: _Entry[V]) -> None:
         with self._lock:
             self._entries[newest] = entry  # it is not there where another thread's attempt failed

@@ -5,10 +5,14 @@ sentence where to go instead.
 """
 
 import json
+import sys
+import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import module_from_spec, spec_from_file_location
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -36,6 +40,12 @@ NOT_LOADED = (
     "The model file could not be loaded: it is damaged, or holds code or layers of its own, which "
     "are not run; save a model of Keras's own layers as .keras."
 )
+NOTHING_CAME = "Nothing came in by standard input; hand a model's file in there, or give its name."
+NO_MODULE = "The module with your own classes could not be run; check its name and its code."
+MODELLESS = (
+    "This file of TensorFlow holds a model without the Python that it was made of; in the program "
+    "that made it, save the model of Keras itself with model.save('my.keras')."
+)
 
 
 class Opened(NamedTuple):
@@ -46,6 +56,18 @@ class Opened(NamedTuple):
     labels: str = ""  # as the file has them
     scaled: bool = False  # as Teachable Machine scales and crops
     notes: tuple[str, ...] = ()  # what was changed to read it
+
+
+class Trust(NamedTuple):
+    """How far the owner of a file trusts it, or how little a stranger's is."""
+
+    limit: float = np.inf  # bytes, of a stranger's file, which is judged; inf: an own one
+    code: bool = False  # whether code inside it may be run
+    custom: Path | None = None  # a Python module with classes that it needs
+
+    @property
+    def own(self) -> bool:
+        return self.limit == np.inf
 
 
 class Given(NamedTuple):
@@ -61,28 +83,43 @@ class Kind:
     """One kind of file: how it is recognised, and how it is read, or why it is not."""
 
     known: Callable[[Given], bool]
-    read: Callable[[Path, float], Opened] | None = None  # path, limit in bytes
+    read: Callable[[Path, Trust], Opened] | None = None
     why: str = ""
 
 
-def open_file(path: str | Path, limit: float = np.inf) -> Opened:
-    """What a model's file holds. limit: bytes, of a stranger's file. Raises a UserError."""
+def open_file(path: str | Path, trust: Trust = Trust()) -> Opened:  # noqa: B008 (it is frozen)
+    """What a model's file holds. Raises a UserError."""
     given = seen(at_hand(path))
     kind = next(kind for kind in KINDS if kind.known(given))
     if kind.read is None:
         raise UserError(kind.why)
-    return kind.read(given.path, limit)
+    return kind.read(given.path, trust)
 
 
 def at_hand(path: str | Path) -> Path:
     """The file of that name, or a sentence that says what it is instead."""
     if "://" in str(path) or str(path).startswith(("http:", "https:")):
         raise UserError(NOT_FETCHED)
+    if str(path) == "-":
+        return _from_standard_input()
     path = Path(path)
     if path.is_dir():
         raise UserError(SAVED_MODEL if (path / "saved_model.pb").is_file() else FOLDER)
     if not path.is_file():
         raise UserError(NOT_THERE)
+    return path
+
+
+_standing_in: list[tempfile.TemporaryDirectory[str]] = []  # for files that came by a pipe
+
+
+def _from_standard_input() -> Path:
+    content = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+    if not content:
+        raise UserError(NOTHING_CAME)
+    _standing_in.append(tempfile.TemporaryDirectory())
+    path = Path(_standing_in[-1].name, "model")
+    path.write_bytes(content)
     return path
 
 
@@ -103,7 +140,23 @@ def check_upload(path: str | Path) -> None:
     if kind.read is None:
         raise UserError(kind.why)
     if kind.read is _read_keras:
-        upload.check(path)
+        with _named():
+            upload.admit(path)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """A part that strangers' files may not hold, by the name of its layer."""
+    try:
+        yield
+    except upload.UnknownPart as error:
+        if not all(map(upload.NAME.fullmatch, (error.layer, error.kind))):
+            raise
+        raise UserError(
+            f"The layer {error.layer} is a {error.kind}, which is not on the list of what an "
+            "upload may hold; build the model without it, or run this program on your own "
+            "computer and give the file by --model."
+        ) from error
 
 
 def export_in(path: str | Path) -> Opened | None:
@@ -144,36 +197,103 @@ def _ends(*suffixes: str) -> Callable[[Given], bool]:
     return lambda given: given.path.suffix.lower() in suffixes
 
 
-def _read_hdf5(path: Path, limit: float) -> Opened:
-    parts = hdf5.read_parts(path, limit)
+def _read_hdf5(path: Path, trust: Trust) -> Opened:
+    parts = hdf5.read_parts(path, trust.limit)
     described = keras2.parsed(parts.description)
     scaled = teachable.is_export(described)
     if scaled:
         with suppress(UserError):
             return Opened(None, teachable.numbers_of(parts), parts.labels, scaled)
-    try:
+    with _loading(trust, described, parts.version):
         description, changes = keras2.modern(described)
-        upload.judge(description)
-        notes = (keras2.repaired(changes, parts.version),) if changes else ()
-        return Opened(keras2.opened(parts, description), (), parts.labels, scaled, notes)
+        if not trust.own:
+            with _named():
+                upload.judge(description)
+        model = keras2.opened(parts, description, not trust.code)
+    notes = (keras2.repaired(changes, parts.version),) if changes else ()
+    return Opened(model, (), parts.labels, scaled, notes)
+
+
+def _read_keras(path: Path, trust: Trust) -> Opened:
+    from keras.src.saving import saving_lib
+
+    with _named():
+        look = upload.described if trust.own else upload.admit
+        description, changes, by = look(path, trust.limit)
+    file: Any = BytesIO(_with(path, description)) if changes else path.open("rb")
+    with file, _loading(trust, description, by):  # by its name Keras would refuse MY.KERAS
+        safe = not trust.code
+        model = saving_lib._load_model_from_fileobj(file, None, compile=False, safe_mode=safe)
+    scaled = teachable.is_export(description)
+    return Opened(model, (), "", scaled, (keras2.repaired(changes, by),) if changes else ())
+
+
+@contextmanager
+def _loading(trust: Trust, description: Any, by: str) -> Iterator[None]:
+    """Keras loads a model here, with the owner's classes; what it raises becomes a sentence."""
+    import keras
+
+    own = _classes_of(trust.custom) if trust.custom else {}
+    try:
+        with keras.saving.custom_object_scope(own):
+            yield
     except UserError:
         raise
     except Exception as error:
-        raise UserError(NOT_LOADED) from error
+        raise UserError(_why(description, by) if trust.own else NOT_LOADED) from error
 
 
-def _read_keras(path: Path, limit: float) -> Opened:
-    from keras.src.saving import saving_lib
-
-    description, changes, by = upload.check(path, limit)
-    file: Any = BytesIO(_with(path, description)) if changes else path.open("rb")
+def _classes_of(module: Path) -> dict[str, Any]:
+    """What a module of the owner defines: its classes and functions, by name."""
     try:
-        with file:  # by its name Keras would refuse MY.KERAS
-            model = saving_lib._load_model_from_fileobj(file, None, compile=False, safe_mode=True)
-    except Exception as error:
-        raise UserError(NOT_LOADED) from error
-    scaled = teachable.is_export(description)
-    return Opened(model, (), "", scaled, (keras2.repaired(changes, by),) if changes else ())
+        found = spec_from_file_location(module.stem, module)
+        assert found
+        assert found.loader
+        made = module_from_spec(found)
+        found.loader.exec_module(made)
+    except Exception as error:  # another's code may raise anything
+        raise UserError(NO_MODULE) from error
+    own = {n: x for n, x in vars(made).items() if getattr(x, "__module__", "") == module.stem}
+    return own | {f"Custom>{name}": x for name, x in own.items()}
+
+
+def _why(description: Any, by: str) -> str:
+    """Why Keras may not have loaded an own file, and what helps."""
+    for layer in _layers_in(description):
+        name, kind = layer["config"].get("name", "?"), str(layer["class_name"])
+        if not all(map(upload.NAME.fullmatch, (str(name), kind))):
+            continue
+        if kind == "TFSMLayer":
+            return MODELLESS
+        if kind == "Lambda":
+            return (
+                f"The model file could not be loaded: its layer {name} holds code, a Lambda, which "
+                "is run only if you trust the file; then add --trust, or in Python trust=True."
+            )
+        if not str(layer.get("module") or "keras").startswith("keras"):
+            return (
+                f"The model file could not be loaded: its layer {name} is a {kind}, which is not "
+                "Keras's own; give the Python file that defines it by --custom, or in Python by "
+                "custom=."
+            )
+    if by != version("keras") and keras2.VERSION.fullmatch(by):
+        return (
+            f"The model file could not be loaded: it was written by Keras {by}, and this is Keras "
+            f"{version('keras')}; it may also be damaged, so save it again, if you can with this "
+            "one."
+        )
+    return NOT_LOADED
+
+
+def _layers_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Whatever is described by class and settings, inner ones included."""
+    if isinstance(node, dict):
+        if isinstance(node.get("config"), dict) and "class_name" in node:
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _layers_in(part)
 
 
 def _with(path: Path, description: Any) -> bytes:

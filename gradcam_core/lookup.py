@@ -50,7 +50,7 @@ def network(
 
 def loaded(spec: ModelSpec, detail: bool = False) -> bool:
     """Whether this network is kept in memory; an upload keeps itself, in its process."""
-    return spec.asked is not None or (spec, detail) in _networks
+    return spec.asked is not None or _networks.made((spec, detail))
 
 
 def layer_of(asked: Asked, name: str | None) -> Layer:

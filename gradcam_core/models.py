@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from io import BytesIO
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -225,7 +226,7 @@ def find(key: str) -> ModelSpec:
     if spec is None:
         raise UserError(
             f"There is no such model here; choose one of: {', '.join(MODELS)}; your own "
-            "comes in by from_keras or --model."
+            "comes in by from_keras, or --model and its file."
         )
     return spec
 
@@ -270,6 +271,7 @@ SAID = {  # of pixels from 0 to 255
     "torch": "pixels divided by 255, less the mean colour, divided by its spread",
     "none": "pixels from 0 to 255 as they are",
 }
+KERAS_2_IN_MEMORY = ("tf_keras.", "tensorflow.python.keras.", "keras.engine.", "keras.src.engine.")
 SIZES = {"Resizing", "Resize", "CenterCrop", "RandomCrop"}  # what they make has one size
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
@@ -303,6 +305,11 @@ def from_keras(
     from gradcam_core.network import Network
     from gradcam_core.scaling import first_part
 
+    if type(model).__module__.startswith(KERAS_2_IN_MEMORY):
+        raise UserError(
+            "This is a model of Keras 2, which this program does not run; save it with "
+            "model.save('my.h5'), and give that file to load_file."
+        )
     if not isinstance(model, keras.Model):
         raise UserError("Give a Keras model that is in memory; load_file reads a .keras file.")
     if not isinstance(size, Integral) or isinstance(size, bool) or size < 1:
@@ -312,6 +319,8 @@ def from_keras(
         or not all(isinstance(name, str) for name in labels)
     ):
         raise UserError("Give the labels as a list of names, in the order of the outputs.")
+    if any(isinstance(part, keras.layers.TFSMLayer) for part in model._flatten_layers()):
+        raise UserError(files.MODELLESS)
     shape = input_shape(model, int(size))
     if head not in (None, *get_args(Head)):
         raise UserError(f"There is no such head; choose one of: {', '.join(get_args(Head))}.")
@@ -347,15 +356,20 @@ def load_file(
     preprocess: str | None = None,
     head: Head | None = None,
     most: float = np.inf,
+    trust: bool = False,
+    custom: str | Path | None = None,
 ) -> ModelSpec:
     """A row for a model in a file: .keras, .h5 of Keras 2, or an export of Teachable Machine.
 
-    It is loaded in safe mode: code inside the file is refused. The rest as for `from_keras`; what
-    Teachable Machine exports is scaled and cropped as Teachable Machine does, unless preprocess or
-    head say otherwise, and has its own names.
+    trust: run code that is inside the file, a Lambda; else it is refused. custom: a Python file
+    with classes that the model needs; it is run. With a limit for `most` the file is a stranger's,
+    and judged like an upload. The rest as for `from_keras`; what Teachable Machine exports is
+    scaled and cropped as Teachable Machine does, unless preprocess or head say otherwise, and has
+    its own names.
     """
     path = Path(path)
-    opened = files.open_file(path, upload.MAX_FILE if most < np.inf else np.inf)
+    limit = upload.MAX_FILE if most < np.inf else np.inf
+    opened = files.open_file(path, files.Trust(limit, trust, Path(custom) if custom else None))
     if labels is None and (own := opened.labels or _beside(path)):
         labels = class_names.names_in(own)
     return row_of_file(opened, f"{path.stem} (yours)", labels, preprocess, head, most)
@@ -381,6 +395,35 @@ def row_of_file(
         notes = teachable.SCALED, *notes
         spec = replace(spec, crop=True, findings=teachable.FINDINGS)
     return replace(spec, notes=(*notes, *spec.notes))
+
+
+def saved(spec: ModelSpec) -> bytes:
+    """A model of somebody's own as a .keras file of today, what was repaired in it included."""
+    from keras.src.saving import saving_lib
+
+    content = BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
+        saving_lib._save_model_to_fileobj(spec.build(None), content, "h5")
+    return content.getvalue()
+
+
+def named_or_file(
+    model: str,
+    labels: str | Path | None = None,
+    preprocess: str | None = None,
+    head: Head | None = None,
+    trust: bool = False,
+    custom: str | Path | None = None,
+) -> ModelSpec:
+    """A row of MODELS by its name, or of a file. labels: a file of class names."""
+    if model in MODELS:
+        return MODELS[model]
+    path = Path(model)
+    if not (path.exists() or path.suffix or model == "-" or path.name != model):
+        return find(model)
+    names = class_names.read_names(labels) if labels else None
+    return load_file(model, names, preprocess, head, trust=trust, custom=custom)
 
 
 def _beside(path: Path) -> str:

@@ -40,6 +40,7 @@ from gradcam_core.types import (
     Trace,
     UserError,
 )
+from gradcam_core.upload import MAX_FILE
 
 OPENING = 60.0  # seconds, until the model is there
 SECONDS = 30.0  # for one answer
@@ -203,6 +204,12 @@ class ModelProcess:
         """The same network with the numbers of each of its weights shuffled, in a process more."""
         return ModelProcess(*self._order[:3], seed)
 
+    def saved(self) -> bytes:
+        """The model as a .keras file of today, as its process writes it: not judged."""
+        with self._lock:
+            self._revive()
+            return self._exchange(("saved", ()), SECONDS, (), True)[0]["content"]
+
     def close(self) -> None:
         """End the process. Another question would start another."""
         with self._lock:
@@ -238,16 +245,24 @@ class ModelProcess:
 
     def _ask(self, kind: str, arguments: tuple[Any, ...], *shapes: tuple[int, ...]) -> list[F32]:
         with self._lock:
-            if self._end is None or self._process.poll() is not None:
-                self._stop()
-                self._start()
-            _make_room(self)
+            self._revive()
             return self._exchange((kind, arguments), SECONDS, shapes)[1]
 
+    def _revive(self) -> None:
+        if self._end is None or self._process.poll() is not None:
+            self._stop()
+            self._start()
+        _make_room(self)
+
     def _exchange(
-        self, question: Any, seconds: float, shapes: Sequence[tuple[int, ...]]
+        self,
+        question: Any,
+        seconds: float,
+        shapes: Sequence[tuple[int, ...]],
+        with_content: bool = False,
     ) -> tuple[Any, list[F32]]:
-        """A question and its answer: words, and an array of each of these shapes."""
+        """A question and its answer: words, and an array of each of these shapes; with_content: a
+        file, too."""
         start = time.monotonic()
         timer = threading.Timer(seconds, _kill, (self._process,))  # also where it stops half-way
         timer.start()
@@ -256,6 +271,8 @@ class ModelProcess:
             said = json.loads(self._pipe.recv_bytes(MAX_WORDS))
             error = said.get("error")
             arrays = [_array(self._pipe, shape) for shape in shapes if error is None]
+            if with_content and error is None:
+                said["content"] = self._pipe.recv_bytes(MAX_FILE)
         except (OSError, EOFError) as problem:
             self._stop()
             raise UserError(LATE if time.monotonic() - start >= seconds else DEAD) from problem
@@ -369,11 +386,14 @@ def serve(pipe: Connection) -> None:
         kind, arguments = pipe.recv()
         more_time(SECONDS)
         try:
-            arrays = _answer(spec, net, kind, *arguments)
+            content = models.saved(spec) if kind == "saved" else b""
+            arrays = [] if content else _answer(spec, net, kind, *arguments)
         except Exception as error:
             _send(pipe, {"error": _sentence(error)})
         else:
             _send(pipe, {}, arrays)
+            if content:
+                pipe.send_bytes(content)
 
 
 def _opened(

@@ -45,6 +45,15 @@ UNREADABLE = (
     "underscores, and save it again."
 )
 
+
+class UnknownPart(UserError):
+    """A part that is not on the list. layer: its name and its class, as far as they are known."""
+
+    def __init__(self, layer: Any = None, kind: Any = None):
+        super().__init__(UNKNOWN)
+        self.layer, self.kind = str(layer or ""), str(kind or "")
+
+
 MODEL_CLASSES = {
     ("keras", "Functional"), ("keras", "Sequential"), ("keras.models", "Functional"),
     ("keras.models", "Sequential"), ("keras.src.models.functional", "Functional"),
@@ -54,22 +63,23 @@ LAYER_CLASSES = {  # module -> classes that may stand in a model, as layers or a
     "keras.layers": {
         "Activation", "ActivityRegularization", "Add", "AdditiveAttention", "AlphaDropout",
         "Attention", "AugMix", "AutoContrast", "Average", "AveragePooling1D", "AveragePooling2D",
-        "BatchNormalization", "CenterCrop", "Concatenate", "Conv1D", "Conv2D", "Conv2DTranspose",
-        "Cropping1D", "Cropping2D", "CutMix", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot",
-        "Dropout", "ELU", "EinsumDense", "Embedding", "Equalization", "Flatten", "GaussianDropout",
+        "BatchNormalization", "Bidirectional", "CenterCrop", "Concatenate", "Conv1D",
+        "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "ConvLSTM1D", "ConvLSTM2D", "Cropping1D",
+        "Cropping2D", "CutMix", "Dense", "DepthwiseConv1D", "DepthwiseConv2D", "Dot", "Dropout",
+        "ELU", "EinsumDense", "Embedding", "Equalization", "Flatten", "GRU", "GaussianDropout",
         "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D",
         "GlobalMaxPooling2D", "GroupNormalization", "GroupQueryAttention", "Identity", "InputLayer",
-        "LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "MaxPooling2D", "Maximum",
-        "Minimum", "MixUp", "MultiHeadAttention", "Multiply", "Normalization", "PReLU", "Permute",
-        "RMSNormalization", "RandAugment", "RandomBrightness", "RandomColorDegeneration",
+        "LSTM", "LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "MaxPooling2D",
+        "Maximum", "Minimum", "MixUp", "MultiHeadAttention", "Multiply", "Normalization", "PReLU",
+        "Permute", "RMSNormalization", "RandAugment", "RandomBrightness", "RandomColorDegeneration",
         "RandomColorJitter", "RandomContrast", "RandomCrop", "RandomElasticTransform",
         "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
         "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
-        "RandomSaturation", "RandomSharpness", "RandomTranslation", "RandomZoom",
-        "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing", "SeparableConv1D",
-        "SeparableConv2D", "Softmax", "Solarization", "SpatialDropout1D", "SpatialDropout2D",
-        "Subtract", "UnitNormalization", "UpSampling1D", "UpSampling2D", "ZeroPadding1D",
-        "ZeroPadding2D",
+        "RandomSaturation", "RandomSharpness", "RandomTranslation", "RandomZoom", "ReLU",
+        "RepeatVector", "Rescaling", "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D",
+        "SimpleRNN", "Softmax", "Solarization", "SpatialDropout1D", "SpatialDropout2D",
+        "SpectralNormalization", "Subtract", "TimeDistributed", "UnitNormalization", "UpSampling1D",
+        "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
     },
     "keras.src.applications.convnext": {"LayerScale"},
     "keras.src.applications.inception_resnet_v2": {"CustomScaleLayer"},
@@ -95,6 +105,7 @@ LAYER_CLASSES = {  # module -> classes that may stand in a model, as layers or a
         "Tensordot", "Tile", "Transpose", "TrueDivide", "Var", "Where", "ZerosLike",
     },
 }  # fmt: skip
+WRAPPERS = {"Bidirectional", "SpectralNormalization", "TimeDistributed"}  # hold another layer
 PART_CLASSES = {  # module -> classes that a layer may be made with
     "keras": {"DTypePolicy"},
     "keras.constraints": {"MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm"},
@@ -110,12 +121,23 @@ VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tenso
 DTYPES = {"bfloat16", "bool", "float16", "float32", "float64", "int32", "int64", "uint8"}
 
 
-def check(path: str | Path, limit: float = MAX_FILE) -> tuple[dict[str, Any], tuple[str, ...], str]:
-    """What this .keras file says of its model, in today's form; what was changed for that; and by
-    which Keras it was written. Raises a UserError unless the file may be given to Keras.
+def admit(path: str | Path, limit: float = MAX_FILE) -> tuple[dict[str, Any], tuple[str, ...], str]:
+    """What `described` says of a .keras file. Raises a UserError unless it may be given to Keras.
 
-    limit: bytes, of the file and of what it unpacks to. No shape is looked at: a file that passes
-    may still ask for more memory than there is.
+    No shape is looked at: a file that passes may still ask for more memory than there is.
+    """
+    found = described(path, limit)
+    judge(found[0])
+    return found
+
+
+def described(
+    path: str | Path, limit: float = MAX_FILE
+) -> tuple[dict[str, Any], tuple[str, ...], str]:
+    """What a .keras file says of its model, in today's form; what was changed for that; and by
+    which Keras it was written. Raises a UserError.
+
+    limit: bytes, of the file and of what it unpacks to.
     """
     try:
         description, by = _description(Path(path), limit)
@@ -124,7 +146,6 @@ def check(path: str | Path, limit: float = MAX_FILE) -> tuple[dict[str, Any], tu
         raise
     except Exception as error:  # of bytes that may be anything
         raise UserError(DAMAGED) from error
-    judge(modern)
     return modern, changes, by
 
 
@@ -189,13 +210,19 @@ def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[st
         elif not holds_layers and (
             place == "model" or name not in LAYER_CLASSES.get(str(module), ())
         ):
-            raise UserError(UNKNOWN)
+            raise UnknownPart(config.get("name"), name)
+        if place != "part" and name in WRAPPERS and not isinstance(config.get("layer"), dict):
+            raise UnknownPart(config.get("name"), name)
         if place != "part" or module == "keras.layers":
             _judge_names(node.get("name"), config.get("name"))
     for key, value in node.items():
         if key == "compile_config" and (place == "model" or not value):
             continue  # load_model(compile=False) drops that of the outermost model
-        if key == "config" and holds_layers:
+        if key == "config" and place != "part" and name in WRAPPERS:
+            for inner, part in value.items():
+                held = inner in ("layer", "backward_layer") and part is not None
+                _judge(part, "layer" if held else "part", depth + 2, counts)
+        elif key == "config" and holds_layers:
             for inner, part in value.items():
                 _judge(part, "layer" if inner == "layers" else "part", depth + 2, counts)
         else:

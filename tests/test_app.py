@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from nets import teachable_machine
 
 import app
 from demo import ui
@@ -117,6 +118,32 @@ def test_a_model_of_your_own_comes_first(
     key, spec = next(iter(models.MODELS.items()))
     assert (key, spec.labels, spec.head) == ("own", ("left", "right", "up"), "linear")
     assert spec.preprocess(np.full((24, 24, 3), 255, np.float32)).max() == 1
+
+
+def test_several_models_of_your_own(
+    start: Any, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
+    pupil = teachable_machine(tmp_path / "converted_keras.zip", ["Mug", "Plant"], 5)
+    assert start("--model", str(small_model), "--model", str(pupil)) == (0, [False])
+    (first, one), (second, two), *_ = models.MODELS.items()
+    assert (first, second) == ("own", "own2")
+    assert (one.title, two.title) == ("mine (yours)", "Teachable Machine: Mug, Plant")
+
+
+def test_names_for_each_of_several_models(
+    start: Any, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
+    (tmp_path / "one.txt").write_text("0 a\n1 b\n2 c\n")
+    (tmp_path / "two.json").write_text('{"d": 0, "e": 1, "f": 2}')
+    twice = ["--model", str(small_model)] * 2
+    names = ["--labels", str(tmp_path / "one.txt"), "--labels", str(tmp_path / "two.json")]
+    assert start(*twice, *names) == (0, [False])
+    one, two, *_ = models.MODELS.values()
+    assert (one.labels, two.labels) == (("a", "b", "c"), ("d", "e", "f"))
+    with pytest.raises(SystemExit):
+        start(*twice, *names[:2])
 
 
 def test_a_model_of_your_own_that_cannot_be_had(

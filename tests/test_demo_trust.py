@@ -169,7 +169,7 @@ def test_what_nobody_follows_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_so_many_wait(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trust, "_room", threading.BoundedSemaphore(1))
     with trust._room:
-        assert trust.verdict_on(request(tiny, token="x")) == {"error": trust.TOO_MANY}
+        assert trust.verdict_on(request(tiny, token="x")) == {"error": trust.MANY_ASK}
     assert trust.verdict_on(request(tiny, token="y"))["passes"] >= 53
 
 

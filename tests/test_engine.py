@@ -308,3 +308,27 @@ def test_a_stranger_s_file_of_keras_2_goes_to_its_process(
     shown = [row["p"] for row in sorted(made["classes"], key=lambda row: row["index"])]
     assert shown == pytest.approx(said["predictions"], abs=1e-5)
     assert "was written by Keras 2.15.0" in made["found"]
+
+    today = uploads / "today.keras"  # "save as .keras" gives the repaired file
+    today.write_bytes(engine.own_model_file(key))
+    again = models.load_file(today, preprocess=scaled)
+    assert not any("was written by" in note for note in again.notes)
+    x = said["picture"][None] * said["scale"] + said["offset"]
+    np.testing.assert_allclose(
+        again.build(None)(x.astype(np.float32))[0], said["predictions"], atol=1e-6
+    )
+
+
+def test_only_a_model_of_somebody_s_own_is_saved() -> None:
+    said = refused(lambda: engine.own_model_file(models.DEFAULT))
+    assert "comes with the program" in said
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_a_model_of_teachable_machine_is_saved_with_its_own_numbers(uploads: Path) -> None:
+    file = teachable_machine(uploads / "c.zip", ["Mug", "Plant"], 5)
+    key = engine.open_upload(str(file), "", "", False)
+    (uploads / "today.keras").write_bytes(engine.own_model_file(key))
+    one, two = (models.load_file(uploads / name).build(None) for name in ("c.zip", "today.keras"))
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
+    np.testing.assert_allclose(one(x), two(x), rtol=1e-5)

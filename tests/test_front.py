@@ -15,13 +15,21 @@ from browser.lab import serve
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
+from starlette.responses import (
+    FileResponse,
+    HTMLResponse,
+    JSONResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from demo import front, handlers, ui
+from demo.disk import TOO_MANY, Quota
 from demo.question import Chosen
 from demo.wire import View
+from demo.words import FULL
 from gradcam_core.types import UserError
 
 EMBED = "'self' https://moodle.example.org"
@@ -80,6 +88,8 @@ def client(asked: list[str], health: front.Health, tmp_path: Path) -> TestClient
         return StreamingResponse(lines(), media_type="text/event-stream")
 
     async def join(request: Request) -> Response:
+        if await request.body() == b"full":
+            return JSONResponse({"detail": "Queue is full. Max size is 128."}, 503)
         return Response(await request.body(), 200, {"etag": '"a"'})
 
     routes = [
@@ -89,8 +99,10 @@ def client(asked: list[str], health: front.Health, tmp_path: Path) -> TestClient
         Route("/gradio_api/file=photo.jpg", photo),
         Route("/gradio_api/queue/data", stream),
         Route("/gradio_api/queue/join", join, methods=["POST"]),
+        Route("/gradio_api/upload", join, methods=["POST"]),
     ]
-    return TestClient(front.Front(Starlette(routes=routes), health, EMBED))
+    quota = Quota(each=10, every=15, least=1)
+    return TestClient(front.Front(Starlette(routes=routes), health, EMBED, quota))
 
 
 def raw(client: Any, path: str, accepts: str = "identity", **more: str) -> tuple[Any, bytes]:
@@ -254,7 +266,7 @@ def test_a_stream_comes_piece_by_piece(health: front.Health) -> None:
         "type": "http", "method": "GET", "path": "/gradio_api/queue/data", "root_path": "",
         "headers": [(b"accept-encoding", b"br, gzip")],
     }  # fmt: skip
-    before = front.Front(app, health, EMBED)
+    before = front.Front(app, health, EMBED, Quota())
     anyio.run(before, scope, None, keep)
     assert len(sent) == 4
     headers = Headers(raw=sent[0]["headers"])
@@ -292,6 +304,37 @@ def test_what_is_posted_passes(client: TestClient) -> None:
     answer = client.post("/gradio_api/queue/join", content=given, headers={"if-none-match": '"a"'})
     assert (answer.status_code, answer.content) == (200, given)
     assert REST.items() <= dict(answer.headers).items()
+
+
+def test_who_has_sent_much_is_told_so(client: TestClient) -> None:
+    """10 bytes from one address, 15 from all."""
+
+    def send(content: bytes, address: str = "here") -> tuple[int, bytes]:
+        here = TestClient(client.app, client=(address, 1))
+        answer = here.post("/gradio_api/upload", content=content)
+        return answer.status_code, answer.content
+
+    assert send(b"1234567") == (200, b"1234567")
+    assert send(b"1234") == (429, TOO_MANY.encode())
+    assert send(b"123") == (200, b"123")
+    assert send(b"1") == (429, TOO_MANY.encode())
+    assert send(b"12345", "there") == (200, b"12345")
+    assert send(b"1", "elsewhere") == (429, TOO_MANY.encode())
+    assert client.post("/gradio_api/queue/join", content=b"anything").status_code == 200
+
+
+def test_an_upload_that_does_not_say_its_size(client: TestClient) -> None:
+    """It counts as the largest that there may be."""
+    answer = client.post("/gradio_api/upload", content=iter([b"1"]))
+    assert (answer.status_code, answer.text) == (429, TOO_MANY)
+
+
+def test_a_full_queue_is_told_in_our_words(client: TestClient) -> None:
+    answer = client.post("/gradio_api/queue/join", content=b"full")
+    assert (answer.status_code, answer.json()) == (422, {"detail": FULL})
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    below = TestClient(client.app, root_path="/lab")
+    assert below.post("/lab/gradio_api/queue/join", content=b"full").json() == {"detail": FULL}
 
 
 def test_under_a_sub_path(client: TestClient, asked: list[str]) -> None:

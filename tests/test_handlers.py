@@ -36,7 +36,18 @@ from demo.question import EXAMPLES, EXAMPLES_DIR, Chosen
 from gradcam_core import heatmap, lookup, models, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS, one_pass
-from gradcam_core.types import F32, U8, Asked, Asking, Fusion, Layer, Method, Target, Trace
+from gradcam_core.types import (
+    F32,
+    U8,
+    Asked,
+    Asking,
+    Fusion,
+    Layer,
+    Method,
+    Placement,
+    Target,
+    Trace,
+)
 
 pytestmark = pytest.mark.usefixtures("uploads")
 
@@ -331,6 +342,28 @@ def test_two_questions_to_the_api_have_two_overlay_files(
     files = [api.endpoint({"path": path})["overlay"]["path"] for _ in range(2)]
     assert files[0] != files[1]
     assert all(Path(file).is_file() for file in files)
+
+
+def test_the_api_says_and_draws_where_the_cells_lie(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2x4 cells over the lower half, mirrored; only the first is warm: from the right edge in.
+
+    Its middle is at row 0.625 and column 0.875. From there to the middles of the next cells, at
+    0.875 and 0.625, it falls to 0, so to 15 % at 0.8375 and 0.6625.
+    """
+    path = put()
+    seen = pipeline.survey(pictures.read_rgb(path), MODEL)
+    placement = Placement((0.5, 0, 0.5), (0, -1, 1))
+    layer = Layer("conv", (2, 4, 9), "Conv2D", placement=placement)
+    signed = np.zeros((2, 4), np.float32)
+    signed[0, 0] = 1
+    monkeypatch.setattr(lookup, "layer_of", lambda *_: layer)
+    monkeypatch.setattr(engine, "one_map", lambda *_: (seen, signed))
+    got = api.endpoint({"path": path})  # type: ignore[arg-type]
+    assert got["placement"] == [0.5, 0, 0.5, 0, -1, 1]
+    h, w = seen.image.shape[:2]
+    assert got["box"] == pytest.approx([0.6625 * w, 0.5 * h, w, 0.8375 * h], abs=2)
 
 
 def test_a_network_is_fetched_while_others_are_at_work(

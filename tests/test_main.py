@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nets import KERAS_2, teachable_machine
 from PIL import Image
 
 from gradcam_core import SETTINGS, explain, lookup, models
@@ -244,6 +245,49 @@ def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
     piped = f"set -o pipefail; {shlex.join(run)} --list-layers | true"  # which reads nothing
     done = subprocess.run(["bash", "-c", piped], cwd=HOME, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# A model of one's own
+
+
+@pytest.mark.parametrize("name", ["flat.h5", "flat.keras"])
+def test_a_file_of_ones_own(name, tmp_path, capsys):
+    """The answer is that of the Keras 2 that wrote the file."""
+    said = np.load(KERAS_2 / "flat.npz")
+    pictures.save_png(said["picture"], tmp_path / "picture.png")
+    (tmp_path / "names.csv").write_text("0,left\n1,right\n2,up\n")
+    files = ["-i", str(tmp_path / "picture.png"), "-o", str(tmp_path / "out.npz"), "-l", "c2"]
+    own = ["--model", str(KERAS_2 / name), "--labels", str(tmp_path / "names.csv")]
+    assert command_line.main([*files, *own, "--preprocess", "none"]) == 0
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_allclose(out["probabilities"], said["predictions"], atol=1e-6)
+        np.testing.assert_allclose(out["maps/Grad-CAM"], said["map"], rtol=1e-4, atol=1e-6)
+        assert str(out["label"]) == ("left", "right", "up")[said["predictions"].argmax()]
+    assert capsys.readouterr().err == ""
+
+
+def test_teachable_machine_s_zip(tmp_path, capsys):
+    file = teachable_machine(tmp_path / "converted_keras.zip", ["Mug", "Plant"], 5)
+    assert command_line.main(["--model", str(file), "--list-layers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines if line.endswith("best")] == ["out_relu"]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("https://example.org/my.keras", "not fetched"),
+        ("none.keras", "does not exist"),
+        (".", "is a folder"),
+        ("nonsense", "no such model"),
+    ],
+)
+def test_what_is_no_model(name, part, capsys, sentence):
+    assert command_line.main(["--model", name, "--list-layers"]) == 2
+    said = capsys.readouterr().err
+    assert part in said
+    if part != "no such model":
+        sentence(said)
 
 
 def test_a_map_is_checked(tiny, lion, capsys):

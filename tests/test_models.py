@@ -597,6 +597,30 @@ def test_colour_preprocessing_of_a_grey_model(name, sentence):
     sentence(error.value)
 
 
+def test_a_model_of_keras_2_in_memory_is_sent_round_by_a_file(sentence):
+    """Its advice is followed in test_keras2.py."""
+    kind = type("Functional", (), {"__module__": "tf_keras.src.engine.functional"})
+    with pytest.raises(UserError, match="model of Keras 2") as error:
+        models.from_keras(kind())
+    assert "my.h5" in sentence(error.value)
+
+
+def test_a_saved_model_wrapped_in_a_layer(tmp_path, sentence):
+    class Doubled(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((None, 16, 16, 3))])
+        def serve(self, x):
+            return tf.reduce_sum(x, (1, 2))
+
+    module = Doubled()
+    tf.saved_model.save(module, str(tmp_path), {"serve": module.serve})
+    image = keras.Input((16, 16, 3))
+    wrapped = keras.layers.TFSMLayer(str(tmp_path), call_endpoint="serve")
+    model = keras.Sequential([image, wrapped])
+    with pytest.raises(UserError, match="without the Python") as error:
+        models.from_keras(model)
+    sentence(error.value)
+
+
 def test_a_file_of_your_own(tmp_path):
     model, path = functional(), tmp_path / "cats.keras"
     save(model, path)

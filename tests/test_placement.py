@@ -11,10 +11,11 @@ from scipy import ndimage
 
 from gradcam_core import heatmap, lookup, models, placement
 from gradcam_core.coordinates import Walk
+from gradcam_core.methods import METHODS
 from gradcam_core.network import Network
 from gradcam_core.pipeline import explain
 from gradcam_core.placement import NOWHERE, PIECES, RUNS, STREWN
-from gradcam_core.types import Placement
+from gradcam_core.types import Method, Placement
 
 SHAPE = (64, 48, 3)
 SPOT = slice(8, 16), slice(28, 36)  # rows and columns of the only bright pixels: all evidence
@@ -151,16 +152,13 @@ def test_the_heat_lies_on_the_spot(before):
 
 def test_a_map_of_the_picture_itself_is_not_moved(monkeypatch):
     """What a method says of the picture covers the picture, at whichever layer it is asked."""
-    from gradcam_core import pipeline
-    from gradcam_core.types import Method
 
     def asking(asked, trace, layer):
         yield 0.5
         return np.array([[0, 0], [0, 1]], np.float32)
 
     row = Method(None, "line", "paper", "cost", ask=asking, of_picture=True)
-    monkeypatch.setattr(pipeline, "METHODS", {**pipeline.METHODS, "all": row})
-    monkeypatch.setattr(lookup, "METHODS", pipeline.METHODS)
+    monkeypatch.setitem(METHODS, "all", row)
     image = keras.Input(SHAPE)
     spec = models.from_keras(headed(image, spot()(BEFORE["crop"](image))), preprocess="scale01")
     seen = explain(np.full(SHAPE, 9, np.uint8), spec, methods=("all", "Grad-CAM"))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from visitor import sent
 
 from demo import wire
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, Layer
+from gradcam_core.types import F32, Layer, Placement
 
 
 def test_the_side_of_the_sent_maps() -> None:
@@ -110,6 +111,31 @@ def test_the_numbers_that_go_with_a_map() -> None:
     data = np.frombuffer(base64.b64decode(answer["bytes"]), np.int8)[:6].reshape(2, 3)
     assert data[0].tolist() == [127, 0, -127]
     assert data[1].tolist() in ([64, -64, 0], [63, -63, 0], [64, -63, 0], [63, -64, 0])
+
+
+def test_a_map_says_where_its_cells_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But what a method says of the picture itself lies over all of it."""
+    everywhere = replace(METHODS["Grad-CAM"], of_picture=True)
+    monkeypatch.setitem(METHODS, "everywhere", everywhere)
+    grid = np.ones((2, 3), np.float32)
+    placement = Placement((0.5, 0, 0.25), (0, -1, 1))
+    layers = [
+        Layer("whole", (2, 3, 1), "Conv2D"),
+        Layer("cropped", (2, 3, 1), "Conv2D", placement=placement),
+    ]
+    maps = {(x.name, method): grid for x in layers for method in ("Grad-CAM", "everywhere")}
+    packed = wire.pack({"target": maps}, layers, "whole", {"whole": {}, "cropped": {}})
+    found = {
+        (row["name"], key): about["placement"]
+        for row in packed["layers"]
+        for key, about in row["maps"].items()
+    }
+    assert found == {
+        ("whole", "target/Grad-CAM"): None,
+        ("whole", "target/everywhere"): None,
+        ("cropped", "target/Grad-CAM"): [0.5, 0, 0.25, 0, -1, 1],
+        ("cropped", "target/everywhere"): None,
+    }
 
 
 @pytest.mark.parametrize("bands", [("target",), ("target", "rival", "contrast")], ids=len)

@@ -482,10 +482,13 @@ const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Out
  * @returns {string[][]}
  */
 export function scoreTable({ classes, count, head, percent: inPercent }) {
-  const lines = classes.map((c) => [c.label, number(c.y), chance(c, inPercent)]), others = count - classes.length;
-  if (head === 'softmax' && others > 0) {
-    const rest = 1 - classes.reduce((sum, c) => sum + c.p, 0);
-    lines.push([`the other ${others}`, '', percent(Math.max(rest, 0))]);
+  const others = count - classes.length, whole = head === 'softmax' && others > 0;
+  const two = (p) => Number((100 * p).toFixed(2)); // so that who adds them up gets 100
+  const told = (p) => two(p) > 0 && two(p) < 100 ? `${two(p).toFixed(2)}\u00a0%` : percent(p);
+  const lines = classes.map((c) => [c.label, number(c.y), whole ? told(c.p) : chance(c, inPercent)]);
+  if (whole) {
+    const rest = 100 - classes.reduce((sum, c) => sum + two(c.p), 0);
+    lines.push([`the other ${others}`, '', told(Math.max(rest, 0) / 100)]);
   }
   return [['Class', 'Score y (logit)', AFTER[head]], ...lines];
 }

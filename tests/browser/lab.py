@@ -96,6 +96,7 @@ def serve(folder: Path, *options: str, first: str = "") -> Iterator[Server]:
     }
     record, log = folder / "record", folder / "log"
     record.touch()
+    before = set((folder / "uploads").glob("gradcam-lab-*"))
     with log.open("w") as out:
         process = subprocess.Popen(
             [sys.executable, "-c", WATCHED.replace("FIRST", first), str(record), *options],
@@ -108,7 +109,8 @@ def serve(folder: Path, *options: str, first: str = "") -> Iterator[Server]:
             if process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(f"app.py does not serve the page:\n{log.read_text()[-3000:]}")
             time.sleep(0.1)
-        yield Server(url, record, log, folder / "uploads")
+        (uploads,) = set((folder / "uploads").glob("gradcam-lab-*")) - before
+        yield Server(url, record, log, uploads)
     finally:
         process.terminate()
         try:

@@ -1,6 +1,7 @@
 """A visitor's own model, where the host allows it."""
 
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from keras import layers as L
 from lab import Lab, Server, pixels, serve
-from nets import save
+from nets import KERAS_2, save, teachable_machine
 from PIL import Image
 from playwright.sync_api import Browser, Locator
+
+from gradcam_core import models
 
 pytestmark = pytest.mark.browser
 
@@ -41,7 +44,8 @@ def hand_in(lab: Lab, file: Path, names: str = "") -> str:
     with lab.page.expect_response(lambda response: "/upload?" in response.url):
         own.locator("input[type=file]").set_input_files(file)
     own.locator("#own-file").get_by_text(file.stem).first.wait_for()
-    own.locator("#own-names textarea").fill(names)
+    if names:
+        own.locator("#own-names textarea").fill(names)
     before = said.inner_text() if said.count() else ""
     own.locator("#own-open").click()
     lab.until(
@@ -57,6 +61,58 @@ def hand_in(lab: Lab, file: Path, names: str = "") -> str:
 def test_by_default_nobody_uploads_a_model(lab: Lab) -> None:
     assert lab.page.locator("#own").count() == 0
     assert lab.page.locator("input[type=file]").count() == 1
+    lab.more()
+    said = lab.page.locator("#own-off").inner_text()
+    assert "python app.py --allow-teachable-machine" in said
+
+
+def test_a_pupil_drops_the_zip_of_teachable_machine(
+    browser: Browser, server: Server, tmp_path: Path
+) -> None:
+    """Where the host has started the page with what it says above."""
+    names = "Mug", "Plant", "Nothing"
+    file = teachable_machine(tmp_path / "converted_keras.zip", names, 8)
+    picture = np.random.default_rng(0).integers(0, 256, (12, 30, 3), np.uint8).repeat(20, 0)
+    picture = picture.repeat(20, 1)  # 240 high, 600 wide
+    Image.fromarray(picture).save(tmp_path / "wide.png")
+    square = Image.fromarray(picture[:, 180:420]).resize((224, 224), Image.Resampling.BILINEAR)
+    model = models.load_file(file).build(None)
+    p = np.asarray(model(np.asarray(square, np.float32)[None] / 127.5 - 1))[0]
+
+    with serve(tmp_path, "--allow-teachable-machine") as classroom:
+        context = browser.new_context(locale="en-US", viewport={"width": 1366, "height": 900})
+        pupil = Lab(context.new_page(), classroom).open()
+        pupil.more()
+        pupil.page.locator("#own").get_by_text("Your own model").click()
+        said = pupil.page.locator("#own").inner_text()
+        assert "Export Model → Tensorflow → Keras → Download my model" in said
+        assert pupil.page.locator("#own-names").count() == 0
+        pupil.drawn_after(lambda: pupil.upload(tmp_path / "wide.png"))
+        assert "Teachable Machine only" in hand_in(pupil, no_export(tmp_path))
+        assert hand_in(pupil, file) == "It is first in the list now."
+        pupil.until("() => document.querySelector('[data-drawn]').dataset.layer === 'out_relu'")
+        chosen = pupil.page.locator("#model input").input_value()
+        assert chosen == "Teachable Machine: Mug, Plant, Nothing"
+        pupil.more(False)
+        rows = pupil.find(".gv-classes button").all_inner_texts()
+        found = {row.split()[0]: float(re.findall(r"([\d.]+)\s*%", row)[0]) for row in rows}
+        assert set(found) == set(names)
+        for name, part in zip(names, p, strict=True):
+            assert found[name] == pytest.approx(100 * part, abs=0.6)
+        frame, pointer = pupil.find(".gv-over .gv-frame"), pupil.find(".gv-pointer")
+        size = frame.bounding_box()
+        assert size
+        for share, seen in ((0.25, False), (0.35, True), (0.65, True), (0.75, False)):
+            frame.hover(position={"x": share * size["width"], "y": 0.5 * size["height"]})
+            words = pointer.inner_text()
+            assert words.startswith("Row") == seen, share
+            assert (words == "No cell of this layer lies here.") != seen, share
+        assert pupil.errors == []
+        context.close()
+
+
+def no_export(folder: Path) -> Path:
+    return Path(shutil.copy(KERAS_2 / "flat.h5", folder))
 
 
 def test_a_visitor_brings_a_model(

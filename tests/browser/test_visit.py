@@ -6,8 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import PATIENCE, Lab, Server
+from lab import PATIENCE, Lab, Server, serve
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
+
+from demo.words import FULL
+
+BUSY = """
+import asyncio
+from pathlib import Path
+from demo import fair
+real = fair.Gate._wait
+async def waits(self, place, tell, gone):
+    while Path("{file}").exists():
+        tell and tell(2)
+        await asyncio.sleep(0.1)
+    await real(self, place, tell, gone)
+fair.Gate._wait = waits
+"""
 
 
 @pytest.fixture
@@ -134,6 +149,11 @@ def test_a_sub_path_of_which_the_server_was_not_told(
     page.unroute_all(behavior="ignoreErrors")
 
 
+def test_the_page_says_what_becomes_of_a_picture(lab: Lab) -> None:
+    lab.more()
+    expect(lab.page.get_by_text("is deleted within the hour.")).to_be_visible()
+
+
 def test_a_page_in_its_place_says_nothing(lab: Lab) -> None:
     assert lab.page.locator("#front").count() == 0
 
@@ -148,6 +168,29 @@ def test_a_proxy_that_lets_no_large_file_through(
     told = lab.page.get_by_test_id("toast-body").first
     expect(told).to_contain_text("please choose a smaller one.")
     expect(told).not_to_contain_text("Entity")
+
+
+def test_a_full_queue_is_told_in_our_words(visitor: BrowserContext, server: Server) -> None:
+    """And the page is not lost by it. Front makes a 422 of Gradio's 503."""
+    lab = Lab(visitor.new_page(), server).open()
+    full = {"status": 422, "json": {"detail": FULL}}
+    lab.page.route("**/queue/join?*", lambda route: route.fulfill(**full))
+    lab.example(2)
+    expect(lab.page.get_by_test_id("toast-body").first).to_contain_text(FULL)
+    lab.page.unroute_all(behavior="ignoreErrors")
+    lab.drawn_after(lambda: lab.example(3))
+
+
+def test_who_waits_is_told_the_place(visitor: BrowserContext, tmp_path: Path) -> None:
+    """While others are at work: here for as long as a file is there."""
+    with serve(tmp_path, first=BUSY.format(file=tmp_path / "busy")) as server:
+        lab = Lab(visitor.new_page(), server).open()
+        (tmp_path / "busy").touch()
+        lab.example(2)
+        told = lab.page.locator("#viewer").get_by_text("Before yours: 2 questions.")
+        told.wait_for()
+        lab.drawn_after((tmp_path / "busy").unlink)
+        told.wait_for(state="hidden")
 
 
 def test_after_a_restart_the_picture_must_be_given_again(

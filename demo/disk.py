@@ -1,0 +1,76 @@
+"""Visitors' files: in a folder of this run's own, gone within the hour, and so much of each."""
+
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+LIFE = 3000  # seconds that a file stays
+SWEEP = 600  # seconds from one look to the next: together an hour
+RUN = "gradcam-lab-"  # of the folders of all runs
+TOO_MANY = "So many pictures came in this hour that no more are taken; please try again later."
+
+
+class Folder:
+    """Where Gradio puts what visitors send. Raises OSError.
+
+    It lies in GRADIO_TEMP_DIR, if that is set, beside those of other runs.
+    """
+
+    def __init__(self) -> None:
+        base = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+        os.makedirs(base, exist_ok=True)
+        self.base = Path(os.path.realpath(base))
+        self.path = Path(tempfile.mkdtemp(prefix=RUN, dir=self.base))
+        os.environ["GRADIO_TEMP_DIR"] = str(self.path)
+
+    def sweep(self) -> int:
+        """What is too old goes, also of runs that were killed; how many files those were."""
+        os.utime(self.path)  # this run still wants it
+        gone, old = 0, time.time() - LIFE
+        for file in sorted(self.base.glob(f"{RUN}*/**/*"), reverse=True):  # the deepest first
+            try:
+                about = file.lstat()
+                if stat.S_ISDIR(about.st_mode):
+                    if about.st_mtime < old:
+                        file.rmdir()
+                elif about.st_ctime < old:
+                    file.unlink()
+                    gone += 1
+                    if file.parent != self.path:
+                        file.parent.rmdir()
+            except OSError:  # not empty, or another's
+                continue
+        for run in self.base.glob(f"{RUN}*"):
+            try:
+                if run != self.path and run.lstat().st_mtime < old:
+                    run.rmdir()
+            except OSError:
+                continue
+        return gone
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Quota:
+    """How many bytes come within an hour, from one address and from all."""
+
+    def __init__(self, each: float = 1e9, every: float = 4e9, least: float = 1e5):
+        self.each, self.every, self.least = each, every, least
+        self.taken: deque[tuple[float, str, float]] = deque()
+
+    def take(self, address: str, size: float, now: float) -> bool:
+        """Whether that much may come; it is counted if so. now: seconds of any clock."""
+        while self.taken and self.taken[0][0] <= now - LIFE - SWEEP:
+            self.taken.popleft()
+        size = max(size, self.least)
+        of_all = sum(had for _, _, had in self.taken)
+        of_this = sum(had for _, who, had in self.taken if who == address)
+        if of_all + size > self.every or of_this + size > self.each:
+            return False
+        self.taken.append((now, address, size))
+        return True

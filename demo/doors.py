@@ -1,0 +1,120 @@
+"""How Gradio asks what computes: in turn, with a line in the log, refused in words."""
+
+import functools
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import gradio as gr
+
+from demo import fair
+from demo.words import STOPPED, place_in_line
+from gradcam_core import models
+from gradcam_core.types import Stopped, UserError
+
+log = logging.getLogger("gradcam_lab")
+
+_T = TypeVar("_T")
+
+
+def visitor(request: Any, session: Any) -> fair.Visitor:
+    return fair.Visitor(request.client.host if request.client else "", str(session)[:64])
+
+
+async def noted(what: str, asked: Awaitable[_T]) -> _T:
+    """A line in the log: what was asked, how long it took, how it ended. No picture, no name."""
+    start, ended = time.monotonic(), "failed"
+    try:
+        answer = await asked
+        view = getattr(answer, "view", answer)  # of a Page
+        said = view.get("error") if isinstance(view, dict) else getattr(view, "error", "")
+        ended = "refused" if said else "answered"
+        return answer
+    except UserError:
+        ended = "refused"
+        raise
+    except Stopped:
+        ended = "stopped"
+        raise
+    finally:
+        log.info("%s: %.0f ms, %s", what, 1e3 * (time.monotonic() - start), ended)
+
+
+def in_turn(answer: Callable[[Any], Any], at: fair.Gate | None = None) -> Callable[..., Any]:
+    """What the browser calls beside Gradio's queue, in turn. Gradio awaits it, on its loop.
+
+    at: the gate, where what is asked about does not tell it.
+    """
+    name = answer.__name__
+
+    async def asked(data: Any, request: gr.Request) -> Any:
+        try:
+            session = (await request.json()).get("session_hash")
+        except (ValueError, RuntimeError):  # it came as a form
+            session = ""
+        first = data[0] if isinstance(data, list) and data else data
+        part = first.get if isinstance(first, dict) else {}.get
+        gate = at or fair.gate_of(part("model"), part("detail"), part("method"))
+        who, gone = visitor(request, session), request.is_disconnected
+        try:
+            return await noted(name, gate.run(who, lambda _place: answer(data), gone=gone))
+        except UserError as error:
+            return {"error": str(error)}
+        except Stopped:
+            return {"error": STOPPED}
+
+    asked.__name__ = name
+    return asked
+
+
+def at_once(answer: Callable[[Any], Any]) -> Callable[..., Any]:
+    """What the browser calls and computes nothing."""
+
+    async def asked(data: Any) -> Any:
+        return answer(data)
+
+    asked.__name__ = answer.__name__
+    return asked
+
+
+async def queued(
+    what: str,
+    request: gr.Request,
+    gate: fair.Gate,
+    work: Callable[[fair.Place], _T],
+    progress: Any = None,
+    gone: Callable[[], Awaitable[bool]] | None = None,
+) -> _T:
+    """What an event of Gradio's gives, in turn; while it waits, progress tells its place."""
+
+    def tell(before: int) -> None:
+        if progress is not None:  # Gradio's has a length, of nothing
+            progress(1 / (1 + before), desc=place_in_line(before))
+
+    return await noted(what, gate.run(visitor(request, request.session_hash), work, tell, gone))
+
+
+def public(answer: Callable[..., _T]) -> Callable[..., Any]:
+    """The endpoint, in turn: it gets the same values, and the request."""
+    signature = inspect.signature(answer)
+    about = inspect.Parameter(
+        "request", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=gr.Request
+    )
+
+    @functools.wraps(answer)
+    async def asked(*given: Any) -> Any:
+        *values, request = given
+        chosen = signature.bind(*values).arguments.get
+        gate = fair.gate_of(chosen("model", models.DEFAULT), method=chosen("method"))
+        try:
+            return await queued("explain", request, gate, lambda _place: answer(*values))
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    asked.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), about]
+    )
+    asked.__annotations__ = answer.__annotations__ | {"request": gr.Request}
+    return asked
