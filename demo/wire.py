@@ -458,6 +458,11 @@ def shares(many: int, few: int) -> F32:
     return (np.maximum(covered, 0) * few / many).astype(np.float32)
 
 
+def short(x: Any) -> float:
+    """The number with the digits that 32 bits hold: of 17 the others say nothing."""
+    return float(str(np.float32(x)))
+
+
 class Packing:
     """Signed maps on their way to the browser, a signed byte a cell.
 
@@ -469,7 +474,7 @@ class Packing:
 
     def put(self, signed: F32) -> Sent:
         small = shrink(signed, self._limit)
-        top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
+        top, bottom = max(short(small.max()), 0.0), max(short(-small.min()), 0.0)
         part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
         at = self._bytes.tell()
         self._bytes.write(np.rint(127 * part).astype(np.int8).tobytes())
@@ -525,11 +530,11 @@ def pack(
 def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> SignedMap:
     return {
         **packing.put(signed),
-        "min": float(signed.min()),
-        "max": float(signed.max()),
+        "min": short(signed.min()),
+        "max": short(signed.max()),
         "cut": {
-            "for": heatmap.relu_zeroed_fraction(signed),
-            "against": heatmap.relu_zeroed_fraction(-signed),
+            "for": short(heatmap.relu_zeroed_fraction(signed)),
+            "against": short(heatmap.relu_zeroed_fraction(-signed)),
         },
         "placement": six_numbers(placement),
     }
