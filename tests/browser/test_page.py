@@ -1526,6 +1526,20 @@ def test_pictures_classes_and_film_are_on_the_first_screen(
             assert box["width"] / box["height"] == pytest.approx(width / height, rel=0.02)
 
 
+def test_where_there_is_room_a_card_asks_to_cover_the_brightest_cells(
+    tall: Callable[..., Lab],
+) -> None:
+    lab = tall(1440, 900)
+    card = lab.find(".gv-try")
+    expect(card).to_have_text("Try it: cover the brightest cells. Does it still say lion?")
+    lab.drawn_after(card.click)
+    expect(lab.find(".gv-say")).to_contain_text("With this covered, lion")
+    expect(card).to_be_hidden()
+    lab.page.set_viewport_size({"width": 1280, "height": 720})
+    lab.radio("gv-tool", "look")
+    expect(card).to_be_hidden()
+
+
 @pytest.mark.parametrize(
     ("size", "number", "pair", "one"),
     [
