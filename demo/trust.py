@@ -30,7 +30,7 @@ from demo.wire import (
 from gradcam_core import faithfulness, heatmap, hide, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
-from gradcam_core.faithfulness import Judgement, OfFill, Removal
+from gradcam_core.faithfulness import OfFill, Removal
 from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import F32, Stopped, Target, UserError
 
@@ -106,7 +106,6 @@ class Followed:
 
 
 _followed: Cache[str, Followed] = Cache(256)
-_judged: Cache[engine.At, tuple[Judgement, float]] = Cache(256)
 _room = threading.BoundedSemaphore(MOST_AT_ONCE)
 
 
@@ -135,26 +134,12 @@ def call_off(token: Any) -> Gone:
 @served("verdict")
 def verdict_on(request: Any) -> VerdictAnswer:
     """Whether a map is better than chance and than the picture's centre: a wire.VerdictRequest."""
-    posed, layer, method, signed = map_in_view(request)
+    posed, layer, method, _ = map_in_view(request)
     who = followed(request.get("token"))
-    question, spec, asked = posed
-    image, _ = engine.picture(question)
-    target = engine.survey_of(posed).target
-
-    def make() -> tuple[Judgement, float]:
-        while not engine.long_slot.acquire(timeout=engine.PATIENCE):
-            who.tell(0)
-        try:
-            start = time.monotonic()
-            asking = pipeline.examining(image, spec, asked, target, layer, method, signed)
-            return pipeline.finished(asking, who.tell), time.monotonic() - start
-        finally:
-            engine.long_slot.release()
-
     if not _room.acquire(blocking=False):
         raise UserError(MANY_ASK)
     try:
-        found, seconds = _judged.get(engine.At(question, layer, method), make)
+        found, seconds = engine.judgement_of(posed, layer, method, who.tell)
     except Stopped as stopped:
         raise UserError(words.STOPPED) from stopped
     finally:

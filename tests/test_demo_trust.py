@@ -4,6 +4,7 @@ import base64
 import io
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ def picture_in(url: str) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trust, "_judged", Cache(10))
+    monkeypatch.setattr(engine, "_judgements", Cache(10))
 
 
 # ---- hide and see --------------------------------------------------------------------------------
@@ -69,12 +70,12 @@ def test_nothing_hidden_is_what_the_network_says(tiny: str) -> None:
 def test_what_is_shown_has_the_form_of_what_is_seen(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The picture of the lion is 3 : 2 or the like; the middle of it is a square."""
-    from dataclasses import replace
-
-    asked = request(tiny, share=0.5, order="hottest", fill="mean")
-    with Image.open(FOUR[1]) as whole:
+    """A wide picture; the middle of it is a square."""
+    path = str(EXAMPLES_DIR / "cheetah_and_lion.jpg")
+    asked = request(tiny, share=0.5, order="hottest", fill="mean", path=path)
+    with Image.open(path) as whole:
         ratio = whole.width / whole.height
+    assert ratio > 1.5
     assert trust.hide_cells(asked)["ratio"] == pytest.approx(ratio)
     monkeypatch.setitem(models.MODELS, "middle", replace(models.MODELS[tiny], crop=True))
     assert trust.hide_cells(asked | {"model": "middle"})["ratio"] == pytest.approx(1, rel=0.01)

@@ -31,8 +31,8 @@ RULES = {
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words class_names files pipeline lookup models methods "
-    "hide image sandbox cache steps trust types numpy",
+    "demo.engine": "demo.question demo.words class_names faithfulness files pipeline lookup models "
+    "methods hide image sandbox cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
     "demo.wire": "demo.words explanation heatmap image methods trust types gradio numpy",
     "demo.words": "models types",

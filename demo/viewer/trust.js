@@ -253,7 +253,7 @@ function showTiles() {
   $('.gt-ask').textContent = mosaic ? 'Rearrange the pictures' : 'Test all methods';
   $('.gt-ask').disabled = state.asking;
   $('.gt-pool').hidden = Boolean(mosaic);
-  $('.gt-hint').textContent = mosaic ? 'The heat is that for the framed class; click another. With each: how likely it is in the mosaic.'
+  $('.gt-hint').textContent = mosaic ? 'The heat is for the framed class; click another. The numbers: how likely each is in the mosaic.'
     : picked ? 'Now click the picture to swap it with.'
       : 'Drag a picture onto another to swap them. Or click one, then the other.';
   if (focused) $$('[data-path]').find((n) => n.dataset.path === focused)?.focus();

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import SETTINGS, lookup
+from gradcam_core import SETTINGS, lookup, models
 from tests.bench import load, pupils
 
 ROUNDS = 25
@@ -81,6 +81,28 @@ def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> No
     print(f"\n{title}: {size}; forward {milliseconds:.0f} ms")
     for name, ratio in ratios(times, "forward").items():
         print(f"| {name} | {ratio:.2f} |")
+
+
+def trust_costs(image: np.ndarray) -> None:
+    """Passes of each test of a map, and how many forward passes their time is worth."""
+    from gradcam_core import pipeline
+    from gradcam_core.types import Target
+
+    net, spec = lookup.network(), lookup.spec_of(models.DEFAULT)
+    made = pipeline.explain(image)
+    forward = forward_pass(net, made.survey.trace.inputs)
+
+    def mosaic() -> None:
+        for index in range(4):
+            pipeline.look(image, spec, net, Target(index), (net.best,), pipeline.one_pass())
+
+    times = rounds({"forward": forward, "mosaic": mosaic}, 5)
+    start = time.perf_counter()
+    passes = pipeline.checked(image)[1].passes
+    verdict = (time.perf_counter() - start) / statistics.median(times["forward"])
+    print("\n| hide and see | 1 pass |")
+    print(f"| the verdict on this picture | {passes} passes, {verdict:.0f} |")
+    print(f"| the mosaic of four pictures | 4 passes, {ratios(times, 'forward')['mosaic']:.1f} |")
 
 
 def print_survey_ratio(picture: str) -> None:
@@ -237,13 +259,13 @@ def main() -> None:
     os.environ |= SETTINGS | os.environ
     from demo.question import EXAMPLES, EXAMPLES_DIR
     from gradcam_core import image as pictures
-    from gradcam_core import models
 
     picture = EXAMPLES_DIR / next(iter(EXAMPLES))
     image = pictures.read_rgb(picture)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     memory_costs()
     network_costs("EfficientNet-Lite0", models.find(models.DEFAULT), image, ROUNDS)
+    trust_costs(image)
     library_costs(picture)
     random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
     network_costs("VGG19 (random weights)", random, image, 9)
