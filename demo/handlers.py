@@ -18,6 +18,7 @@ from demo.question import (
     Posed,
     Tell,
     from_json,
+    from_link,
     from_widgets,
     method_of,
     pose,
@@ -64,6 +65,23 @@ def take_turn(last: Chosen | None, chosen: Chosen, tell: Tell | None = None) -> 
         return None
     view = view_of(asking.asks, spec, asking.alone, tell)
     return settle(last, chosen, asking.asks, view)
+
+
+def follow_link(
+    link: str, last: Chosen | None, chosen: Chosen, tell: Tell | None = None
+) -> Page | None:
+    """What the page says to a link; where its network cannot be had, what it says without it."""
+    asks, missing = from_link(link)
+    view = view_of(asks, row_of(asks.model), True, tell)
+    if view.answer is not None:
+        linked = view.model_copy(update={"link": missing})
+        return settle(None, asks, asks, linked)._replace(model=asks.model)
+    page = take_turn(last, chosen, tell)
+    if page is None:  # the answer before stands
+        assert last
+        return Page(view.model_copy(update={"stands": True, "link": missing}), last)
+    said = page.view.error or view.error
+    return page._replace(view=page.view.model_copy(update={"error": said, "link": missing}))
 
 
 def view_of(

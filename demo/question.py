@@ -3,10 +3,12 @@
 Here each name is looked up, once; what it stands for is passed on.
 """
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from gradio.utils import get_upload_folder, is_in_or_equal
 
@@ -17,7 +19,7 @@ NO_PICTURE = "Drop in a picture, or choose one of the examples."
 NOT_UPLOADED = "The picture is no longer here; please upload it again."
 NAMELESS = "Ask by the names of the question's parts."
 
-EXAMPLES_DIR = Path(__file__).parent / "examples"
+EXAMPLES_DIR = Path(__file__).resolve().parent / "examples"
 EXAMPLES = {  # what the gallery shows: file -> what it is good for
     "cheetah_and_lion.jpg": "Cheetah and lion: choose one or the other",
     "cheetah.jpg": "Cheetah",
@@ -87,6 +89,56 @@ def from_json(request: Any) -> tuple[Posed, str]:
     part = request.get
     posed = pose(part("path"), part("model"), part("target"), part("rival"), part("detail"))
     return posed, lookup.layer_of(posed.asked, part("layer")).name
+
+
+def from_link(link: str) -> tuple[Chosen, list[str]]:
+    """What a link asks for, as usual where it says nothing; the keys of what is not to be had here.
+
+    link: JSON, [what stands behind the #, what the browser's tab alone knows: {"path", "model"}].
+    The keys are those of viewer/address.js, or "own", "mine": of somebody's own picture, network.
+    """
+    behind, kept = json.loads(link)
+    kept = kept if isinstance(kept, dict) else {}
+    asks = dict(parse_qsl(str(behind).removeprefix("#")))
+    if "ver" in asks:  # of another version of the page
+        asks = {}
+    examples = {Path(file).stem: str(EXAMPLES_DIR / file) for file in EXAMPLES}
+    picture, model = next(iter(examples.values())), next(iter(models.MODELS))
+    missing = []
+    if asks.get("p") == "own":
+        try:
+            picture = own_file(kept.get("path"))
+        except UserError:
+            missing.append("own")
+    elif (name := asks.get("p", Path(picture).stem)) in examples:
+        picture = examples[name]
+    else:
+        missing.append("p")
+    if asks.get("m") == "mine":
+        if str(kept.get("model")) in models.UPLOADS:
+            model = str(kept["model"])
+        else:
+            missing.append("mine")
+    elif (name := asks.get("m", model)) in models.MODELS:
+        model = name
+    else:
+        missing.append("m")
+    spec = models.find(model)
+    if missing:  # a class was asked for of that picture and network
+        asks = {}
+    numbers: dict[str, Any] = {}
+    for key in ("c", "r"):
+        text = asks.get(key, "")
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else -1
+        here = 0 <= number < len(spec.labels) and number not in numbers.values()
+        numbers[key] = number if here else ""
+        if text and not here:
+            missing.append(key)
+    wide = asks.get("d") == "1"
+    if wide and not spec.fully_convolutional:
+        missing.append("d")
+    wide = wide and spec.fully_convolutional
+    return Chosen(picture, model, numbers["c"], numbers["r"], wide, spec.labels), missing
 
 
 # ---- what a raw value stands for -----------------------------------------------------------------

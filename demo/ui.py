@@ -109,8 +109,22 @@ def viewer() -> Viewer:
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
-        heaviest=image.MAX_BYTES, **part("viewer"),
+        heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
+        examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
+        networks=list(models.MODELS), steps=len(lesson.step_rows()), **part("viewer"),
     )  # fmt: skip
+
+
+# The link that is due goes to the server with the next question: viewer/link.js. One about a
+# picture of somebody's own goes once more when a picture is given.
+LINKED = """(...given) => {
+  const link = window.labLink ??= { due: location.hash ? [location.hash, history.state] : null };
+  const { own } = link, path = given[0]?.path;
+  if (own && path && !own.examples.includes(path)) link.due = [own.hash, { path }];
+  const { due } = link;
+  if (due) Object.assign(link, { due: null, own: null, taken: due[0] });
+  return [...given.slice(0, -1), due ? JSON.stringify(due) : ''];
+}"""
 
 
 def steps_of_the_map() -> gr.HTML:
@@ -301,7 +315,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             with gr.Tab("Can I trust it?"):
                 tests_of_the_map()
 
-        last, changes = gr.State(None), gr.State(0)
+        last, changes, link = gr.State(None), gr.State(0), gr.HTML(visible=False)
         inputs = [picture, model, target, other, detail]
         lists = [part.change for part in (model, target, other, detail)]
         model_event: dict[str, Any] = {
@@ -317,23 +331,32 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             wide: Any,
             last: Chosen | None,
             had: list[str],
+            link: Any,
             request: gr.Request,
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of it."""
 
             def work(_place: fair.Place) -> Page | None:
-                return handlers.take_turn(last, Chosen(path, key, index, rival, wide), progress)
+                chosen = Chosen(path, key, index, rival, wide)
+                if link:
+                    return handlers.follow_link(link, last, chosen, progress)
+                return handlers.take_turn(last, chosen, progress)
 
             try:
                 after = await queued("look", request, fair.gate_of(key, wide), work, progress)
             except UserError as error:
-                return View(error=str(error)), *4 * [gr.skip()]
+                return View(error=str(error)), *7 * [gr.skip()]
             except Stopped:
                 after = None
             if after is None:
                 return gr.skip()
             # where there is an answer, what is chosen by now may be newer
+            asked = [gr.skip()] * 3
+            if after.view.link is not None:
+                if after.model in models.UPLOADS:
+                    had = [after.model, *(other for other in had if other != after.model)]
+                asked = [after.last.picture, after.last.detail, had]
             listed = gr.Dropdown(choices=offers(had), **value_of(after.model, None))
             classes = [gr.skip(), gr.skip()]
             if after.fills:
@@ -342,7 +365,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     gr.Dropdown(choices=[PREDICTED, *every], **value_of(after.last.target, index)),
                     gr.Dropdown(choices=[NOBODY, *every], **value_of(after.last.rival, rival)),
                 ]
-            return after.view, listed, after.last, *classes
+            return after.view, listed, after.last, *classes, *asked
 
         async def look_at(
             path: Any,
@@ -401,12 +424,15 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
         examples.choose(pick, changes, [picture, changes], **later)
-        picture.clear(lambda number: number + 1, changes, changes, **later)
+        for again in (picture.clear, view.restore):
+            again(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
         view.way(take_way, [model, own], [model, own], concurrency_limit=None, **later)
         gr.on(
-            [page.load, picture.upload, changes.change, *lists], look, [*inputs, last, own],
-            [view, model, last, target, other], concurrency_limit=None, **model_event,
+            [page.load, picture.upload, changes.change, *lists], look,
+            [*inputs, last, own, link],
+            [view, model, last, target, other, picture, detail, own],
+            js=LINKED, concurrency_limit=None, **model_event,
         )  # fmt: skip
         view.layer(look_at, inputs, view, concurrency_limit=None, **model_event)
         gr.api(public(endpoint), api_name="explain", concurrency_limit=None)

@@ -36,6 +36,7 @@ class View(GradioModel):
     error: str = ""
     stands: bool = False  # with an error: the answer before is still what the page asks for
     note: str = ""  # what became of the question on the way
+    link: list[str] | None = None  # of a link: what it asks for and is not here; None: of no link
 
 
 class Sent(TypedDict):

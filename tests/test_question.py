@@ -1,5 +1,6 @@
 """Raw values -> a question, or a sentence."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from visitor import CHEETAH, LION, MODEL, PICTURE, refused
 
 from demo import api, handlers, lesson, question
-from demo.question import EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, own_file
+from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, own_file
 from gradcam_core import lookup, models
 from gradcam_core.types import Question
 
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("uploads")
 # ---- one question, whoever asks ----------------------------------------------------------------
 
 PATH = os.path.realpath(PICTURE)
+FIRST = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 
 def test_every_door_makes_the_same_question() -> None:
@@ -183,3 +185,58 @@ def test_no_way_leads_out_of_the_upload_folder(uploads: Path, tmp_path: Path) ->
         uploads / "link.jpg", uploads / ".." / "secret.jpg", beside / "secret.jpg", secret,
     ):  # fmt: skip
         assert refused(lambda path=path: own_file(str(path))) == NOT_UPLOADED
+
+
+# ---- links ---------------------------------------------------------------------------------------
+
+
+def linked(behind: str, kept: object = None) -> tuple[Chosen, list[str]]:
+    return question.from_link(json.dumps([behind, kept]))
+
+
+def test_a_link_is_a_question() -> None:
+    labels = models.find(MODEL).labels
+    asks, missing = linked("#p=lion&c=293&r=0&d=1")
+    assert (asks, missing) == (Chosen(PICTURE, MODEL, 293, 0, True, labels), [])
+    assert linked("") == (Chosen(FIRST, MODEL, "", "", False, labels), [])
+    assert linked("#k=HiResCAM&tab=lesson")[0] == linked("")[0], "what is the browser's"
+
+
+@pytest.mark.parametrize(
+    ("behind", "left_out"),
+    [("p=../lion", ["p"]), ("m=nothing", ["m"]), ("c=1000", ["c"]), ("c=-1", ["c"]), ("c=٣", ["c"]),
+     ("r=9e9", ["r"]), ("c=5&r=5", ["r"]), ("p=nobody&c=293&r=1", ["p"]), ("ver=2&c=293", [])],
+)  # fmt: skip
+def test_what_a_link_asks_for_and_is_not_here(behind: str, left_out: list[str]) -> None:
+    asks, missing = linked(behind)
+    assert missing == left_out
+    assert asks == linked("c=5" if behind == "c=5&r=5" else "")[0]
+
+
+def test_a_network_that_cannot_run_at_twice_its_side_is_not_asked_to(tiny: str) -> None:
+    row = replace(models.find(tiny), fully_convolutional=False)
+    models.MODELS["small"] = row
+    try:
+        asks, missing = linked("m=small&d=1")
+    finally:
+        del models.MODELS["small"]
+    assert (asks.model, asks.detail, missing) == ("small", False, ["d"])
+
+
+def test_an_own_picture_is_that_of_the_tab_and_never_of_the_link(put: Callable[..., str]) -> None:
+    path = put("cheetah.jpg")
+    assert linked("p=own&c=291", {"path": path})[0].picture == os.path.realpath(path)
+    assert linked("p=own&c=291", {"path": path})[0].target == 291
+    for kept in (None, {}, {"path": "/etc/passwd"}, {"path": [1]}, "x", [path]):
+        assert linked(f"p=own&c=291&path={path}", kept) == (linked("")[0], ["own"])
+
+
+def test_a_visitors_own_network_is_that_of_the_tab_too(tiny: str) -> None:
+    models.UPLOADS["secret"] = models.find(tiny)
+    try:
+        assert linked("m=mine&c=1", {"model": "secret"})[0][1:3] == ("secret", 1)
+        assert linked("m=secret")[1] == ["m"]
+        assert linked("m=mine", {"model": ["secret"]})[1] == ["mine"]
+    finally:
+        del models.UPLOADS["secret"]
+    assert linked("m=mine", {"model": "secret"})[1] == ["mine"]

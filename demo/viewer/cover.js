@@ -65,6 +65,7 @@ function showPatch() {
     frame(n, on && !tried ? patch : null);
     n.dataset.fill = fill;
   });
+  $('[name=fill]').value = fill;
   $('.gv-cover').hidden = !on;
   $('.gv-search').hidden = on;
   $('.gv-all').textContent = !tried ? 'Try all places' : tried.done < tried.fall.length ? 'Stop' : 'One patch';

@@ -108,6 +108,16 @@ export const arrangeAround = (arr) => { document.body.dataset.arr = arr; };
 /** Whether an answer is on its way to the viewer. */
 export const isPending = () => Boolean(find('#viewer .pending'));
 
+const TAB = '#tabs > .tab-wrapper .tab-container:not(.visually-hidden) [role=tab]';
+const tabs = () => [...document.querySelectorAll(TAB)];
+
+/** Which of the tabs is open. */
+export const tabNow = () => tabs().findIndex((n) => n.ariaSelected === 'true');
+
+export function openTab(number) {
+  if (tabNow() !== number) tabs()[number]?.click();
+}
+
 /** Calls when anything beside a part of the page, in the same tabs, is shown, hidden or pending. */
 export function watchBeside(part, changed) {
   const watcher = new MutationObserver((changes) => {

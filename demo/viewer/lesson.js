@@ -1,5 +1,6 @@
 // How it is made: one step at a time, for the picture, class and layer that the viewer shows.
 
+import { readLink } from './address.js';
 import { $, $$, clear, frame, make, tell, write } from './dom.js';
 import { isPending, watchBeside } from './gradio.js';
 import {
@@ -37,8 +38,11 @@ const FRESH = {
   running: false, // whether they are on their way
 };
 
+/** A step that there is. */
+const existing = (n) => Math.min(Math.max(n, 0), steps.length - 1);
+
 const { state, set, view } = store({
-  step: 0,
+  step: existing(Number(readLink(location.hash).link.step ?? 1) - 1),
   /** @type {Lesson | null} */ lesson: null,
   bytes: null, // of its maps
   /** @type {InView | null} */ topic: null, // what it is about
@@ -473,9 +477,13 @@ async function renew() {
 
 // ---- what a visitor does -----------------------------------------------------------------------
 
-function go(to) {
-  const step = Math.min(Math.max(to, 0), steps.length - 1);
+function turnTo(step) {
   if (step !== state.step) set({ step, nudged: null, sum: null });
+}
+
+function go(to) {
+  turnTo(existing(to));
+  document.dispatchEvent(new CustomEvent('gradcam-stepped', { detail: state.step + 1 }));
   document.dispatchEvent(new Event('gradcam-on'));
   $('.gl-title').focus();
 }
@@ -493,5 +501,6 @@ $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 
 for (const part of [showError, showWait, showAbout, showLayers, showMoves, showStep]) view(part);
 document.addEventListener('gradcam', renew);
+document.addEventListener('gradcam-step', (e) => turnTo(existing(e.detail - 1)));
 new IntersectionObserver(renew).observe(element);
 watchBeside(element, lookBeside);

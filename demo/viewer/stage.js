@@ -49,6 +49,7 @@ function showMap() {
 }
 
 function showOpacity() {
+  $('[name=colours]').value = state.colours;
   $('[name=opacity]').value = state.opacity;
   $('[name=opacity-out]').textContent = `${Math.round(state.opacity)} %`;
   $('.gv-heat').style.opacity = isLit() ? 1 : state.opacity / 100;
@@ -63,11 +64,13 @@ function showTools() {
   $('.gv-swipe').hidden = edge.hidden = !compares;
   $('.gv-heat').style.clipPath = held ? 'inset(0 0 0 100%)' : compares ? `inset(0 0 0 ${swipe}%)` : '';
   edge.style.left = `${swipe}%`;
+  $('.gv-swipe').value = swipe;
 }
 
 function showBox() {
   const paper = state.box && state.threshold === 15 ? ' (as in the paper)' : '';
   $('[name=box]').checked = state.box;
+  $('[name=threshold]').value = state.threshold;
   $('[name=thr-out]').textContent = `${state.threshold} %${paper}`;
   if (!ready()) return;
   const box = boxNow(), list = clear($('.gv-numbers dl'));

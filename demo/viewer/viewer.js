@@ -10,6 +10,7 @@ import {
   adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takePhoto,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
+import { follow, setLink } from './link.js';
 import { openOnce } from './opening.js';
 import { setAnswer } from './says.js';
 import { look, ready, put, state, addView } from './shown.js';
@@ -138,38 +139,39 @@ function receive() {
   if (!value || overtaken(value)) return;
   put({ token: '' });
   const mild = !value.error || value.error === props.no_picture;
-  say(value.error || value.note, mild, Boolean(value.error) && (!value.stands || state.said.stale));
-  if (value.answer) take(value.answer, value.base.url);
+  const linked = follow(value), said = [value.error || value.note, linked?.said].filter(Boolean).join(' ');
+  say(said, mild, Boolean(value.error) && (!value.stands || state.said.stale));
+  if (value.answer) take(value.answer, value.base.url, linked);
 }
 
 /**
  * @param {Answer} answer
  * @param {string} url of its picture
+ * @param {{ view: object, missing: string | null } | null} linked how a link wants it to be seen
  */
-function take(answer, url) {
+function take(answer, url, linked) {
   const before = state.answer;
-  const { layer, missing } = layerAfter(before, answer, state.layer, state.wanted?.layer);
+  const { layer, missing } = linked ?? layerAfter(before, answer, state.layer, state.wanted?.layer);
   const asksAnew = !before || before.target !== answer.target || before.rival !== answer.rival;
   put({
     answer, url, layer, bytes: signedBytesOf(answer.bytes), wanted: null, covered: null, tried: null,
     band: asksAnew ? bandsOf(answer).at(-1) : state.band, sides: asksAnew ? 'both' : state.sides,
-    place: state.base?.url === url ? state.place : null,
+    place: state.base?.url === url ? state.place : null, ...linked?.view,
   });
   if (before && (asksAnew || before.model.key !== answer.model.key)) comeBack();
   element.dataset.answer = `${answer.model.key}/${answer.target}/${answer.rival ?? ''}`;
-  if (state.base?.url !== url) load(answer, url);
+  if (state.base?.url !== url) load(answer, url, !before && !linked);
   if (missing) fetchLayer(missing);
 }
 
-/** The picture is shown together with the answer about it, or not at all. */
-function load(answer, url) {
+/** The picture is shown together with the answer about it, or not at all. opens: as a page begins. */
+function load(answer, url, opens) {
   const image = new Image(), [H, W] = answer.picture;
   const mine = () => state.answer === answer;
   image.onload = () => {
     if (!mine()) return;
-    const first = !state.base;
     put({ base: { image, url, ratio: W / H } });
-    if (first) openOnce();
+    if (opens) openOnce();
   };
   image.onerror = () => {
     if (mine()) say('The picture could not be shown by this browser; save it as JPEG or PNG and try again.');
@@ -196,7 +198,7 @@ adopt('#picture', () => $('.gv-picture'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
 adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
-for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays]) start();
+for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays, setLink]) start();
 addView(announce);
 watch('value', receive);
 receive();

@@ -14,6 +14,7 @@
  * @property {string} error a sentence, empty for none
  * @property {boolean} stands with an error: the answer before is still what the page asks for
  * @property {string} note what became of the question on the way
+ * @property {string[] | null} link of a link: the keys of what is not to be had here; null: of no link
  */
 
 /**

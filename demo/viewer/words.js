@@ -24,6 +24,17 @@ import {
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
 export const NO_MAP = 'Your picture as it is, without a map.';
+const OWN_PICTURE = 'This link is about a picture of somebody’s own, which never leaves with a link. Choose that '
+  + 'picture here, and you see the same.';
+const OWN_NETWORK = 'This link is about a network of somebody’s own, which is not here.';
+const FOREIGN = 'This link was made for another version of this page and cannot be read here.';
+
+/** What is said of a link that is not followed in all. @param {string[]} dropped what is left out */
+export function aboutLink(dropped, own, mine, foreign) {
+  const left = dropped.length && `The link asks for what is not to be had here, so it is left out: ${listed(dropped)}.`;
+  return [own && OWN_PICTURE, mine && OWN_NETWORK, foreign && FOREIGN, left].filter(Boolean).join(' ');
+}
+
 export const NO_CELL = 'No cell of this layer lies here.';
 
 // ---- numbers ---------------------------------------------------------------------------------
