@@ -168,6 +168,7 @@ function showVerdict() {
   $('.gt-plot').replaceChildren(plotHiding(x, curves, band, wide,
     'The score as more and more cells are hidden, the hottest or the coldest first, for the map and for the centre'));
   $('.gt-banded').hidden = !band;
+  $('.gt-p').hidden = found.fills.every((one) => !one.low);
   $('.gt-cost').textContent = `This took ${found.passes} passes of the network and ${few(found.seconds)} seconds.`;
 }
 
@@ -253,7 +254,8 @@ function showTiles() {
   $('.gt-ask').textContent = mosaic ? 'Rearrange the pictures' : 'Test all methods';
   $('.gt-ask').disabled = state.asking;
   $('.gt-pool').hidden = Boolean(mosaic);
-  $('.gt-hint').textContent = mosaic ? 'The heat is for the framed class; click another. The numbers: how likely each is in the mosaic.'
+  $('.gt-hint').textContent = mosaic
+    ? 'The heat is for the framed class; click another. The numbers: how likely each is in the mosaic.'
     : picked ? 'Now click the picture to swap it with.'
       : 'Drag a picture onto another to swap them. Or click one, then the other.';
   if (focused) $$('[data-path]').find((n) => n.dataset.path === focused)?.focus();
