@@ -363,6 +363,8 @@ def test_everything_but_the_question_changes_without_a_request(lab: Lab) -> None
         lab.find(f".gv-strip [data-layer={name}]").click()
         changed(name)
     for method in METHODS:
+        if (lab.layer, method) not in first().maps:
+            continue
         lab.put("method", method)
         if method != "Grad-CAM":
             changed(method)
