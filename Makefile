@@ -1,4 +1,4 @@
-.PHONY: run setup test slow check bench help
+.PHONY: run setup test slow check bench load help
 PYTHON ?= python3
 PY := .venv/bin/python
 
@@ -19,6 +19,9 @@ check: .venv/tools          ## style and types
 
 bench: .venv/tools          ## what an answer costs, as ratios
 	$(PY) -m tests.bench
+
+load: .venv/tools           ## many visitors at once, some of them hostile: a report in docs/
+	$(PY) -m tests.bench.crowd
 
 help:                       ## this list
 	@sed -n 's/^\([a-z]*\):.*## */  make \1	/p' Makefile

@@ -42,8 +42,11 @@ async def noted(what: str, asked: Awaitable[_T]) -> _T:
         log.info("%s: %.0f ms, %s", what, 1e3 * (time.monotonic() - start), ended)
 
 
-def in_turn(answer: Callable[[Any], Any]) -> Callable[..., Any]:
-    """What the browser calls beside Gradio's queue, in turn. Gradio awaits it, on its loop."""
+def in_turn(answer: Callable[[Any], Any], at: fair.Gate | None = None) -> Callable[..., Any]:
+    """What the browser calls beside Gradio's queue, in turn. Gradio awaits it, on its loop.
+
+    at: the gate, where what is asked about does not tell it.
+    """
     name = answer.__name__
 
     async def asked(data: Any, request: gr.Request) -> Any:
@@ -53,7 +56,7 @@ def in_turn(answer: Callable[[Any], Any]) -> Callable[..., Any]:
             session = ""
         first = data[0] if isinstance(data, list) and data else data
         part = first.get if isinstance(first, dict) else {}.get
-        gate = fair.gate_of(part("model"), part("detail"), part("method"))
+        gate = at or fair.gate_of(part("model"), part("detail"), part("method"))
         who, gone = visitor(request, session), request.is_disconnected
         try:
             return await noted(name, gate.run(who, lambda _place: answer(data), gone=gone))

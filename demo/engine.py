@@ -19,6 +19,7 @@ from demo.words import FAILED
 from gradcam_core import class_names, files, hide, lookup, models, pipeline, sandbox, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache, weight
+from gradcam_core.faithfulness import Judgement
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
@@ -62,6 +63,7 @@ _surveys: Cache[At, Survey] = Cache(300e6, weight)
 _unsuggested: Cache[At, Survey] = Cache(120e6, weight)
 _pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(100e6, weight)
 _maps: Cache[At, F32] = Cache(20e6, weight)  # of methods that ask many times
+_judgements: Cache[At, tuple[Judgement, float]] = Cache(256)
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 compute_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 long_slot = threading.BoundedSemaphore(1)  # beside them, so that nobody waits for what takes long
@@ -166,6 +168,32 @@ def map_of(posed: Posed, layer: str, method: str, progress: Progress | None = No
             long_slot.release()
 
     return _maps.get(at, make)
+
+
+def judgement_of(
+    posed: Posed, layer: str, method: str, progress: Progress | None = None
+) -> tuple[Judgement, float]:
+    """Whether that map is better than chance and than the picture's centre, and the seconds that
+    it took. progress: may end it by raising Stopped.
+    """
+    signed = all_maps(posed, layer, method if METHODS[method].ask else "").get((layer, method))
+    if signed is None:
+        raise UserError(pipeline.not_here(method, layer))
+    image, target = picture(posed.question)[0], survey_of(posed).target
+
+    def make() -> tuple[Judgement, float]:
+        while not long_slot.acquire(timeout=PATIENCE):
+            if progress:
+                progress(0)
+        try:
+            start = time.monotonic()
+            given = posed.spec, posed.asked, target, layer, method, signed
+            found = pipeline.finished(pipeline.examining(image, *given), progress)
+            return found, time.monotonic() - start
+        finally:
+            long_slot.release()
+
+    return _judgements.get(At(posed.question, layer, method), make)
 
 
 def all_maps(

@@ -103,10 +103,18 @@ class Gate:
             place.left = place.left or place.who == who
 
     def order(self) -> list[Place]:
-        """Those whose turn comes next: who has been served least, and nobody twice at once."""
+        """Those who wait, the least served first."""
+        return sorted(self.waiting, key=lambda p: (self.served[p.who.address], self.served[p.who]))
+
+    def _ready(self) -> list[Place]:
+        """Who may begin: nobody twice at once; and since visitors came from several addresses, each
+        leaves a place for the others."""
         busy = {place.who for place in self.at_work}
-        ready = [place for place in self.waiting if place.who not in busy]
-        return sorted(ready, key=lambda t: (self.served[t.who.address], self.served[t.who]))
+        held = Counter(place.who.address for place in self.at_work)
+        came = {place.who.address for place in (*self.waiting, *self.at_work)}
+        came |= {who for who in self.served if isinstance(who, str)}
+        most = max(self.places - (len(came) > 1), 1)
+        return [p for p in self.order() if p.who not in busy and held[p.who.address] < most]
 
     def _enter(self, who: Visitor) -> Place:
         if sum(place.who == who for place in self.waiting) >= EACH:
@@ -142,9 +150,8 @@ class Gate:
                 raise Stopped
             if time.monotonic() >= end:
                 raise UserError(SLOW)
-            order = self.order()
-            if tell and place in order:
-                tell(order.index(place))
+            if tell:
+                tell(self.order().index(place))
         place.begins.result()
 
     def _refuse(self, place: Place, reason: Exception) -> None:
@@ -163,10 +170,10 @@ class Gate:
             self.served.clear()  # a quiet moment: all begin anew
 
     def _next(self) -> None:
-        while len(self.at_work) < self.places and (order := self.order()):
-            self.waiting.remove(order[0])
-            self.at_work.append(order[0])
-            order[0].begins.set_result(None)
+        while len(self.at_work) < self.places and (ready := self._ready()):
+            self.waiting.remove(ready[0])
+            self.at_work.append(ready[0])
+            ready[0].begins.set_result(None)
 
 
 QUICK = Gate(os.cpu_count() or 2, patience=60)

@@ -41,10 +41,10 @@ CSP = (  # gr.HTML evaluates its templates and scripts; Gradio's configuration i
     "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
-ENCODERS: dict[str, Callable[[bytes], bytes]] = {
-    "br": lambda body: brotli.compress(body, quality=6),
-    "gzip": lambda body: gzip.compress(body, 6),
-    "identity": bytes,  # said in the header: else Gradio would compress it, each time
+ENCODERS: dict[str, Callable[[bytes, bool], bytes]] = {  # a body, and whether it is done once
+    "br": lambda body, once: brotli.compress(body, quality=11 if once else 6),
+    "gzip": lambda body, once: gzip.compress(body, 9 if once else 6),
+    "identity": lambda body, _once: body,  # said in the header: else Gradio would compress it
 }
 
 
@@ -74,9 +74,9 @@ def encoding(asked: Headers) -> str:
     return best if likes.get(best, rest) > 0 else "identity"
 
 
-def encoded(body: bytes, how: str) -> tuple[bytes, str]:
+def encoded(body: bytes, how: str, once: bool = False) -> tuple[bytes, str]:
     """The body and how it is encoded: as asked, or plain where that makes it no smaller."""
-    packed = ENCODERS[how](body)
+    packed = ENCODERS[how](body, once)
     return (packed, how) if len(packed) < len(body) else (body, "identity")
 
 
@@ -141,7 +141,7 @@ class Front:
             answer = await self.whole({**scope, "headers": []}, receive)
             if answer.status_code != 200:
                 return await answer(scope, receive, send)
-            body, how = encoded(bytes(answer.body), how)
+            body, how = encoded(bytes(answer.body), how, once=True)
             headers = {"content-type": answer.headers["content-type"], "content-encoding": how}
             headers |= {"cache-control": FOREVER, "vary": "accept-encoding"}
             self.assets[key] = body, headers | {"x-content-type-options": "nosniff"}

@@ -4,7 +4,6 @@ Opening it runs no new pass; a nudge or a switch runs the network's tail, guided
 pass of its own. Whoever asks names a wire.LessonRequest, or a list of it and more.
 """
 
-import base64
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,11 +23,12 @@ from demo.wire import (
     Without,
     served,
     six_numbers,
+    url_of,
 )
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam, placement_of
-from gradcam_core.types import F32, U8, Asked, Placement, Survey, UserError
+from gradcam_core.types import F32, Asked, Placement, Survey, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
@@ -93,11 +93,6 @@ def rounded(values: F32) -> list[float]:
     return [float(f"{v:.5g}") for v in values]
 
 
-def address(image: U8) -> str:
-    """A picture as the address of itself."""
-    return "data:image/png;base64," + base64.b64encode(pictures.png(image)).decode()
-
-
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
@@ -132,10 +127,10 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         return {**packing.put(grid), "numbers": numbers}
 
     return {
-        "input": address(
+        "input": url_of(
             pictures.fit(survey.image, x.shape[:2], bool(part)).round().astype(np.uint8)
         ),
-        "after": address(((x - x.min()) / spread * 255).astype(np.uint8)),
+        "after": url_of(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),
         "layer": layer,
@@ -227,7 +222,7 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     heat = heatmap.normalise(heatmap.combine(alpha, trace.activations[layer]))
     placed = heatmap.project(heat, found.shape[:2], view.asked.layers[layer].placement)
     both = steps.guided_grad_cam(found, placed)
-    return {"guided": address(heatmap.grey(found)), "both": address(heatmap.grey(both))}
+    return {"guided": url_of(heatmap.grey(found)), "both": url_of(heatmap.grey(both))}
 
 
 def step_rows() -> list[StepRow]:

@@ -18,7 +18,7 @@ import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 
-from demo import disk, engine, fair, front, handlers, lesson
+from demo import disk, engine, fair, front, handlers, lesson, trust
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
@@ -26,7 +26,9 @@ from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chos
 from demo.turns import Page
 from demo.wire import View
 from demo.words import STOPPED, class_choices
-from gradcam_core import heatmap, hide, image, models, teachable, trust, upload
+from gradcam_core import heatmap, hide, image, models, teachable, upload
+from gradcam_core.faithfulness import MOST_PASSES
+from gradcam_core.trust import GOOD, VERDICTS
 from gradcam_core.types import ModelSpec, Stopped, UserError
 
 HERE = Path(__file__).parent
@@ -105,7 +107,7 @@ def viewer() -> Viewer:
             *map(in_turn, (handlers.draw, handlers.cover, handlers.diagnosis)),
             *map(at_once, (handlers.stop, handlers.labels)),
         ],
-        methods=handlers.method_rows(), verdicts=trust.VERDICTS, good=list(trust.GOOD),
+        methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
         fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
@@ -133,6 +135,19 @@ def steps_of_the_map() -> gr.HTML:
         steps=lesson.step_rows(),
         **part("lesson"),
     )
+
+
+def tests_of_the_map() -> gr.HTML:
+    functions = [
+        *map(in_turn, (trust.hide_cells, trust.play_mosaic)),
+        in_turn(trust.verdict_on, fair.LONG),
+        *map(at_once, (trust.how_far, trust.call_off)),
+    ]
+    samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
+    return gr.HTML(
+        elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
+        most_passes=MOST_PASSES, **part("trust"),
+    )  # fmt: skip
 
 
 def gallery() -> gr.HTML:
@@ -286,7 +301,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     )  # fmt: skip
                     detail = gr.Checkbox(
                         label="Detail: run at twice the side", elem_id="detail",
-                        info="A finer map, but percentages mean less. Not for every network.",
+                        info="A finer map; the percentages stay those of the usual side.",
                     )  # fmt: skip
                     if uploads or teachable_machine:
                         own_model(model, own, uploads)
@@ -297,6 +312,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                         save_own(model)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
+            with gr.Tab("Can I trust it?"):
+                tests_of_the_map()
 
         last, changes, link = gr.State(None), gr.State(0), gr.HTML(visible=False)
         inputs = [picture, model, target, other, detail]

@@ -15,9 +15,10 @@ from gradio.data_classes import FileData, GradioModel
 
 from demo.words import FAILED
 from gradcam_core import heatmap, trust
+from gradcam_core import image as pictures
 from gradcam_core.explanation import ranked
 from gradcam_core.methods import METHODS, placement_of
-from gradcam_core.types import F32, Head, Layer, Placement, UserError
+from gradcam_core.types import F32, U8, Head, Layer, Placement, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -336,6 +337,99 @@ class Guided(TypedDict):
     both: str
 
 
+# ---- the tab "Can I trust it?" -------------------------------------------------------------------
+
+
+class TrustRequest(LessonRequest):
+    """A map that is put to the test."""
+
+    method: str
+
+
+class HideRequest(TrustRequest):
+    share: float  # of the cells, in [0, 1]
+    order: Literal["hottest", "coldest"]
+    fill: str  # what the cells are painted with
+
+
+class HideAnswer(TypedDict):
+    """What the network says with some cells hidden; at its own side, in detail too."""
+
+    picture: str  # as the network sees it, address of an image
+    ratio: float  # width / height of what it sees, in the picture itself
+    classes: list[Likely]  # the likeliest, then the target
+
+
+class VerdictRequest(TrustRequest):
+    token: str  # any word, by which it can be followed and stopped
+
+
+class Gone(TypedDict):
+    """How far a verdict is."""
+
+    part: float  # in [0, 1]
+
+
+class RemovalCurves(TypedDict):
+    """The score as more and more is hidden: the hottest cells first, and the coldest."""
+
+    hottest: list[float]
+    coldest: list[float]
+
+
+class FillRow(TypedDict):
+    """What one way of painting over said."""
+
+    fill: str
+    words: str
+    shares: list[float]  # of the cells that are hidden
+    map: RemovalCurves
+    centre: RemovalCurves  # of the blob at the picture's centre
+    low: list[float] | None  # of all shuffled maps the lowest score; null: none was tried
+    high: list[float] | None
+
+
+class VerdictAnswer(TypedDict):
+    sentence: str
+    ruling: Literal["better", "centre", "undecided"]
+    fills: list[FillRow]
+    whole: float  # the score with nothing hidden
+    passes: int
+    seconds: float
+
+
+class MosaicRequest(TypedDict):
+    model: str
+    layer: str
+    paths: list[str]  # of four pictures: top left, top right, bottom left, bottom right
+
+
+class Quarter(TypedDict):
+    index: int  # what the network says of the picture alone
+    label: str
+    alone: float  # how likely then
+    p: float  # how likely in the mosaic
+
+
+class GameRow(TypedDict):
+    """A method, and how much of its positive heat lies in the quarter of each class."""
+
+    method: str
+    share: float  # the mean of those that there are
+    shares: list[float | None]  # null: no positive heat at all
+    maps: list[StepMap]  # of each class
+
+
+class MosaicAnswer(TypedDict):
+    picture: str  # as the network sees it, address of an image
+    percent: bool
+    quarters: list[Quarter]
+    rows: list[GameRow]
+    warnings: list[str]
+    placement: list[float] | None  # of the maps' cells
+    bytes: str  # of the maps, in base64
+
+
 # ---- maps in bytes -------------------------------------------------------------------------------
 
 
@@ -365,6 +459,11 @@ def shares(many: int, few: int) -> F32:
     return (np.maximum(covered, 0) * few / many).astype(np.float32)
 
 
+def short(x: Any) -> float:
+    """The number with the digits that 32 bits hold: of 17 the others say nothing."""
+    return float(str(np.float32(x)))
+
+
 class Packing:
     """Signed maps on their way to the browser, a signed byte a cell.
 
@@ -376,7 +475,7 @@ class Packing:
 
     def put(self, signed: F32) -> Sent:
         small = shrink(signed, self._limit)
-        top, bottom = max(float(small.max()), 0.0), max(float(-small.min()), 0.0)
+        top, bottom = max(short(small.max()), 0.0), max(short(-small.min()), 0.0)
         part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
         at = self._bytes.tell()
         self._bytes.write(np.rint(127 * part).astype(np.int8).tobytes())
@@ -432,11 +531,11 @@ def pack(
 def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> SignedMap:
     return {
         **packing.put(signed),
-        "min": float(signed.min()),
-        "max": float(signed.max()),
+        "min": short(signed.min()),
+        "max": short(signed.max()),
         "cut": {
-            "for": heatmap.relu_zeroed_fraction(signed),
-            "against": heatmap.relu_zeroed_fraction(-signed),
+            "for": short(heatmap.relu_zeroed_fraction(signed)),
+            "against": short(heatmap.relu_zeroed_fraction(-signed)),
         },
         "placement": six_numbers(placement),
     }
@@ -444,6 +543,11 @@ def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> Si
 
 def six_numbers(placement: Placement | None) -> list[float] | None:
     return list(placement.numbers) if placement else None
+
+
+def url_of(image: U8) -> str:
+    """A picture as the address of itself."""
+    return "data:image/png;base64," + base64.b64encode(pictures.png(image)).decode()
 
 
 def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:

@@ -5,6 +5,7 @@ import io
 import os
 import sys
 import tempfile
+import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +17,21 @@ from gradcam_core import BACKEND, SETTINGS
 # With oneDNN TensorFlow greets on standard error; one picture gains nothing by it.
 os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 
-from gradcam_core import heatmap, lookup, models, pipeline
+from gradcam_core import faithfulness, heatmap, lookup, models, pipeline
 from gradcam_core.explanation import ENDINGS
 from gradcam_core.methods import METHODS
-from gradcam_core.types import Head, Progress, UserError
+from gradcam_core.types import Head, ModelSpec, Progress, UserError
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
+    given = sys.argv[1:] if arguments is None else arguments
+    prog = "gradcam" if Path(sys.argv[0]).stem == "gradcam" else "python -m gradcam_core"
+    if given[:1] == ["check"]:
+        return parse_check(f"{prog} check", given[1:])
     parser = argparse.ArgumentParser(
-        prog="gradcam" if Path(sys.argv[0]).stem == "gradcam" else "python -m gradcam_core",
+        prog=prog,
         description="Show where a convolutional network sees the evidence for a class.",
+        epilog=f"{prog} check PICTURE asks whether such a map tells the truth.",
     )
     add = parser.add_argument
     add("-i", "--input", type=Path, help="the picture")
@@ -33,6 +39,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "-o", "--output", type=Path,
         help=f"where to save the figure, or with .npz its numbers ({', '.join(ENDINGS)})",
     )  # fmt: skip
+    add_question(parser)
+    add("--detail", action="store_true", help="run the network at twice its side")
+    add("--colours", default=heatmap.COLOURS[0], choices=heatmap.COLOURS, help="of the overlay")
+    add("--list-layers", action="store_true", help="list the layers one can look at, and stop")
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done")
+    loudness.add_argument("-q", "--quiet", action="store_true", help="save only, say nothing")
+    return parser.parse_args(given)
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
     add(
         "--model", default=models.DEFAULT, metavar="NAME|FILE",
@@ -46,13 +64,18 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     own("--custom", type=Path, metavar="FILE.py", help="classes that it needs; the file is run")
     add("--class", dest="target", help="class number or name (default: the likeliest)")
     add("--method", default=next(iter(METHODS)), help=f"one of: {', '.join(METHODS)}")
-    add("--detail", action="store_true", help="run the network at twice its side")
-    add("--colours", default=heatmap.COLOURS[0], choices=heatmap.COLOURS, help="of the overlay")
     add("--weights", type=Path, metavar="FILE", help="a local weights file instead of a download")
-    add("--list-layers", action="store_true", help="list the layers one can look at, and stop")
-    loudness = parser.add_mutually_exclusive_group()
-    loudness.add_argument("-v", "--verbose", action="store_true", help="say what is done")
-    loudness.add_argument("-q", "--quiet", action="store_true", help="save only, say nothing")
+
+
+def parse_check(prog: str, arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Is a map better than chance, and than pointing at the picture's centre? Parts "
+        "of the picture are hidden, hottest or coldest first, and the network is asked again.",
+    )
+    parser.add_argument("picture", type=Path)
+    add_question(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress")
     return parser.parse_args(arguments)
 
 
@@ -72,15 +95,38 @@ def telling(what: str, quiet: bool) -> Iterator[Progress | None]:
             print(file=sys.stderr)
 
 
-def run(options: argparse.Namespace) -> None:
+def row_for(options: argparse.Namespace) -> ModelSpec:
     spec = models.named_or_file(
         options.model, options.labels, options.preprocess, options.head, options.trust,
         options.custom,
     )  # fmt: skip
-    if options.weights:
-        if not spec.weights:
-            raise UserError(f"{spec.title} has its weights already; leave --weights out.")
-        spec = models.with_file(spec, options.weights)
+    if not options.weights:
+        return spec
+    if not spec.weights:
+        raise UserError(f"{spec.title} has its weights already; leave --weights out.")
+    return models.with_file(spec, options.weights)
+
+
+def run_check(options: argparse.Namespace) -> None:
+    spec = row_for(options)
+    with telling("fetching the weights", options.quiet) as progress:
+        lookup.network(spec, progress=progress)
+    start = time.monotonic()
+    with telling("hiding parts", options.quiet) as progress:
+        made, found = pipeline.checked(
+            options.picture, spec, options.layer, options.target, options.method, progress
+        )
+    print(made, faithfulness.sentence_of(found), sep="\n")
+    for one in found.fills:
+        print(f"  {one.fill}: {faithfulness.said_by(one)}")
+    print(f"{found.passes} passes of the network, {time.monotonic() - start:.0f} s")
+
+
+def run(options: argparse.Namespace) -> None:
+    if "picture" in options:
+        run_check(options)
+        return
+    spec = row_for(options)
     if not options.list_layers:
         if not options.input:
             raise UserError("Name a picture with --input, or list the layers with --list-layers.")

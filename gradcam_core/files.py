@@ -141,7 +141,7 @@ def check_upload(path: str | Path) -> None:
         raise UserError(kind.why)
     if kind.read is _read_keras:
         with _named():
-            upload.check(path)
+            upload.admit(path)
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def _read_keras(path: Path, trust: Trust) -> Opened:
     from keras.src.saving import saving_lib
 
     with _named():
-        look = upload.described if trust.own else upload.check
+        look = upload.described if trust.own else upload.admit
         description, changes, by = look(path, trust.limit)
     file: Any = BytesIO(_with(path, description)) if changes else path.open("rb")
     with file, _loading(trust, description, by):  # by its name Keras would refuse MY.KERAS

@@ -5,8 +5,8 @@ Only the JSON is changed, by the rules here; nothing that it names is imported. 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from gradcam_core.types import UserError
@@ -25,6 +25,14 @@ PARTS_OF_LAYERS = {  # the end of a setting's name -> where its class is
     "initializer": "keras.initializers",
     "regularizer": "keras.regularizers",
     "constraint": "keras.constraints",
+}
+ARITHMETIC: dict[str, Callable[[float], tuple[float, float]]] = {  # x op y -> scale, offset of x
+    "math.truediv": lambda y: (1 / y, 0),
+    "math.divide": lambda y: (1 / y, 0),
+    "math.multiply": lambda y: (y, 0),
+    "math.subtract": lambda y: (1, -y),
+    "math.add": lambda y: (1, y),
+    "__operators__.add": lambda y: (1, y),
 }
 ANY = object()
 VERSION = re.compile(r"[\w.+-]{1,20}")
@@ -58,6 +66,8 @@ def modern(description: Any) -> tuple[Any, tuple[str, ...]]:
 
 def repaired(changes: Sequence[str], by: str) -> str:
     """One sentence about what was changed. by: the version of the Keras that wrote the file."""
+    from importlib.metadata import version  # not above: who only reads HDF5 does without
+
     by = by if VERSION.fullmatch(by) else "2"
     return (
         f"The file was written by Keras {by}, and its description is put into the form of Keras "
@@ -69,6 +79,8 @@ def _model(node: Any, changed: dict[str, None]) -> Any:
     """A model or a layer."""
     if not isinstance(node, dict) or "class_name" not in node:
         return node
+    if node["class_name"] == "TFOpLambda":
+        node = _operation(node, changed)
     node, name = dict(node), node["class_name"]
     module = str(node.get("module", "")).removeprefix("tf_")
     old = name in MODELS_OF_KERAS and (not module or ".engine." in module)
@@ -104,6 +116,26 @@ def _model(node: Any, changed: dict[str, None]) -> Any:
     return node
 
 
+def _operation(node: dict[str, Any], changed: dict[str, None]) -> dict[str, Any]:
+    """x / 127.5, x - 1 and the like, outside of any layer, as the Rescaling that they are."""
+    function, nodes = node["config"].get("function"), node.get("inbound_nodes")
+    if function not in ARITHMETIC or not isinstance(nodes, list) or len(nodes) != 1:
+        return node
+    source, number, output, given = nodes[0]
+    y = given.get("y")
+    if type(y) not in (int, float) or not y:
+        return node
+    scale, offset = ARITHMETIC[function](y)
+    name = re.sub(r"\W", "_", node["config"]["name"])
+    config = {"name": name, "dtype": "float32", "scale": scale, "offset": offset}
+    changed["arithmetic on pixels"] = None
+    return {
+        "module": "keras.layers", "class_name": "Rescaling", "registered_name": None,
+        "config": config, "name": node["name"],
+        "inbound_nodes": [[[source, number, output, {}]]],
+    }  # fmt: skip
+
+
 def _part(key: str, value: Any, bare: bool, changed: dict[str, None]) -> Any:
     """What a layer is made with: an initialiser, a precision. bare: the layer names no modules."""
     if not isinstance(value, dict) or "class_name" not in value:
@@ -125,7 +157,7 @@ def opened(parts: "Parts", description: Mapping[str, Any], safe: bool = True) ->
     not run. Raises a UserError, or whatever Keras raises."""
     import keras
 
-    model = keras.saving.deserialize_keras_object(dict(description), safe_mode=safe)
+    model = keras.saving.deserialize_keras_object(deepcopy(description), safe_mode=safe)
     if not isinstance(model, keras.Model):
         raise UserError(MISFIT)
     if not model.built:
@@ -133,18 +165,33 @@ def opened(parts: "Parts", description: Mapping[str, Any], safe: bool = True) ->
             "The file does not say how large the model's pictures are; in the program that made "
             "it, run the model once, then save it with model.save('my.keras')."
         )
-    layers = [layer for layer in model.layers if layer.weights]
-    numbers = [weights for _, weights in parts.layers if weights]
-    if len(layers) != len(numbers):
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    numbers = {name: weights for name, weights in parts.layers if weights}
+    if set(layers) != set(numbers):
         raise UserError(MISFIT)
-    for layer, weights in zip(layers, numbers, strict=True):
+    for name, layer in layers.items():
         own = [*layer.trainable_weights, *layer.non_trainable_weights]
-        shapes = [tuple(v.shape) for v in own]
-        if shapes != [a.shape for a in weights.values()]:
+        arrays = _in_order(own, numbers[name])
+        if [tuple(v.shape) for v in own] != [a.shape for a in arrays]:
             raise UserError(MISFIT)
-        for variable, a in zip(own, weights.values(), strict=True):
+        for variable, a in zip(own, arrays, strict=True):
             variable.assign(a)
     return model
+
+
+def _in_order(own: Sequence[Any], weights: Mapping[str, Any]) -> list[Any]:
+    """The numbers of these weights: by their names, or where those do not tell them apart, as both
+    Keras 2 and 3 count them."""
+    ours = [_ending(variable.path) for variable in own]
+    theirs = {_ending(name): a for name, a in weights.items()}
+    told_by_name = len(set(ours)) == len(ours) == len(weights) and set(ours) == set(theirs)
+    return [theirs[name] for name in ours] if told_by_name else list(weights.values())
+
+
+def _ending(path: str) -> str:
+    """Layer and part: "inner/conv/kernel:0" -> "conv/kernel". In Keras 3 each kernel is one."""
+    name = "/".join(path.partition(":")[0].split("/")[-2:])
+    return name.replace("depthwise_kernel", "kernel")
 
 
 def parsed(text: str) -> Any:

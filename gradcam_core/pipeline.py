@@ -1,11 +1,15 @@
 """The whole path in the order it happens. Computes nothing itself."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
-from gradcam_core import blas, heatmap, lookup, models
+import numpy as np
+
+from gradcam_core import blas, faithfulness, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
+from gradcam_core.faithfulness import Judgement, Score
 from gradcam_core.image import AnyPicture
 from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import (
@@ -23,6 +27,7 @@ from gradcam_core.types import (
 PARALLEL = (
     1 << 18
 )  # numbers in a layer; below, two threads wait longer for each other than they gain
+Made = TypeVar("Made")
 _beside = ThreadPoolExecutor(2)
 
 
@@ -83,7 +88,11 @@ def ask(
     """
     row = METHODS[method]
     assert row.ask
-    asking = row.ask(asked, trace, None if row.of_picture else layer)
+    return finished(row.ask(asked, trace, None if row.of_picture else layer), progress)
+
+
+def finished(asking: Generator[float, None, Made], progress: Progress | None = None) -> Made:
+    """What comes of it in the end. progress: told the part that is done; may raise."""
     while True:
         try:
             part = next(asking)
@@ -91,6 +100,42 @@ def ask(
             return end.value
         if progress:
             progress(part)
+
+
+def scoring(spec: ModelSpec, asked: Asked, target: Target) -> Score:
+    """The score of pictures (B, N, N, 3) in [0, 255] as the network sees them, (B,)."""
+
+    def score(seen: F32) -> F32:
+        return asked.score(np.stack([spec.preprocess(one.copy()) for one in seen]), target)
+
+    return score
+
+
+def examining(
+    image: U8, spec: ModelSpec, asked: Asked, target: Target, layer: str, method: str, signed: F32
+) -> Generator[float, None, Judgement]:
+    """`faithfulness.examine` of a map (h, w) of this layer and method, on the picture (H, W, 3)."""
+    seen = pictures.fit(image, asked.shape[:2], spec.crop)
+    placement = placement_of(asked.layers[layer], method)
+    return faithfulness.examine(scoring(spec, asked, target), seen, signed, placement)
+
+
+def checked(
+    image: AnyPicture,
+    model: str | ModelSpec = models.DEFAULT,
+    layer: str | None = None,
+    target: int | str | Target | None = None,
+    method: str = "Grad-CAM",
+    progress: Progress | None = None,
+) -> tuple[Explanation, Judgement]:
+    """An explanation, and whether its map is better than chance and than the picture's centre.
+
+    Arguments as in `explain`. Up to `faithfulness.MOST_PASSES` passes of the network.
+    """
+    made = explain(image, model, layer, target, method)
+    spec = lookup.spec_of(model)
+    given = spec, lookup.network(spec), made.survey.target, made.layer, method, made.maps[method]
+    return made, finished(examining(made.image, *given), progress)
 
 
 def predicted(picture: U8, spec: ModelSpec) -> tuple[int, F32]:

@@ -121,7 +121,7 @@ VALUES = {"__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tenso
 DTYPES = {"bfloat16", "bool", "float16", "float32", "float64", "int32", "int64", "uint8"}
 
 
-def check(path: str | Path, limit: float = MAX_FILE) -> tuple[dict[str, Any], tuple[str, ...], str]:
+def admit(path: str | Path, limit: float = MAX_FILE) -> tuple[dict[str, Any], tuple[str, ...], str]:
     """What `described` says of a .keras file. Raises a UserError unless it may be given to Keras.
 
     No shape is looked at: a file that passes may still ask for more memory than there is.
@@ -210,6 +210,8 @@ def _judge_dict(node: dict[str, Any], place: str, depth: int, counts: Counter[st
         elif not holds_layers and (
             place == "model" or name not in LAYER_CLASSES.get(str(module), ())
         ):
+            raise UnknownPart(config.get("name"), name)
+        if place != "part" and name in WRAPPERS and not isinstance(config.get("layer"), dict):
             raise UnknownPart(config.get("name"), name)
         if place != "part" or module == "keras.layers":
             _judge_names(node.get("name"), config.get("name"))

@@ -188,6 +188,29 @@ def test_sixty_strangers_do_not_come_before_one(monkeypatch: pytest.MonkeyPatch)
     played(play())
 
 
+def test_a_place_is_left_for_other_addresses() -> None:
+    """Once somebody came from one, until a quiet moment: the next from there need not wait."""
+
+    async def play() -> None:
+        works, gate = Works(), Gate(2, patience=60)
+        hostile = [asks(gate, Visitor("far", str(n)), works.of(str(n))) for n in range(6)]
+        await until(lambda: len(works.begun) == 2)
+        honest = asks(gate, PUPIL, works.of("first"))
+        works.ends["0"].set()
+        await until(lambda: "first" in works.begun)
+        works.ends["1"].set()
+        await until(lambda: len(works.begun) == 4)
+        works.ends["first"].set()
+        assert await honest == "first"
+        assert len(gate.at_work) == 1, "nobody else of the far ones is begun"
+        assert await gate.run(OTHER, lambda _place: "at once") == "at once"
+        for end in works.ends.values():
+            end.set()
+        await asyncio.gather(*hostile)
+
+    played(play())
+
+
 def test_who_waits_holds_no_thread() -> None:
     async def play() -> None:
         works, gate = Works(), Gate(1, patience=60)

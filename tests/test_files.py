@@ -423,3 +423,37 @@ def test_who_reads_an_hdf5_has_limits(tmp_path, monkeypatch):
     ((limit, environment),) = started
     assert float(limit) == upload.MAX_FILE
     assert "SECRET" not in environment
+
+
+def test_where_a_system_has_no_limits_a_plain_process_reads():
+    code = (
+        "import sys; sys.modules['resource'] = None; from gradcam_core import hdf5; hdf5.main(1e8)"
+    )
+    with (KERAS_2 / "flat.h5").open("rb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=HOME, stdin=file, capture_output=True, check=True
+        )
+    parts = hdf5._taken(io.BytesIO(done.stdout), 1e8)
+    with_limits = hdf5.read_parts(KERAS_2 / "flat.h5")
+    assert parts.description == with_limits.description
+    assert [list(weights) for _, weights in parts.layers] == [
+        list(weights) for _, weights in with_limits.layers
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"{}\n",
+        b'{"error": 3}\n',
+        b'{"layers": [["a", [["w", [10], "<f4"]]]], "description": "", "version": ""}\n',
+        b'{"layers": [["a", [["w", [1000000000], "<f4"]]]], "description": "", "version": ""}\n',
+        b'{"layers": [["a", [["w", [-1], "<f4"]]]], "description": "", "version": ""}\n',
+        b'{"layers": [["a", [["w", [1], "O"]]]], "description": "", "version": "", "labels": ""}\n',
+    ],
+)
+def test_what_comes_back_is_not_believed(said):
+    """Whatever that process was made to say: never an array of less than was promised."""
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        hdf5._taken(io.BytesIO(said), upload.MAX_FILE)

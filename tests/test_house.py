@@ -16,8 +16,8 @@ RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
-    "demo.lesson demo.api demo.engine demo.question demo.turns demo.wire demo.words models heatmap "
-    "hide image teachable upload trust types gradio starlette",
+    "demo.lesson demo.trust demo.api demo.engine demo.question demo.turns demo.wire demo.words "
+    "models faithfulness heatmap hide image teachable upload trust types gradio starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
     "demo.disk": "",
@@ -26,20 +26,23 @@ RULES = {
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
     "models methods heatmap image cache types gradio",
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
+    "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
+    "methods heatmap hide image cache types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
     "image types gradio",
     "demo.turns": "demo.question demo.wire",
-    "demo.engine": "demo.question demo.words class_names files pipeline lookup models methods "
-    "hide image sandbox cache steps trust types numpy",
+    "demo.engine": "demo.question demo.words class_names faithfulness files pipeline lookup models "
+    "methods hide image sandbox cache steps trust types numpy",
     "demo.question": "lookup models types gradio",
-    "demo.wire": "demo.words explanation heatmap methods trust types gradio numpy",
+    "demo.wire": "demo.words explanation heatmap image methods trust types gradio numpy",
     "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
-    "__main__": "__init__ pipeline lookup models methods heatmap explanation types",
+    "__main__": "__init__ pipeline lookup models methods faithfulness heatmap explanation types",
     "trust": "methods types numpy",
     "hide": "types numpy scipy",
+    "faithfulness": "blas hide types numpy scipy",
     "doctor": "lookup models image types numpy",
-    "pipeline": "lookup models image methods heatmap explanation blas types",
+    "pipeline": "lookup models image methods heatmap explanation faithfulness blas types numpy",
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",

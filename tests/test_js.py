@@ -39,7 +39,7 @@ def test_the_tests_of_a_room(file: Path) -> None:
 
 VIEWER = Path(ui.__file__).parent / "viewer"
 MODULES = {path.stem: path.read_text("utf-8") for path in VIEWER.glob("*.js")}
-TABS = ["viewer", "lesson"]
+TABS = ["viewer", "lesson", "trust"]
 GIVEN = "element", "trigger", "props", "server", "upload", "watch"  # what Gradio hands to a script
 DECLARED = re.compile(r"^export (?:async )?(?:function|const) (\$*\w*)", re.MULTILINE)
 IMPORTED = re.compile(r"^import \{([^}]*)\} from '\./(\w+)\.js';$", re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 from keras import layers as L
 from nets import KERAS_2, SHAPE, save, teachable_machine
 
-from gradcam_core import explain, keras2, models, upload
+from gradcam_core import explain, hdf5, keras2, models, upload
 from gradcam_core.types import UserError
 
 FILES = ["flat.h5", "flat.keras", "tm_small.h5", "tm_small.keras"]
@@ -134,6 +134,86 @@ def test_a_setting_that_means_something_is_not_dropped():
     found, changes = keras2.modern(one)
     assert found["config"]["groups"] == 2
     assert not any("groups" in change for change in changes)
+
+
+def operation(name, function, source, **given):
+    return {
+        "class_name": "TFOpLambda",
+        "config": {"name": name, "trainable": True, "dtype": "float32", "function": function},
+        "name": name,
+        "inbound_nodes": [[source, 0, 0, {**given, "name": None}]],
+    }
+
+
+def functional(*layers):
+    image = {"batch_input_shape": [None, 9, 9, 3], "dtype": "float32", "name": "i"}
+    first = {"class_name": "InputLayer", "config": image, "name": "i", "inbound_nodes": []}
+    ends = {"input_layers": [["i", 0, 0]], "output_layers": [[layers[-1]["name"], 0, 0]]}
+    config = {"name": "m", "layers": [first, *layers], **ends}
+    return {"class_name": "Functional", "config": config}
+
+
+def test_arithmetic_on_pixels_is_a_layer():
+    """What keras.applications' preprocess_input leaves in a model: x / 127.5 - 1."""
+    found, changes = keras2.modern(
+        functional(
+            operation("tf.math.truediv", "math.truediv", "i", y=127.5),
+            operation("tf.math.subtract", "math.subtract", "tf.math.truediv", y=1.0),
+        )
+    )
+    upload.judge(found)
+    model = keras.saving.deserialize_keras_object(found, safe_mode=True)
+    x = np.random.default_rng(0).uniform(0, 255, (1, 9, 9, 3)).astype(np.float32)
+    np.testing.assert_allclose(model(x), x / 127.5 - 1, atol=1e-6)
+    assert "arithmetic on pixels" in changes
+
+
+@pytest.mark.parametrize(
+    ("function", "y"),
+    [
+        ("io.read_file", 1.0),
+        ("math.truediv", 0),
+        ("math.truediv", [1.0]),
+        ("math.add", ["i", 0, 0]),
+    ],
+)
+def test_other_operations_are_not_guessed(function, y, sentence):
+    one = functional(operation("x", function, "i", y=y))
+    with pytest.raises(UserError) as error:
+        upload.judge(keras2.modern(one)[0])
+    sentence(error.value)
+
+
+def test_numbers_go_by_name_and_not_by_order():
+    """Two branches that are as large: which comes first is a matter of the version."""
+
+    def conv(name):
+        config = {"name": name, "filters": 2, "kernel_size": [1, 1], "use_bias": False}
+        nodes = [[["i", 0, 0, {}]]]
+        return {"class_name": "Conv2D", "config": config, "name": name, "inbound_nodes": nodes}
+
+    add = {
+        "class_name": "Concatenate",
+        "config": {"name": "both"},
+        "name": "both",
+        "inbound_nodes": [[["left", 0, 0, {}], ["right", 0, 0, {}]]],
+    }
+    description = keras2.modern(functional(conv("left"), conv("right"), add))[0]
+    numbers = {
+        name: np.full((1, 1, 3, 2), n, np.float32) for n, name in ((1, "left"), (2, "right"))
+    }
+    for order in (("left", "right"), ("right", "left")):
+        layers = [(name, {f"{name}/kernel:0": numbers[name]}) for name in order]
+        model = keras2.opened(hdf5.Parts("", "2", layers, ""), description)
+        np.testing.assert_array_equal(model(np.ones((1, 9, 9, 3)))[0, 0, 0], [3, 3, 6, 6])
+    inner = description | {"config": description["config"] | {"name": "inner"}}
+    outer = {
+        "module": "keras", "class_name": "Sequential", "registered_name": None,
+        "config": {"name": "s", "layers": [description["config"]["layers"][0], inner]},
+    }  # fmt: skip
+    backwards = {f"{name}/kernel:0": numbers[name] for name in ("right", "left")}
+    model = keras2.opened(hdf5.Parts("", "2", [("inner", backwards)], ""), outer)
+    np.testing.assert_array_equal(model(np.ones((1, 9, 9, 3)))[0, 0, 0], [3, 3, 6, 6])
 
 
 def test_a_rotation_of_keras_3_0(tmp_path):

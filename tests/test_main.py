@@ -288,3 +288,19 @@ def test_what_is_no_model(name, part, capsys, sentence):
     assert part in said
     if part != "no such model":
         sentence(said)
+
+
+def test_a_map_is_checked(tiny, lion, capsys):
+    """The sentence, one line for each way of painting over, and what it took."""
+    assert command_line.main(["check", lion, "--model", tiny, "--class", "dog", "-q"]) == 0
+    what, verdict, *fills, cost = capsys.readouterr().out.splitlines()
+    assert what.startswith("dog (")
+    assert verdict.split()[0] in ("Better", "No", "Undecided:")
+    assert [line.split(":")[0].strip() for line in fills] == ["blur", "mean", "linear"]
+    assert all("the picture’s centre (" in line for line in fills)
+    assert 53 <= int(cost.split()[0]) <= 400
+
+
+def test_the_check_of_nothing_is_one_sentence(capsys, tmp_path):
+    assert command_line.main(["check", str(tmp_path / "none.jpg"), "-q"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1

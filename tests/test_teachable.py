@@ -41,6 +41,7 @@ def test_the_zip_as_it_is(export, said):
     assert spec.crop
     assert [(f.taken, f.basis) for f in spec.findings] == [("scale11", "found")]
     assert "middle square" in " ".join(spec.notes)
+    assert spec.preprocess(np.array([0, 127.5, 255], np.float32)).tolist() == [-1, 0, 1]
     answer = explain(said["picture"], spec)
     np.testing.assert_allclose(answer.probabilities, said["predictions"], atol=1e-6)
     assert answer.layer == said["layer"]
@@ -229,3 +230,27 @@ def test_the_other_exports_of_teachable_machine_say_which_to_choose(
     with pytest.raises(UserError, match=words) as error:
         files.open_file(tmp_path / "converted.zip")
     assert "Export Model, Tensorflow, Keras, Download my model" in sentence(error.value)
+
+
+def test_thirty_pupils(pupils, said):
+    """Each is answered by a head of its own; together they take one backbone."""
+    numbers = teachable.numbers_of(hdf5.read_parts(pupils[0]))
+    dice, heads, x = np.random.default_rng(0), [], said["picture"] / np.float32(127.5) - 1
+    for n in range(30):
+        shapes = (1280, 100), (100,), (100, 2 + n % 4)
+        heads.append([dice.normal(0, 0.1, shape).astype(np.float32) for shape in shapes])
+    rows = [
+        teachable.row([*numbers[:-3], *head], [str(i) for i in range(head[-1].shape[1])])
+        for head in heads
+    ]
+    nets = [lookup.network(row) for row in rows]
+    features = nets[0].trace(x).activations["out_relu"].mean((0, 1), dtype=np.float64)
+    for net, (hidden, bias, last) in zip(nets, heads, strict=True):
+        y = np.maximum(features @ hidden + bias, 0) @ last
+        p = np.exp(y - y.max()) / np.exp(y - y.max()).sum()
+        trace = net.trace(x)
+        np.testing.assert_allclose(trace.probabilities, p, atol=1e-5)
+        assert trace.target.index == p.argmax()
+    kept = {id(t): t.numpy().nbytes for net in nets for t in net._numbers}
+    assert sum(kept.values()) < 30 * 2e6 / 2
+    assert len({id(net._compiled) for net in nets}) == 1

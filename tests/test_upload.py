@@ -13,7 +13,7 @@ from nets import SHAPE, save, small
 
 from gradcam_core import models, upload
 from gradcam_core.types import UserError
-from gradcam_core.upload import check
+from gradcam_core.upload import admit
 
 
 def written(path, members, kind=zipfile.ZIP_STORED):
@@ -47,10 +47,10 @@ def refused(tmp_path, good, sentence):
         else:
             written(path, content.items() if isinstance(content, dict) else content, kind)
         with pytest.raises(UserError) as error:
-            check(path)
+            admit(path)
         assert str(error.value) == words
         sentence(error.value)
-        check(good)
+        admit(good)
 
     return judge
 
@@ -91,7 +91,7 @@ def test_not_there_or_a_folder(tmp_path, sentence):
     (tmp_path / "folder.keras").mkdir()
     for name in ("nowhere.keras", "folder.keras"):
         with pytest.raises(UserError) as error:
-            check(tmp_path / name)
+            admit(tmp_path / name)
         sentence(error.value)
 
 
@@ -119,7 +119,7 @@ def test_packings_that_keras_does_not_use(kind, members, refused):
 
 
 def test_a_packed_file_is_no_bomb(members, tmp_path):
-    check(written(tmp_path / "packed.keras", members.items(), zipfile.ZIP_DEFLATED))
+    admit(written(tmp_path / "packed.keras", members.items(), zipfile.ZIP_DEFLATED))
 
 
 def test_an_encrypted_member(good, refused):
@@ -137,15 +137,15 @@ def test_a_size_that_is_a_lie(members, good, refused):
 
 def test_a_file_that_is_too_large(good, tmp_path, sentence):
     size = good.stat().st_size
-    check(good, limit=size)
+    admit(good, limit=size)
     with pytest.raises(UserError) as error:
-        check(good, limit=size - 1)
+        admit(good, limit=size - 1)
     assert str(error.value) == upload.TOO_LARGE
     sentence(error.value)
     with (tmp_path / "hole.keras").open("wb") as file:
         file.truncate(upload.MAX_FILE + 1)
     with pytest.raises(UserError, match="larger than 120 MB"):
-        check(tmp_path / "hole.keras")
+        admit(tmp_path / "hole.keras")
 
 
 # The description
@@ -172,7 +172,7 @@ def test_deep_nesting(described, refused, tmp_path):
         return described(change)
 
     refused(deep(60), upload.DAMAGED)
-    check(written(tmp_path / "deep.keras", deep(30).items()))
+    admit(written(tmp_path / "deep.keras", deep(30).items()))
 
 
 def test_too_many_layers(described, refused):
@@ -214,7 +214,7 @@ def test_names_that_are_no_names(evil, described, refused, tmp_path):
     path = tmp_path / "odd.keras"
     changed = described(lambda c: layer(c, "conv1")["config"].update(kernel_initializer=evil))
     with pytest.raises(UserError):
-        check(written(path, changed.items()))
+        admit(written(path, changed.items()))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_what_an_inner_model_would_compile(tmp_path, refused):
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
     config["compile_config"] = part("evil", "evil")
-    check(written(path, (members | {"config.json": json.dumps(config)}).items()))
+    admit(written(path, (members | {"config.json": json.dumps(config)}).items()))
     nested = next(x for x in config["config"]["layers"] if x["class_name"] == "Sequential")
     nested["compile_config"] = {"optimizer": part("evil", "evil")}
     refused(members | {"config.json": json.dumps(config)}, upload.UNKNOWN)
@@ -303,7 +303,7 @@ def test_any_damage_is_a_sentence_or_passes(members, rng, tmp_path, sentence):
             node = node[key]
         written(path, (members | {"config.json": json.dumps(config)}).items())
         try:
-            check(path)
+            admit(path)
         except UserError as error:
             sentence(error)
 
@@ -402,7 +402,7 @@ def test_honest_parts_pass_and_load(part, tmp_path):
     x = PLAIN[part](image)
     model = keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(L.Conv2D(4, 3)(x))))
     path = save(model, tmp_path / "model.keras")
-    check(path)
+    admit(path)
     again = keras.models.load_model(path, compile=False, safe_mode=True)
     x = np.random.default_rng(1).uniform(0, 1, (1, *image.shape[1:])).astype(np.float32)
     np.testing.assert_allclose(again(x, training=False), model(x, training=False), rtol=1e-5)
@@ -410,14 +410,14 @@ def test_honest_parts_pass_and_load(part, tmp_path):
 
 @pytest.mark.parametrize("make", [small, sequential, transfer, caffe, transformer])
 def test_what_keras_saves_passes(make, tmp_path):
-    check(save(make(), tmp_path / "model.keras"))
+    admit(save(make(), tmp_path / "model.keras"))
 
 
 def test_a_trained_model_passes(tmp_path):
     model = small()
     model.compile("adam", "mse")
     model.fit(np.zeros((1, *SHAPE)), np.zeros((1, 3)), verbose=0)
-    check(save(model, tmp_path / "model.keras"))
+    admit(save(model, tmp_path / "model.keras"))
 
 
 def test_load_file_asks_first(good, members, tmp_path, sentence):
@@ -435,4 +435,4 @@ def test_every_network_of_keras_on_the_list_passes(key, members, tmp_path):
     """Its description as Keras writes it; the weights, up to 575 MB, are another's."""
     model = models.MODELS[key].build(None)
     config = json.dumps(keras.saving.serialize_keras_object(model)).encode()
-    check(written(tmp_path / "model.keras", (members | {"config.json": config}).items()))
+    admit(written(tmp_path / "model.keras", (members | {"config.json": config}).items()))

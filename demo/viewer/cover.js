@@ -72,6 +72,14 @@ function showPatch() {
   $('.gv-all').setAttribute('aria-pressed', String(Boolean(tried)));
 }
 
+/** A first thing to do, where there is room for it. */
+function showTry() {
+  if (!ready()) return;
+  const now = look(), { model } = now.answer, c = shownClass(now.answer, now.band), card = $('.gv-try');
+  card.hidden = state.tool === 'cover' || model.head !== 'softmax' || c.rank > 1 || now.method.class_agnostic;
+  card.textContent = `Try it: cover the brightest cells. Does it still say ${c.label}?`;
+}
+
 let before = []; // what the patch was last settled for
 
 /**
@@ -145,6 +153,8 @@ export function setCover() {
     const size = sizeOfBox(patch).map((side) => Math.min(Math.max(side * (grow ?? 1), 0.08), 0.8));
     lay(boxRound(middleOfBox(patch).map((x, n) => x + STEP * (by ?? [0, 0])[n]), size));
   });
+  $('.gv-try').addEventListener('click', () => goOn({ tool: 'cover' }));
   addView(showPatch);
+  addView(showTry);
   addView(settlePatch);
 }

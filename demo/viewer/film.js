@@ -95,12 +95,13 @@ function showSum() {
   if (!ready()) return;
   const { answer, band } = state, grid = sumNow(), bar = $('.gv-sum'), c = shownClass(answer, band);
   const { head, percent } = answer.model, two = band === 'contrast';
-  $('.gv-percent').textContent = chance(state.covered?.classes[0].find((one) => one.index === c.index) ?? c, percent);
+  const now = (row) => chance(state.covered?.classes[0].find((one) => one.index === row.index) ?? row, percent);
+  $('.gv-percent').textContent = now(c);
   $('.gv-others').textContent = head === 'softmax' ? `against ${answer.count - 1} others` : 'its answer';
   $('.gv-named').textContent = c.label;
   if (two) {
     const other = shownClass(answer, 'rival');
-    $('.gv-percent').append(make('small', ` : ${chance(other, percent)}`));
+    $('.gv-percent').append(make('small', ` : ${now(other)}`));
     $('.gv-named').textContent = `${c.label} : ${other.label}`;
   }
   bar.hidden = !grid;

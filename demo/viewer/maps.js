@@ -233,7 +233,8 @@ export function isEmpty(grid, sign, top) {
  */
 export function alike(one, other) {
   const [top, mine] = [other, one].map((grid) => Math.max(grid.top, grid.bottom) || 1);
-  return one.q.every((_, i) => Math.abs(valueAt(other, i) / top - valueAt(one, i) / mine) <= 0.02);
+  const near = (_, i) => Math.abs(valueAt(other, i) / top - valueAt(one, i) / mine) <= 0.02;
+  return one.h === other.h && one.w === other.w && one.q.every(near);
 }
 
 /**
@@ -247,8 +248,8 @@ export function alike(one, other) {
  */
 export function twinsOf(methods, row, bytes, method, band) {
   if (method.against) return [];
-  const grid = gridOf(row, bytes, method.name, band);
-  const same = methods.filter((m) => !m.against && alike(grid, gridOf(row, bytes, m.name, band)));
+  const grid = gridOf(row, bytes, method.name, band), made = methods.filter((m) => row.maps[`${band}/${m.name}`]);
+  const same = made.filter((m) => !m.against && alike(grid, gridOf(row, bytes, m.name, band)));
   return same.length > 1 ? same.map((m) => m.name) : [];
 }
 

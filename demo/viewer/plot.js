@@ -47,6 +47,25 @@ export function plotStems(y, marked, name, width, label) {
   return svg;
 }
 
+/**
+ * The score as more is hidden; how a line looks is its class's. x in percent.
+ * @param {number[]} x
+ * @param {{ y: number[], kind: string }[]} curves
+ * @param {number[][] | null} band its lower and its upper edge
+ */
+export function plotHiding(x, curves, band, width, label) {
+  const { svg, add, X, Y } = axes(x, [...curves.flatMap((curve) => curve.y), ...(band ?? []).flat()], width, label);
+  const points = (y) => y.map((v, i) => `${X(x[i])},${Y(v)}`);
+  if (band) add('polygon', { points: [...points(band[0]), ...points(band[1]).reverse()].join(' ') });
+  for (const { y, kind } of curves) {
+    add('polyline', { points: points(y).join(' '), class: kind });
+    if (!kind.includes('dash')) y.forEach((v, i) => add('circle', { cx: X(x[i]), cy: Y(v), r: 4, class: kind }));
+  }
+  add('text', { x: 4, y: 16 }, 'score');
+  add('text', { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 6, 'text-anchor': 'middle' }, '% of the cells hidden');
+  return svg;
+}
+
 /** The axes, and the means to draw upon them. */
 function axes(x, y, width, label) {
   const [x0, x1] = [Math.min(...x), Math.max(...x)], y0 = Math.min(...y, 0), y1 = Math.max(...y, 0) || (y0 ? 0 : 1);

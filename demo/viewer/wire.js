@@ -330,4 +330,117 @@
  * @property {string} both
  */
 
+/**
+ * A map that is put to the test.
+ * @typedef {object} TrustRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {boolean} detail
+ * @property {string} layer
+ * @property {string} method
+ */
+
+/**
+ * @typedef {object} HideRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {boolean} detail
+ * @property {string} layer
+ * @property {string} method
+ * @property {number} share of the cells, 0..1
+ * @property {'hottest' | 'coldest'} order
+ * @property {string} fill what the cells are painted with
+ */
+
+/**
+ * What the network says with some cells hidden.
+ * @typedef {object} HideAnswer
+ * @property {string} picture as the network sees it, address of an image
+ * @property {number} ratio width / height of what it sees, in the picture itself
+ * @property {Likely[]} classes the likeliest, then the target
+ */
+
+/**
+ * @typedef {object} VerdictRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {boolean} detail
+ * @property {string} layer
+ * @property {string} method
+ * @property {string} token any word, by which it can be followed and stopped
+ */
+
+/**
+ * How far a verdict is.
+ * @typedef {object} Gone
+ * @property {number} part 0..1
+ */
+
+/**
+ * The score as more and more is hidden.
+ * @typedef {object} RemovalCurves
+ * @property {number[]} hottest the hottest cells first
+ * @property {number[]} coldest
+ */
+
+/**
+ * What one way of painting over said.
+ * @typedef {object} FillRow
+ * @property {string} fill
+ * @property {string} words
+ * @property {number[]} shares of the cells that are hidden
+ * @property {RemovalCurves} map
+ * @property {RemovalCurves} centre of the blob at the picture's centre
+ * @property {number[] | null} low of all shuffled maps the lowest score; null: none was tried
+ * @property {number[] | null} high
+ */
+
+/**
+ * @typedef {object} VerdictAnswer
+ * @property {string} sentence
+ * @property {'better' | 'centre' | 'undecided'} ruling
+ * @property {FillRow[]} fills
+ * @property {number} whole the score with nothing hidden
+ * @property {number} passes
+ * @property {number} seconds
+ */
+
+/**
+ * @typedef {object} MosaicRequest
+ * @property {string} model
+ * @property {string} layer
+ * @property {string[]} paths of four pictures, as one reads
+ */
+
+/**
+ * @typedef {object} Quarter
+ * @property {number} index what the network says of the picture alone
+ * @property {string} label
+ * @property {number} alone how likely then
+ * @property {number} p how likely in the mosaic
+ */
+
+/**
+ * A method, and how much of its positive heat lies in the quarter of each class.
+ * @typedef {object} GameRow
+ * @property {string} method
+ * @property {number} share the mean of those that there are
+ * @property {number | null[]} shares null: no positive heat at all
+ * @property {StepMap[]} maps of each class
+ */
+
+/**
+ * @typedef {object} MosaicAnswer
+ * @property {string} picture as the network sees it, address of an image
+ * @property {boolean} percent
+ * @property {Quarter[]} quarters
+ * @property {GameRow[]} rows
+ * @property {string[]} warnings
+ * @property {number[] | null} placement of the maps' cells
+ * @property {string} bytes of the maps, in base64
+ */
+
 export {};

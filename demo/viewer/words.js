@@ -169,7 +169,7 @@ export function second({ answer, grid, band, sign, method }, rival) {
   return plain(`It is not sure: ${next.label} comes second (${percent(next.p)}).`, asks);
 }
 
-const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour' };
+const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour', linear: 'what lies around it' };
 
 /** What a patch is filled with, in words. */
 export const filled = (fill) => FILLED[fill] ?? fill;
@@ -501,10 +501,13 @@ const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Out
  * @returns {string[][]}
  */
 export function scoreTable({ classes, count, head, percent: inPercent }) {
-  const lines = classes.map((c) => [c.label, number(c.y), chance(c, inPercent)]), others = count - classes.length;
-  if (head === 'softmax' && others > 0) {
-    const rest = 1 - classes.reduce((sum, c) => sum + c.p, 0);
-    lines.push([`the other ${others}`, '', percent(Math.max(rest, 0))]);
+  const others = count - classes.length, whole = head === 'softmax' && others > 0;
+  const two = (p) => Number((100 * p).toFixed(2)); // so that who adds them up gets 100
+  const told = (p) => two(p) > 0 && two(p) < 100 ? `${two(p).toFixed(2)}\u00a0%` : percent(p);
+  const lines = classes.map((c) => [c.label, number(c.y), whole ? told(c.p) : chance(c, inPercent)]);
+  if (whole) {
+    const rest = 100 - classes.reduce((sum, c) => sum + two(c.p), 0);
+    lines.push([`the other ${others}`, '', told(Math.max(rest, 0) / 100)]);
   }
   return [['Class', 'Score y (logit)', AFTER[head]], ...lines];
 }
@@ -666,3 +669,19 @@ export function digits(v, { unit, places }) {
   const text = (v / unit).toFixed(places);
   return v === 0 ? '0' : v < 0 && !Number(text) ? '<0' : text.replace('-', '−');
 }
+
+// ---- can I trust it? -------------------------------------------------------------------------
+
+/**
+ * What hiding does to the class.
+ * @param {{ share: number, order: string }} hidden
+ * @param {{ label: string }} topic
+ * @param {string} before how likely it was
+ * @param {string} after
+ */
+export function aboutHiding({ share, order }, { label }, before, after) {
+  if (!share) return `With nothing hidden, the network gives ${label} ${before}.`;
+  if (share === 1) return `With everything hidden, the network still gives ${label} ${after}.`;
+  return `With the ${order} ${Math.round(100 * share)}\u00a0% hidden, ${label} goes from ${before} to ${after}.`;
+}
+

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import SETTINGS, lookup
-from tests.bench import load
+from gradcam_core import SETTINGS, lookup, models
+from tests.bench import load, pupils
 
 ROUNDS = 25
 HOME = Path(__file__).parent.parent.parent
@@ -59,6 +59,7 @@ def forward_pass(net: Any, x: np.ndarray) -> Callable[[], object]:
 
 def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> None:
     from gradcam_core import pipeline
+    from gradcam_core.methods import one_pass
 
     net = lookup.network(spec)
     seen = pipeline.survey(image, spec)
@@ -76,9 +77,32 @@ def network_costs(title: str, spec: object, image: np.ndarray, count: int) -> No
         count,
     )
     milliseconds = 1e3 * min(times["forward"])
-    print(f"\n{title}: {len(net.suggested)} layers x 6 methods; forward {milliseconds:.0f} ms")
+    size = f"{len(net.suggested)} layers x {len(one_pass())} methods"
+    print(f"\n{title}: {size}; forward {milliseconds:.0f} ms")
     for name, ratio in ratios(times, "forward").items():
         print(f"| {name} | {ratio:.2f} |")
+
+
+def trust_costs(image: np.ndarray) -> None:
+    """Passes of each test of a map, and how many forward passes their time is worth."""
+    from gradcam_core import pipeline
+    from gradcam_core.types import Target
+
+    net, spec = lookup.network(), lookup.spec_of(models.DEFAULT)
+    made = pipeline.explain(image)
+    forward = forward_pass(net, made.survey.trace.inputs)
+
+    def mosaic() -> None:
+        for index in range(4):
+            pipeline.look(image, spec, net, Target(index), (net.best,), pipeline.one_pass())
+
+    times = rounds({"forward": forward, "mosaic": mosaic}, 5)
+    start = time.perf_counter()
+    passes = pipeline.checked(image)[1].passes
+    verdict = (time.perf_counter() - start) / statistics.median(times["forward"])
+    print("\n| hide and see | 1 pass |")
+    print(f"| the verdict on this picture | {passes} passes, {verdict:.0f} |")
+    print(f"| the mosaic of four pictures | 4 passes, {ratios(times, 'forward')['mosaic']:.1f} |")
 
 
 def print_survey_ratio(picture: str) -> None:
@@ -148,15 +172,50 @@ def endpoint_costs(image: np.ndarray) -> None:
         app.close()
 
 
-def switch_costs() -> None:
-    """The work of a click on a layer in the filmstrip, up to where the browser may paint it."""
+SWITCHES = """async () => {
+  const buttons = document.querySelectorAll('.gv-strip button'), times = [];
+  for (let i = 0; i < 60; i++) {
+    await new Promise(done => setTimeout(done, 30));
+    const start = performance.now();
+    buttons[i % buttons.length].click();
+    times.push(performance.now() - start);
+  }
+  return times;
+}"""
+COVERS = """async () => {
+  const wait = ms => new Promise(done => setTimeout(done, ms)), times = [];
+  document.querySelector('[name=gv-tool][value=cover]').click();
+  await wait(2000);
+  for (let i = 0; i < 60; i++) {
+    const key = ['ArrowRight', 'ArrowDown', 'ArrowLeft', 'ArrowUp'][Math.floor(i / 3) % 4];
+    const start = performance.now();
+    times.push(await new Promise(done => {
+      const seen = new MutationObserver(() => {
+        seen.disconnect();
+        done(performance.now() - start);
+      });
+      seen.observe(document.querySelector('.gv-classes'), {
+        subtree: true, childList: true, characterData: true, attributes: true,
+      });
+      document.querySelector('.gv-hand').dispatchEvent(
+        new KeyboardEvent('keydown', { key, bubbles: true }));
+    }));
+    await wait(60);
+  }
+  return times;
+}"""
+
+
+def browser_costs() -> None:
+    """The work of a click on a layer in the filmstrip, up to where the browser may paint it; and
+    the time from a move of the patch that covers to the bars, the network really run."""
     from playwright.sync_api import sync_playwright
 
     from demo import ui
 
     chromium = shutil.which("chromium")
     if not chromium:
-        print("\nno Chromium on this machine: the layer switch was NOT measured")
+        print("\nno Chromium on this machine: layer switch and cover were NOT measured")
         return
     with ui.build_page() as page:
         pass
@@ -166,23 +225,13 @@ def switch_costs() -> None:
         tab = browser.new_page(viewport={"width": 1366, "height": 900})
         tab.goto(url)
         tab.wait_for_selector("[data-drawn]", timeout=60_000)
-        times = tab.evaluate(
-            """async () => {
-              const buttons = document.querySelectorAll('.gv-strip button'), times = [];
-              for (let i = 0; i < 60; i++) {
-                await new Promise(done => setTimeout(done, 30));
-                const start = performance.now();
-                buttons[i % buttons.length].click();
-                times.push(performance.now() - start);
-              }
-              return times;
-            }"""
-        )
+        times, covers = tab.evaluate(SWITCHES), tab.evaluate(COVERS)
         browser.close()
     page.close()
     median = statistics.median(times)
     print("\n| another layer in the browser, to one frame of a 60 Hz screen |", end="")
     print(f" {median * 60 / 1000:.2f} ({median:.0f} ms) |")
+    print(f"| from a move of the patch to the bars | {statistics.median(covers):.0f} ms |")
 
 
 def memory_costs() -> None:
@@ -210,19 +259,20 @@ def main() -> None:
     os.environ |= SETTINGS | os.environ
     from demo.question import EXAMPLES, EXAMPLES_DIR
     from gradcam_core import image as pictures
-    from gradcam_core import models
 
     picture = EXAMPLES_DIR / next(iter(EXAMPLES))
     image = pictures.read_rgb(picture)
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     memory_costs()
     network_costs("EfficientNet-Lite0", models.find(models.DEFAULT), image, ROUNDS)
+    trust_costs(image)
     library_costs(picture)
     random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
     network_costs("VGG19 (random weights)", random, image, 9)
     endpoint_costs(image)
-    switch_costs()
+    browser_costs()
     load.page_costs()
+    pupils.pupil_costs()
 
 
 if __name__ == "__main__":

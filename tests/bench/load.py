@@ -36,15 +36,15 @@ ui.launch(quiet=True)
 
 
 @contextmanager
-def served(how: str) -> Iterator[tuple[str, int]]:
-    """Address and process of a page "with" or "without" it, on which nothing is explained."""
+def served(*command: str) -> Iterator[tuple[str, int]]:
+    """Address and process of a page that Python starts by these words."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     own = {"GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port)}
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(ROOT), how], env=os.environ | own,
-        stdout=subprocess.DEVNULL,
+        [sys.executable, *command], env=os.environ | own, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         while True:
@@ -142,7 +142,7 @@ def page_costs() -> None:
             return
     print("\n| a visit | server CPU | of 30 in 2 s: half waited | 95 % | first visit | second |")
     for how in ("without", "with"):
-        with served(how) as (url, process):
+        with served("-c", SERVER, str(ROOT), how) as (url, process):
             files, cold, warm = visit(url)
             waits, cost = crowd(files, process)
         tail = waits[round(0.95 * (VISITORS - 1))]

@@ -177,6 +177,11 @@ test('methods are twins whose maps are the same but for their scale', () => {
   assert.deepEqual(twins(row(other), BOTH), ['Twin', 'Both'], 'one that differs silences nobody');
   assert.deepEqual(twins(row(other), methods[0]), [], 'alone');
   assert.deepEqual(twins(row(cells), FOR), []);
+  methods.push({ ...BOTH, name: 'Asks' }); // made when somebody wants it, and here nobody did
+  assert.deepEqual(twins(row(cells), BOTH), ['Third', 'Twin', 'Both']);
+  const wide = { ...row(cells).layers[0] }, flat = { h: 2, w: 3 }, q = Int8Array.from([127, 0, 0, 0, 0, 0]);
+  const grid = { ...flat, row: wide, top: 1, bottom: 0, q };
+  assert.ok(maps.alike(grid, grid) && !maps.alike(grid, { ...grid, h: 3, w: 2 }));
 });
 
 // ---- one cell, one box

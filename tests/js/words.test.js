@@ -294,10 +294,14 @@ test('the classes and their scores, and what is left for all others', () => {
   const lines = (more) => words.scoreTable({ ...asked, ...more }).map((line) => line.map(plain));
   assert.deepEqual(lines({ head: 'softmax' }), [
     ['Class', 'Score y (logit)', 'After softmax'],
-    ['lion', '8', '75 %'],
-    ['cheetah', '6.50', '12 %'],
-    ['the other 10', '', '12 %'],
+    ['lion', '8', '75.00 %'],
+    ['cheetah', '6.50', '12.50 %'],
+    ['the other 10', '', '12.50 %'],
   ]);
+  const odd = [0.45976, 0.16094, 0.01285, 0.00004].map((p, n) => ({ label: `${n}`, y: n, p }));
+  const shares = lines({ head: 'softmax', classes: odd }).slice(1).map((line) => line[2]);
+  assert.deepEqual(shares, ['45.98 %', '16.09 %', '1.29 %', 'below 0.01 %', '36.64 %']); // 100 in all
+  assert.equal(lines({ head: 'softmax', classes: [{ label: 'a', y: 9, p: 0.99999 }] })[1][2], 'above 99.99 %');
   assert.equal(lines({ head: 'softmax', count: 2 }).length, 3);
   assert.deepEqual(lines({ head: 'sigmoid' }).slice(-1), [['cheetah', '6.50', '12 %']]);
   assert.deepEqual(lines({ head: 'linear', percent: false }).slice(0, 2), [

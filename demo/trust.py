@@ -1,0 +1,247 @@
+"""The tab "Can I trust it?": a map is put to the test, and what comes of it is told."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from demo import engine, words
+from demo.question import Posed, from_json, method_of, pose
+from demo.wire import (
+    FillRow,
+    GameRow,
+    Gone,
+    HideAnswer,
+    MosaicAnswer,
+    Packing,
+    Quarter,
+    RemovalCurves,
+    StepMap,
+    VerdictAnswer,
+    likely,
+    served,
+    six_numbers,
+    url_of,
+)
+from gradcam_core import faithfulness, heatmap, hide, lookup, pipeline
+from gradcam_core import image as pictures
+from gradcam_core.cache import Cache
+from gradcam_core.faithfulness import OfFill, Removal
+from gradcam_core.methods import METHODS, one_pass, placement_of
+from gradcam_core.types import F32, Stopped, Target, UserError
+
+SENT_SIDE = 56  # of a mosaic's map at most
+NEAREST = 5  # a class that is among so many likeliest of another's picture is like it
+CONFIDENT = 0.5
+MOST_AT_ONCE = 8  # verdicts that are made or wait
+FORSAKEN = 60  # seconds without a question how far it is, after which nobody wants to know
+MANY_ASK = "Too many maps are being tested at this moment; try again in a minute."
+FOUR_PICTURES = "Choose four pictures for the mosaic."
+SAME_CLASS = "The network says {label} of two of these pictures; choose four of different classes."
+
+
+def map_in_view(request: Any) -> tuple[Posed, str, str, F32]:
+    """The question, its layer and method, and the signed map (h, w) that a wire.TrustRequest
+    names."""
+    posed, layer = from_json(request)
+    method, posed = method_of(request.get("method")), engine.kept(posed)
+    extra = method if METHODS[method].ask else ""
+    maps = engine.all_maps(posed, layer, extra)
+    if (layer, method) not in maps:
+        raise UserError(pipeline.not_here(method, layer))
+    return posed, layer, method, maps[layer, method]
+
+
+# ---- hide and see --------------------------------------------------------------------------------
+
+
+@served("hide")
+def hide_cells(request: Any) -> HideAnswer:
+    """What the network says with a share of the map's cells painted over: a wire.HideRequest."""
+    posed, layer, method, signed = map_in_view(request)
+    share, order, fill = (request.get(name) for name in ("share", "order", "fill"))
+    if type(share) not in (int, float) or not 0 <= share <= 1 or order not in ENDS:
+        raise UserError("Hide a part of the hottest or of the coldest cells.")
+    _, spec, asked = posed
+    image, _ = engine.picture(posed.question)
+    usual = lookup.network(spec) if posed.question.detail else asked
+    seen = pictures.fit(image, usual.shape[:2], spec.crop)
+    placement = placement_of(asked.layers[layer], method)
+    mask = faithfulness.hidden_part(signed, seen.shape[:2], placement, share, ENDS[order])
+    painted = hide.hidden(seen, [mask], fill)[0]
+    with engine.compute_slots:
+        p = usual.probabilities(spec.preprocess(painted.copy())[None])[0]
+    if not np.isfinite(p).all():
+        raise UserError(engine.NO_NUMBER)
+    target = engine.survey_of(posed).target.index
+    (height, width), part = image.shape[:2], engine.part_of(posed)
+    return {
+        "ratio": width / height * (part.columns[1] / part.rows[0] if part else 1),
+        "picture": url_of(np.rint(painted).astype(np.uint8)),
+        "classes": likely(p, p, spec.labels, [target]),
+    }
+
+
+ENDS = {"hottest": True, "coldest": False}
+
+# ---- the verdict ---------------------------------------------------------------------------------
+
+
+@dataclass
+class Followed:
+    """A verdict that somebody waits for."""
+
+    part: float = 0
+    seen: float = field(default_factory=time.monotonic)  # when they last asked how far it is
+    stopped: bool = False
+
+    def tell(self, part: float) -> None:
+        self.part = part
+        if self.stopped or time.monotonic() - self.seen > FORSAKEN:
+            raise Stopped
+
+
+_followed: Cache[str, Followed] = Cache(256)
+_room = threading.BoundedSemaphore(MOST_AT_ONCE)
+
+
+def followed(token: Any) -> Followed:
+    if not isinstance(token, str) or not 0 < len(token) <= 100:
+        raise UserError("Say which test is meant.")
+    return _followed.get(token, Followed)
+
+
+@served("far")
+def how_far(token: Any) -> Gone:
+    """How far the verdict is that was asked for with this word."""
+    one = followed(token)
+    one.seen = time.monotonic()
+    return {"part": one.part}
+
+
+@served("cancel")
+def call_off(token: Any) -> Gone:
+    """End it; if it has not begun, before that."""
+    one = followed(token)
+    one.stopped = True
+    return {"part": one.part}
+
+
+@served("verdict")
+def verdict_on(request: Any) -> VerdictAnswer:
+    """Whether a map is better than chance and than the picture's centre: a wire.VerdictRequest."""
+    posed, layer, method, _ = map_in_view(request)
+    who = followed(request.get("token"))
+    if not _room.acquire(blocking=False):
+        raise UserError(MANY_ASK)
+    try:
+        found, seconds = engine.judgement_of(posed, layer, method, who.tell)
+    except Stopped as stopped:
+        raise UserError(words.STOPPED) from stopped
+    finally:
+        _room.release()
+    return {
+        "sentence": faithfulness.sentence_of(found),
+        "ruling": found.ruling,
+        "fills": [fill_row(one) for one in found.fills],
+        "whole": found.whole,
+        "passes": found.passes,
+        "seconds": seconds,
+    }
+
+
+def fill_row(one: OfFill) -> FillRow:
+    tried = [y for shuffled in one.shuffled for y in (shuffled.hottest, shuffled.coldest)]
+    return {
+        "fill": one.fill,
+        "words": faithfulness.said_by(one),
+        "shares": list(one.shares),
+        "map": curves_of(one.map),
+        "centre": curves_of(one.centre),
+        "low": np.min(tried, axis=0).tolist() if tried else None,
+        "high": np.max(tried, axis=0).tolist() if tried else None,
+    }
+
+
+def curves_of(one: Removal) -> RemovalCurves:
+    return {"hottest": list(one.hottest), "coldest": list(one.coldest)}
+
+
+# ---- the mosaic test -----------------------------------------------------------------------------
+
+
+@served("mosaic")
+def play_mosaic(request: Any) -> MosaicAnswer:
+    """The grid pointing game with four pictures, one pass a class: a wire.MosaicRequest."""
+    paths = request.get("paths") if isinstance(request, dict) else None
+    if not isinstance(paths, list) or len(paths) != 4:
+        raise UserError(FOUR_PICTURES)
+    alone = [pose(path, request.get("model")) for path in paths]
+    _, spec, asked = alone[0]
+    layer = lookup.layer_of(asked, request.get("layer")).name
+    first = [engine.first_look(one) for one in alone]
+    classes = [one.target.index for one in first]
+    for index in classes:
+        if classes.count(index) > 1:
+            raise UserError(SAME_CLASS.format(label=spec.labels[index]))
+    h, w = asked.shape[:2]
+    sizes = [(a, b) for a in (h // 2, h - h // 2) for b in (w // 2, w - w // 2)]
+    parts = [
+        pictures.fit(engine.picture(one.question)[0], size, spec.crop)
+        for one, size in zip(alone, sizes, strict=True)
+    ]
+    whole = np.rint(faithfulness.mosaic(parts)).astype(np.uint8)
+    with engine.compute_slots:
+        seen = [pipeline.look(whole, spec, asked, Target(c), (layer,), one_pass()) for c in classes]
+    packing, rows = Packing(SENT_SIDE), list[GameRow]()
+    for method in one_pass():
+        signed = [one.maps[layer, method] for one in seen if (layer, method) in one.maps]
+        if not signed:
+            continue
+        placement = placement_of(asked.layers[layer], method)
+        heats = [heatmap.project(np.maximum(m, 0), (h, w), placement) for m in signed]
+        shares = [
+            faithfulness.share_inside(heat, faithfulness.quarter(n, (h, w)))
+            for n, heat in enumerate(heats)
+        ]
+        there = [share for share in shares if share is not None]
+        maps: list[StepMap] = [{**packing.put(m), "numbers": None} for m in signed]
+        mean = float(np.mean(there)) if there else 0.0
+        rows.append({"method": method, "share": mean, "shares": shares, "maps": maps})
+    quarters: list[Quarter] = [
+        {
+            "index": c,
+            "label": spec.labels[c],
+            "alone": float(one.probabilities[c]),
+            "p": float(seen[0].probabilities[c]),
+        }
+        for c, one in zip(classes, first, strict=True)
+    ]
+    percent = asked.meaning.percent
+    return {
+        "picture": url_of(whole),
+        "percent": percent,
+        "quarters": quarters,
+        "rows": rows,
+        "warnings": alike_classes(classes, [one.probabilities for one in first], spec.labels)
+        + [f"The network is not sure of {q['label']}." for q in quarters if percent
+           and q["alone"] < CONFIDENT],
+        "placement": six_numbers(asked.layers[layer].placement),
+        "bytes": packing.text(),
+    }  # fmt: skip
+
+
+def alike_classes(classes: Sequence[int], p: Sequence[F32], labels: Sequence[str]) -> list[str]:
+    """Which of these classes the network takes for alike, in sentences. p: (C,) of each picture."""
+    nearest = min(NEAREST, len(labels) // 10)  # among few classes, being near means nothing
+    near = [set(np.argsort(-of)[:nearest].tolist()) for of in p]
+    return [
+        f"For this network {labels[classes[a]]} and {labels[classes[b]]} are alike: heat for the "
+        "one may lie on the other with good reason."
+        for a, b in combinations(range(len(classes)), 2)
+        if classes[b] in near[a] or classes[a] in near[b]
+    ]

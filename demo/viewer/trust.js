@@ -1,0 +1,335 @@
+// Can I trust it? The map in view is put to the test: by hiding, by a verdict, by a mosaic.
+
+import { $, $$, make, tell, write } from './dom.js';
+import { bytesOf, lit, project, scaled, signedBytesOf, valuesOf } from './maps.js';
+import { plotHiding } from './plot.js';
+import { image } from './sheets.js';
+import { store } from './store.js';
+import { UNREACHED, aboutHiding, chance, few, filled, percent } from './words.js';
+
+/** @import { GameRow, HideAnswer, HideRequest, Likely, MosaicAnswer, TrustRequest, VerdictAnswer } from './wire.js' */
+/** @import { InView } from './viewer.js' */
+
+const PALETTE = bytesOf(props.palettes[props.colours[0]]);
+const OFTEN = 500; // milliseconds between questions how far it is
+const HIGHEST = 420; // pixels of the picture, drawn
+const GRID = 360; // pixels of a mosaic's side, drawn
+const QUARTERS = ['top left', 'top right', 'bottom left', 'bottom right'];
+
+const { state, set, view } = store({
+  /** @type {InView | null} */ topic: null, // what is put to the test
+  error: '',
+  share: 20,
+  order: 'hottest',
+  fill: 'blur',
+  /** @type {HideAnswer | null} */ hidden: null,
+  /** @type {VerdictAnswer | null} */ found: null,
+  shown: 'blur', // whose curves
+  token: '', // of a verdict on its way
+  part: 0, // of it that is done
+  pool: [], // pictures that may be in the mosaic: { path, src, title }
+  tiles: [], // those that are, their paths, as one reads
+  picked: null, // which of them is to be swapped
+  /** @type {MosaicAnswer | null} */ mosaic: null,
+  asking: false, // whether it is on its way
+  method: 0, // whose map is drawn over the mosaic
+  quarter: 0, // and of which class
+});
+
+/** @returns {TrustRequest} */
+const request = () => ({ ...state.topic.request, method: state.topic.method });
+const keyOf = (topic) => topic && JSON.stringify([topic.request, topic.method]);
+const target = () => state.topic.classes.find((c) => c.index === state.topic.target);
+
+/** null where there is no answer; a sentence then says why. */
+async function ask(name, given) {
+  try {
+    const made = await server[name](given);
+    set({ error: made.error ?? '' });
+    return made.error ? null : made;
+  } catch {
+    set({ error: UNREACHED });
+    return null;
+  }
+}
+
+// ---- hide and see ------------------------------------------------------------------------------
+
+/** @returns {HideRequest} */
+const hideRequest = () => ({ ...request(), share: state.share / 100, order: state.order, fill: state.fill });
+
+let hiding = false; // one question at a time; what is asked next is what is chosen by then
+
+async function hideNewest() {
+  if (hiding) return;
+  hiding = true;
+  for (let asked = ''; state.topic && asked !== JSON.stringify(hideRequest());) {
+    const given = hideRequest();
+    asked = JSON.stringify(given);
+    const made = await ask('hide', given);
+    if (!made) break;
+    if (state.topic && keyOf(state.topic) === JSON.stringify([state.topic.request, given.method])) {
+      set({ hidden: { ...made, ...given } });
+    }
+  }
+  hiding = false;
+}
+
+/** The likeliest classes, each a bar; the one in question is marked. @param {Likely[]} classes */
+function bars(classes) {
+  const { percent: inPercent, target: index } = state.topic, most = Math.max(...classes.map((c) => c.p), 1e-9);
+  return classes.map((c) => {
+    const row = make('div', null, { class: `gt-bar${c.index === index ? ' gt-mine' : ''}` }), bar = make('i', null);
+    bar.style.width = `${100 * Math.max(inPercent ? c.p : c.p / most, 0)}%`;
+    row.append(make('span', c.label), make('b', chance(c, inPercent)), bar);
+    return row;
+  });
+}
+
+function showHidden() {
+  const { topic, hidden, share, order, fill } = state;
+  $('[name=share]').value = share;
+  $('.gt-range span').textContent = `Hide ${share} % of the cells`;
+  $$('[name=order]').forEach((n) => { n.checked = n.value === order; });
+  $('[name=hide-fill]').value = fill;
+  if (!topic) return;
+  const photo = $('.gt-photo');
+  photo.classList.toggle('gt-old', !hidden);
+  if (!hidden) return;
+  photo.style.aspectRatio = hidden.ratio;
+  photo.style.maxWidth = `${HIGHEST * hidden.ratio}px`;
+  const now = hidden.classes.find((c) => c.index === topic.target);
+  $('.gt-photo img').src = hidden.picture;
+  $('.gt-photo img').alt = `The picture with the ${hidden.order} ${Math.round(100 * hidden.share)} % hidden`;
+  write($('.gt-says'), aboutHiding(hidden, topic, chance(target(), topic.percent), chance(now, topic.percent)));
+  $('.gt-bars').replaceChildren(...bars(hidden.classes));
+}
+
+// ---- the verdict -------------------------------------------------------------------------------
+
+async function follow(token) {
+  while (state.token === token) {
+    try {
+      const { part } = await server.far(token);
+      if (state.token === token && part) set({ part });
+    } catch { /* the verdict itself says what is wrong */ }
+    await new Promise((go) => setTimeout(go, OFTEN));
+  }
+}
+
+async function test() {
+  const token = crypto.randomUUID?.() ?? String(Math.random()), key = keyOf(state.topic);
+  set({ token, part: 0, found: null });
+  follow(token);
+  const found = await ask('verdict', { ...request(), token });
+  if (state.token !== token) return;
+  set({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
+}
+
+function cancel() {
+  const { token } = state;
+  set({ token: '' });
+  ask('cancel', token);
+}
+
+function showRun() {
+  const { token, part, found } = state, on = Boolean(token);
+  $('.gt-run').hidden = Boolean(found);
+  $('.gt-test').hidden = on;
+  $('.gt-cancel').hidden = !on;
+  $('progress').hidden = !on;
+  $('progress').value = part;
+  write($('.gt-far'), !on ? `Takes up to ${props.most_passes} passes of the network.`
+    : part ? 'The network is asked again and again …' : 'Waiting for its turn …');
+}
+
+function showVerdict() {
+  const { found, shown } = state;
+  $('.gt-found').hidden = !found;
+  if (!found) return;
+  const row = found.fills.find((one) => one.fill === shown), x = [0, ...row.shares.map((s) => 100 * s)];
+  const line = (y) => [found.whole, ...y];
+  write($('.gt-sentence'), found.sentence);
+  $('.gt-sentence').dataset.ruling = found.ruling;
+  $('.gt-fills').replaceChildren(make('legend', 'Painted over with'), ...found.fills.map((one) => {
+    const label = make('label', null), input = make('input', null, { type: 'radio', name: 'shown', value: one.fill });
+    const words = make('span', null);
+    input.checked = one.fill === shown;
+    words.append(make('b', filled(one.fill)), `: ${one.words}`);
+    label.append(input, words);
+    return label;
+  }));
+  const curves = [
+    { y: line(row.centre.hottest), kind: 'gt-hot gt-dash' }, { y: line(row.centre.coldest), kind: 'gt-cold gt-dash' },
+    { y: line(row.map.hottest), kind: 'gt-hot' }, { y: line(row.map.coldest), kind: 'gt-cold' },
+  ];
+  const band = row.low && [line(row.low), line(row.high)];
+  const wide = $('.gt-plot').clientWidth || 520;
+  $('.gt-plot').replaceChildren(plotHiding(x, curves, band, wide,
+    'The score as more and more cells are hidden, the hottest or the coldest first, for the map and for the centre'));
+  $('.gt-banded').hidden = !band;
+  $('.gt-p').hidden = found.fills.every((one) => !one.low);
+  $('.gt-cost').textContent = `This took ${found.passes} passes of the network and ${few(found.seconds)} seconds.`;
+}
+
+// ---- the mosaic --------------------------------------------------------------------------------
+
+const pictureOf = (path) => state.pool.find((one) => one.path === path);
+
+/** The examples, and what has been in view: a visitor's own pictures too. */
+function gather(topic) {
+  const pool = [...state.pool];
+  if (!pool.length) {
+    for (const [file, path] of Object.entries(props.samples)) {
+      const small = document.querySelector(`#examples [data-file="${file}"] img`);
+      if (small) pool.push({ path, src: small.src, title: small.alt });
+    }
+  }
+  const { path } = topic.request;
+  if (!pool.some((one) => one.path === path)) pool.push({ path, src: topic.base, title: 'Your picture' });
+  const tiles = state.tiles.length ? state.tiles : pool.slice(1, 5).map((one) => one.path);
+  set({ pool, tiles });
+}
+
+/** One picture takes the place of another; where both are in the mosaic they swap. */
+function swap(path, other) {
+  const tiles = state.tiles.map((p) => p === path ? other : p === other ? path : p);
+  set({ tiles, picked: null, mosaic: null });
+}
+
+function pick(path) {
+  const { picked, tiles } = state;
+  if (picked === null || picked === path) set({ picked: picked === path ? null : path });
+  else if (tiles.includes(picked) || tiles.includes(path)) swap(picked, path);
+  else set({ picked: path });
+}
+
+function tileOf(path, where) {
+  const { src, title } = pictureOf(path), { picked } = state;
+  const button = make('button', null, { type: 'button', title, draggable: 'true', 'data-path': path });
+  button.setAttribute('aria-label', where ? `${title}, ${where}` : title);
+  button.setAttribute('aria-pressed', String(picked === path));
+  button.append(make('img', null, { src, alt: '', draggable: 'false' }));
+  button.onclick = () => pick(path);
+  button.ondragstart = (e) => { e.dataTransfer.setData('text/plain', path); };
+  button.ondragover = (e) => e.preventDefault();
+  button.ondrop = (e) => {
+    e.preventDefault();
+    e.stopPropagation();
+    const from = e.dataTransfer.getData('text/plain');
+    if (pictureOf(from) && from !== path) swap(from, path);
+  };
+  return button;
+}
+
+function showTiles() {
+  const { pool, tiles, mosaic, method, quarter, picked } = state, focused = document.activeElement?.dataset?.path;
+  $('.gt-pool').replaceChildren(...pool.filter((one) => !tiles.includes(one.path)).map((one) => tileOf(one.path)));
+  const grid = $('.gt-grid');
+  if (!mosaic) grid.replaceChildren(...tiles.map((path, n) => tileOf(path, QUARTERS[n])));
+  else {
+    const row = mosaic.rows[method], map = row.maps[quarter];
+    const values = valuesOf(map, signedBytesOf(mosaic.bytes)), [h, w] = map.sent;
+    const lattice = { h, w, placement: mosaic.placement };
+    const heat = project(scaled(values, false).unit, lattice, GRID, GRID);
+    const canvas = make('canvas', null, { width: GRID, height: GRID, role: 'img' }), pen = canvas.getContext('2d');
+    canvas.setAttribute('aria-label', `${row.method} for ${mosaic.quarters[quarter].label}`);
+    const picture = image(mosaic.picture, '');
+    picture.onload = () => {
+      pen.drawImage(picture, 0, 0, GRID, GRID);
+      const { data } = pen.getImageData(0, 0, GRID, GRID);
+      pen.putImageData(new ImageData(lit(data, heat, PALETTE, 0.95, false), GRID, GRID), 0, 0);
+    };
+    const choices = mosaic.quarters.map((q, n) => {
+      const text = `${q.label} ${mosaic.percent ? percent(q.p) : ''}`;
+      const button = make('button', null, { type: 'button', class: 'gt-quarter' });
+      button.setAttribute('aria-pressed', String(n === quarter));
+      button.append(make('span', text));
+      button.onclick = () => set({ quarter: n });
+      return button;
+    });
+    grid.replaceChildren(canvas, ...choices);
+  }
+  grid.classList.toggle('gt-played', Boolean(mosaic));
+  $('.gt-ask').textContent = mosaic ? 'Rearrange the pictures' : 'Test all methods';
+  $('.gt-ask').disabled = state.asking;
+  $('.gt-pool').hidden = Boolean(mosaic);
+  $('.gt-hint').textContent = mosaic
+    ? 'The heat is for the framed class; click another. The numbers: how likely each is in the mosaic.'
+    : picked ? 'Now click the picture to swap it with.'
+      : 'Drag a picture onto another to swap them. Or click one, then the other.';
+  if (focused) $$('[data-path]').find((n) => n.dataset.path === focused)?.focus();
+}
+
+/** @param {GameRow} row */
+function bar(row, n) {
+  const button = make('button', null, { type: 'button', class: 'gt-row', 'aria-pressed': String(n === state.method) });
+  const track = make('span', null, { class: 'gt-track' }), fill = make('i', null);
+  fill.style.width = `${100 * row.share}%`;
+  track.append(fill, make('u', null));
+  button.append(make('span', row.method), track, make('b', percent(row.share)));
+  button.onclick = () => set({ method: n });
+  return button;
+}
+
+function showRows() {
+  const { mosaic, method } = state;
+  $('.gt-rows').replaceChildren(...(mosaic?.rows ?? []).map((row, n) => bar(row, n)));
+  $('.gt-warnings').replaceChildren(...(mosaic?.warnings ?? []).map((text) => make('li', text)));
+  $('.gt-chance').hidden = !mosaic;
+  if (!mosaic) return;
+  const each = mosaic.rows[method].shares.map((share, n) => {
+    return `${mosaic.quarters[n].label} ${share === null ? 'no heat' : percent(share)}`;
+  });
+  $('.gt-chance').textContent = `Each bar: how much of the heat lies in the right quarter, the mean of four classes. ` +
+    `The line at 25 % is chance. ${mosaic.rows[method].method}: ${each.join(', ')}.`;
+}
+
+async function play() {
+  if (state.mosaic) return void set({ mosaic: null });
+  const { tiles, topic } = state;
+  set({ asking: true, picked: null });
+  const { model, layer } = topic.request, mosaic = await ask('mosaic', { model, layer, paths: tiles });
+  const method = mosaic ? Math.max(mosaic.rows.findIndex((row) => row.method === topic.method), 0) : 0;
+  const same = String(tiles) === String(state.tiles) && keyOf(topic) === keyOf(state.topic);
+  set({ asking: false, ...(mosaic && same ? { mosaic, method, quarter: 0 } : {}) });
+}
+
+// ---- what is in view ---------------------------------------------------------------------------
+
+function showTopic() {
+  const { topic, error } = state;
+  $('.gt-all').hidden = !topic;
+  $('.gt-wait').hidden = Boolean(topic || error);
+  tell($('.gt-error'), error === 'Stopped.' ? '' : error);
+  if (!topic) return;
+  $('.gt-about').textContent = `${topic.method} for ${topic.label} (${topic.chance}) · ${topic.request.layer} · ` +
+    `${topic.model}${topic.rival ? `. What speaks for it rather than for ${topic.rival} is not tested here.` : ''}`;
+}
+
+function renew() {
+  if (!window.gradcam || !element.offsetParent) return;
+  const topic = { ...window.gradcam };
+  if (keyOf(topic) !== keyOf(state.topic)) {
+    if (state.token) cancel();
+    const same = state.topic && ['model', 'layer'].every((k) => state.topic.request[k] === topic.request[k]);
+    set({ topic, hidden: null, found: null, ...(same ? {} : { mosaic: null }) });
+    gather(topic);
+  }
+  hideNewest();
+}
+
+$('[name=hide-fill]').append(...props.fills.map((name) => make('option', filled(name), { value: name })));
+element.addEventListener('input', ({ target: { name, value } }) => {
+  if (name === 'share') set({ share: Number(value) });
+  else if (name === 'order') set({ order: value });
+  else if (name === 'hide-fill') set({ fill: value });
+  else if (name === 'shown') set({ shown: value });
+  if (['share', 'order', 'hide-fill'].includes(name)) hideNewest();
+});
+$('.gt-test').onclick = test;
+$('.gt-cancel').onclick = cancel;
+$('.gt-ask').onclick = play;
+for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows]) view(show);
+document.addEventListener('gradcam', renew);
+new IntersectionObserver(renew).observe(element);

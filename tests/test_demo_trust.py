@@ -1,0 +1,235 @@
+"""The tests of a map, without a server and without a browser."""
+
+import base64
+import io
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo import engine, trust, words
+from demo.question import EXAMPLES_DIR
+from gradcam_core import faithfulness, models, pipeline
+from gradcam_core.cache import Cache
+from gradcam_core.methods import one_pass
+from gradcam_core.types import Stopped
+
+FOUR = [str(EXAMPLES_DIR / f"{n}.jpg") for n in ("cheetah", "lion", "tower", "hopper")]
+LION = 291
+
+
+def request(model: str, **more: Any) -> dict[str, Any]:
+    asked = {"path": FOUR[1], "model": model, "target": 1, "detail": False, "layer": "shapes"}
+    return asked | {"method": "Grad-CAM"} | more
+
+
+def picture_in(url: str) -> np.ndarray:
+    data = base64.b64decode(url.removeprefix("data:image/png;base64,"))
+    with Image.open(io.BytesIO(data)) as shown:
+        return np.asarray(shown)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_judgements", Cache(10))
+
+
+# ---- hide and see --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["hottest", "coldest"])
+def test_a_share_of_the_cells_is_painted(tiny: str, order: str) -> None:
+    """A quarter of 121 cells is 30; grey is 127.5, which is shown as 128. The hidden cells are
+    those of the map with the largest numbers, or the smallest."""
+    asked = request(tiny, share=0.25, order=order, fill="grey")
+    said = trust.hide_cells(asked)
+    posed, _, _, signed = trust.map_in_view(asked)
+    painted = (picture_in(said["picture"]) == 128).all(axis=2)
+    owner = faithfulness.owners((11, 11), (25, 25), posed.asked.layers["shapes"].placement)
+    hidden = set(owner[painted].tolist()) - {-1}
+    assert len(hidden) == 30
+    values, inside = signed.ravel(), np.isin(np.arange(121), list(hidden))
+    low, high = (values[~inside], values[inside])
+    if order == "coldest":
+        low, high = high, low
+    assert low.max() <= high.min()
+    assert [c["index"] for c in said["classes"]].count(1) == 1
+
+
+def test_nothing_hidden_is_what_the_network_says(tiny: str) -> None:
+    asked = request(tiny, share=0, order="hottest", fill="blur")
+    first = engine.first_look(trust.map_in_view(asked)[0])
+    said = {c["index"]: c["p"] for c in trust.hide_cells(asked)["classes"]}
+    assert [said[n] for n in range(3)] == pytest.approx(first.probabilities.tolist(), rel=1e-4)
+
+
+def test_what_is_shown_has_the_form_of_what_is_seen(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wide picture; the middle of it is a square."""
+    path = str(EXAMPLES_DIR / "cheetah_and_lion.jpg")
+    asked = request(tiny, share=0.5, order="hottest", fill="mean", path=path)
+    with Image.open(path) as whole:
+        ratio = whole.width / whole.height
+    assert ratio > 1.5
+    assert trust.hide_cells(asked)["ratio"] == pytest.approx(ratio)
+    monkeypatch.setitem(models.MODELS, "middle", replace(models.MODELS[tiny], crop=True))
+    assert trust.hide_cells(asked | {"model": "middle"})["ratio"] == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"share": 2}, {"share": "1"}, {"share": None}, {"order": "x"}, {"order": []}, {"fill": "x"},
+     {"method": "x"}, {"layer": "x"}, {"target": 9}, {"path": "/etc/passwd"}],
+    ids=str,
+)  # fmt: skip
+def test_what_makes_no_sense_gets_a_sentence(
+    tiny: str, wrong: dict[str, Any], sentence: Callable[[object], str]
+) -> None:
+    asked = request(tiny, share=0.5, order="hottest", fill="grey") | wrong
+    sentence(trust.hide_cells(asked)["error"])
+
+
+# ---- the verdict ---------------------------------------------------------------------------------
+
+
+def test_the_verdict_is_that_of_the_core(tiny: str) -> None:
+    """One sentence, three fills, the passes, and how far it is."""
+    asked = request(tiny, token="one")
+    said = trust.verdict_on(asked)
+    posed, layer, method, signed = trust.map_in_view(asked)
+    image, _ = engine.picture(posed.question)
+    target = engine.survey_of(posed).target
+    found = pipeline.finished(
+        pipeline.examining(image, posed.spec, posed.asked, target, layer, method, signed)
+    )
+    assert said["sentence"] == faithfulness.sentence_of(found)
+    assert (said["passes"], said["ruling"]) == (found.passes, found.ruling)
+    for row, one in zip(said["fills"], found.fills, strict=True):
+        assert row["map"]["hottest"] == pytest.approx(list(one.map.hottest), rel=1e-4)
+        assert row["centre"]["coldest"] == pytest.approx(list(one.centre.coldest), rel=1e-4)
+    assert 0 < trust.how_far("one")["part"] <= 1
+
+
+def test_the_band_goes_from_the_lowest_to_the_highest() -> None:
+    """Of two shuffled maps, whose scores at two steps are 1 4, 2 6 and 5 0, 3 3."""
+    removal = faithfulness.Removal
+    one = faithfulness.OfFill(
+        "blur", (0.4, 0.8), removal((0, 0), (9, 9)), removal((1, 1), (2, 2)),
+        [removal((1, 4), (2, 6)), removal((5, 0), (3, 3))],
+    )  # fmt: skip
+    row = trust.fill_row(one)
+    assert (row["low"], row["high"]) == ([1, 0], [5, 6])
+
+
+def test_it_is_made_once(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trust.verdict_on(request(tiny, token="a"))
+    monkeypatch.setattr(pipeline, "examining", None)
+    assert trust.verdict_on(request(tiny, token="b")) == first
+
+
+def test_it_can_be_called_off_before_it_begins(tiny: str) -> None:
+    trust.call_off("early")
+    assert trust.verdict_on(request(tiny, token="early")) == {"error": words.STOPPED}
+
+
+def test_it_can_be_called_off_while_another_is_made(tiny: str) -> None:
+    """It waits for its turn, and leaves the queue without having had it."""
+    said: list[Any] = []
+    asked = request(tiny, token="queued")
+    engine.long_slot.acquire()
+    try:
+        waiting = threading.Thread(target=lambda: said.append(trust.verdict_on(asked)))
+        waiting.start()
+        trust.call_off("queued")
+        waiting.join(60)
+    finally:
+        engine.long_slot.release()
+    assert said == [{"error": words.STOPPED}]
+    assert trust.verdict_on(request(tiny, token="next"))["passes"] >= 53
+
+
+def test_what_nobody_follows_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(trust.time, "monotonic", lambda: clock[0])
+    one = trust.followed("left alone")
+    clock[0] = trust.FORSAKEN - 1
+    one.tell(0.1)
+    trust.how_far("left alone")
+    clock[0] = 2 * trust.FORSAKEN - 2
+    one.tell(0.2)
+    clock[0] = 2 * trust.FORSAKEN
+    with pytest.raises(Stopped):
+        one.tell(0.3)
+
+
+def test_only_so_many_wait(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "_room", threading.BoundedSemaphore(1))
+    with trust._room:
+        assert trust.verdict_on(request(tiny, token="x")) == {"error": trust.MANY_ASK}
+    assert trust.verdict_on(request(tiny, token="y"))["passes"] >= 53
+
+
+@pytest.mark.parametrize("token", [None, "", 5, "x" * 101])
+def test_a_test_without_a_name(tiny: str, token: Any, sentence: Callable[[object], str]) -> None:
+    sentence(trust.verdict_on(request(tiny, token=token))["error"])
+    sentence(trust.how_far(token)["error"])
+
+
+# ---- the mosaic test -----------------------------------------------------------------------------
+
+
+def test_the_heat_of_a_class_is_looked_for_in_its_quarter() -> None:
+    """With the default network: the picture's quarters in order, a row a method; Eigen-CAM, whose
+    map is the same for each class, has shares that add up to 1: a mean of exactly chance."""
+    asked = {"model": models.DEFAULT, "layer": "top_activation", "paths": FOUR}
+    said = trust.play_mosaic(asked)
+    assert [q["label"] for q in said["quarters"]][:2] == ["cheetah", "lion"]
+    assert [row["method"] for row in said["rows"]] == list(one_pass())
+    rows = {row["method"]: row for row in said["rows"]}
+    assert sum(rows["Eigen-CAM"]["shares"]) == pytest.approx(1, abs=1e-4)
+    assert rows["Eigen-CAM"]["share"] == pytest.approx(0.25, abs=1e-4)
+    assert rows["Grad-CAM"]["share"] > 0.5
+    assert rows["Grad-CAM"]["share"] == pytest.approx(np.mean(rows["Grad-CAM"]["shares"]))
+    assert picture_in(said["picture"]).shape == (224, 224, 3)
+    alike = [text for text in said["warnings"] if "alike" in text]
+    assert len(alike) == 1
+    assert "cheetah and lion" in alike[0]
+    for quarter in said["quarters"]:
+        unsure = f"The network is not sure of {quarter['label']}." in said["warnings"]
+        assert unsure == (quarter["alone"] < 0.5)
+
+
+def test_swapped_pictures_swap_their_classes() -> None:
+    asked = {"model": models.DEFAULT, "layer": "top_activation", "paths": FOUR}
+    one = trust.play_mosaic(asked)["quarters"]
+    other = trust.play_mosaic(asked | {"paths": FOUR[::-1]})["quarters"]
+    assert [q["index"] for q in one] == [q["index"] for q in other][::-1]
+    assert [q["alone"] for q in one] == [q["alone"] for q in other][::-1]
+
+
+def test_classes_are_alike_if_one_is_near_in_the_others_picture() -> None:
+    """Of 50 classes the five likeliest: a's picture has a to e, b's has g too, c's has g too."""
+    near = ["abcde", "bfehg", "ceghi", "gdhfe"]
+    labels = "abcdefghi" + "." * 41
+    p = [np.array([10.0 - of.find(c) if c in of else 0 for c in labels]) for of in near]
+    said = trust.alike_classes([0, 1, 2, 6], p, labels)
+    assert [text.split("network ")[1].split(" are")[0] for text in said] == [
+        "a and b", "a and c", "b and g", "c and g",
+    ]  # fmt: skip
+
+
+def test_among_few_classes_none_are_called_alike() -> None:
+    assert trust.alike_classes([0, 1, 2, 3], [np.full(4, 0.25)] * 4, "abcd") == []
+
+
+@pytest.mark.parametrize(
+    "paths", [None, FOUR[:3], [*FOUR, FOUR[0]], [*FOUR[:3], FOUR[0]], [*FOUR[:3], "/etc/passwd"]]
+)
+def test_no_mosaic_of_these(paths: Any, sentence: Callable[[object], str]) -> None:
+    asked = {"model": models.DEFAULT, "layer": "top_activation", "paths": paths}
+    sentence(trust.play_mosaic(asked)["error"])
