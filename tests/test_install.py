@@ -84,6 +84,7 @@ def test_what_the_wheel_says_of_itself(wheel):
     assert "![" not in text
 
 
+@pytest.mark.slow
 def test_the_command_in_an_empty_folder(scripts, elsewhere):
     listed = run(str(scripts / "gradcam"), "--list-layers", cwd=elsewhere)
     assert re.search(r"^top_activation · 7×7×1280 +best$", listed, re.M)
@@ -99,6 +100,7 @@ def test_the_command_goes_by_its_own_name(scripts, elsewhere):
     assert run(*module, cwd=elsewhere).startswith("usage: python -m gradcam_core [")
 
 
+@pytest.mark.slow
 def test_the_readmes_lines(scripts, elsewhere):
     readme = (HOME / "README.md").read_text(encoding="utf-8")
     section = readme.split("\n## In Python\n")[1].split("\n## ")[0]

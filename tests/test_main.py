@@ -226,6 +226,7 @@ def test_wrong_options_are_status_2_too(arguments, capsys):
     assert capsys.readouterr().err.startswith("usage: python -m gradcam_core")
 
 
+@pytest.mark.slow
 def test_as_a_program(lion, tmp_path, monkeypatch, sentence):
     """No traceback, and no line of TensorFlow's among ours."""
     out = tmp_path / "lion.svg"

@@ -22,7 +22,7 @@ from gradcam_core.efficientnet_lite import VARIANTS
 from gradcam_core.network import Network, traced
 from gradcam_core.types import UserError
 
-SMALL = ("mobilenet", "mobilenet_v3_small", "efficientnet_b0")  # the rest takes minutes
+SMALL = ("mobilenet", "mobilenet_v3_small")  # the rest takes minutes
 FETCHED = [key for key, spec in models.MODELS.items() if spec.weights]
 
 
@@ -994,6 +994,7 @@ def weights_file(tmp_path_factory):
     return path, donor
 
 
+@pytest.mark.slow
 def test_a_row_with_its_file_is_explained(weights_file):
     path, donor = weights_file
     spec = models.with_file(models.find("mobilenet_v2"), path)
@@ -1010,6 +1011,7 @@ def test_a_row_with_its_file_is_explained(weights_file):
     assert seen.heatmaps["Grad-CAM"].shape == (200, 300)
 
 
+@pytest.mark.slow
 def test_efficientnet_from_a_file_has_the_layer_that_only_imagenet_has(tmp_path):
     """weights="imagenet" adds a Rescaling by 1 / sqrt(deviation) after the Normalization."""
     spec, path = models.find("efficientnet_b0"), tmp_path / "b0.h5"

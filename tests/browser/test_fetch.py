@@ -11,7 +11,7 @@ from lab import Lab, plain, serve
 from nets import save_as_keras_2
 from playwright.sync_api import Browser, Locator
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ELSEWHERE = """
 from dataclasses import replace

@@ -1499,7 +1499,11 @@ def test_the_doctors_names_are_not_broken_into_letters(tall: Callable[..., Lab])
     assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-SIZES = [(1440, 900), (1366, 620), (1280, 720), (1024, 768), (820, 1180)]
+SLOW = pytest.mark.slow
+SIZES = [
+    pytest.param((1440, 900), marks=SLOW), (1366, 620), (1280, 720),
+    pytest.param((1024, 768), marks=SLOW), pytest.param((820, 1180), marks=SLOW),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -1677,6 +1681,7 @@ def test_the_cells_fly_into_the_sum_once_and_any_key_ends_it(
     page.close()
 
 
+@pytest.mark.slow
 def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
     labels = models.MODELS[models.DEFAULT].labels
     longest = sorted(range(len(labels)), key=lambda n: len(labels[n]), reverse=True)[:20]
