@@ -32,7 +32,7 @@ export const ADDRESS = {
   colours: { word: 'colours', form: /^\w{1,20}$/ },
   opacity: { word: 'strength', form: /^(\d|[1-9]\d|100)$/ },
   box: { word: 'box', form: /^[1-9]\d?$/ },
-  tab: { word: 'tab', form: /^lesson$/, back: true },
+  tab: { word: 'tab', form: /^(lesson|trust)$/, back: true },
   step: { word: 'step', form: /^[1-9]\d?$/, back: true },
   show: { word: 'answer', form: /^[01]$/ }, // these two are handed on, for the lesson that will read them
   len: { word: 'length', form: /^[1-9]\d{0,2}$/ },

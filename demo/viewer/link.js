@@ -10,7 +10,7 @@ import { aboutCopied, aboutLink } from './words.js';
 /** @import { Answer, View } from './wire.js' */
 /** @import { Link } from './address.js' */
 
-const TABS = ['look', 'lesson'], SOON = 150; // milliseconds: browsers take about three addresses a second
+const TABS = ['look', 'lesson', 'trust'], SOON = 150; // milliseconds: browsers take about three addresses a second
 
 /** What goes with the next question: `due`, a link; `own`, one that waits for a picture; `taken`, what went last. */
 const handed = window.labLink ??= { due: location.hash ? [location.hash, history.state] : null };
@@ -32,7 +32,7 @@ const privateOf = ({ path, model }) => ({
 function linkNow() {
   const { answer, band, colours, tool } = state, two = band === 'contrast', about = privateOf(answer);
   const unusual = (value, usual) => value === usual || value === null ? undefined : String(value);
-  const taught = tabNow() === TABS.indexOf('lesson');
+  const open = TABS[tabNow()] ?? 'look';
   return {
     p: unusual(about.path ? OWN : props.examples[answer.path], Object.values(props.examples)[0]),
     m: unusual(about.model ? MINE : answer.model.key, props.networks[0]),
@@ -50,8 +50,8 @@ function linkNow() {
     colours: unusual(colours, props.colours[0]),
     opacity: unusual(Math.round(state.opacity), Math.round(100 * props.opacities[colours])),
     box: state.box ? String(state.threshold) : undefined,
-    tab: taught ? 'lesson' : undefined,
-    ...(taught ? lesson : {}),
+    tab: unusual(open, 'look'),
+    ...(open === 'lesson' ? lesson : {}),
   };
 }
 
@@ -116,7 +116,7 @@ function goToPlace(link, dropped) {
   const step = valueIn(link, 'step', undefined, steps, dropped);
   Object.assign(lesson, { step: step === '1' ? undefined : step, show: link.show, len: link.len });
   openTab(TABS.indexOf(link.tab ?? 'look'));
-  if (link.tab) document.dispatchEvent(new CustomEvent('gradcam-step', { detail: Number(step ?? 1) }));
+  if (link.tab === 'lesson') document.dispatchEvent(new CustomEvent('gradcam-step', { detail: Number(step ?? 1) }));
 }
 
 /**

@@ -199,6 +199,15 @@ def test_tab_and_step_of_the_lesson(opened: Callable[[str], Lab]) -> None:
     expect(other.page.locator("#lesson [data-step]")).to_have_attribute("data-step", "question")
 
 
+def test_the_third_tab_has_an_address_too(opened: Callable[[str], Lab]) -> None:
+    lab = opened("#tab=trust")
+    tab = lab.page.get_by_role("tab", name="Can I trust it?")
+    expect(tab).to_have_attribute("aria-selected", "true")
+    assert behind(lab) == "#tab=trust"
+    lab.page.get_by_role("tab", name="Look").click()
+    assert behind(lab) == ""
+
+
 def test_gradios_panel_takes_the_address_only_for_a_while(opened: Callable[[str], Lab]) -> None:
     lab = opened("#c=293")
     lab.more()
