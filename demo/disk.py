@@ -14,6 +14,15 @@ RUN = "gradcam-lab-"  # of the folders of all runs
 TOO_MANY = "So many pictures came in this hour that no more are taken; please try again later."
 
 
+def belongs(folder: Path, user: int) -> bool:
+    """Whether it is a folder of that user's, and no link to one: anybody may put links there."""
+    try:
+        about = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == user
+
+
 class Folder:
     """Where Gradio puts what visitors send. Raises OSError.
 
@@ -31,7 +40,10 @@ class Folder:
         """What is too old goes, also of runs that were killed; how many files those were."""
         os.utime(self.path)  # this run still wants it
         gone, old = 0, time.time() - LIFE
-        for file in sorted(self.base.glob(f"{RUN}*/**/*"), reverse=True):  # the deepest first
+        mine = self.path.lstat().st_uid
+        runs = [run for run in self.base.glob(f"{RUN}*") if belongs(run, mine)]
+        files = (file for run in runs for file in run.glob("**/*"))
+        for file in sorted(files, reverse=True):  # the deepest first
             try:
                 about = file.lstat()
                 if stat.S_ISDIR(about.st_mode):
@@ -44,7 +56,7 @@ class Folder:
                         file.parent.rmdir()
             except OSError:  # not empty, or another's
                 continue
-        for run in self.base.glob(f"{RUN}*"):
+        for run in runs:
             try:
                 if run != self.path and run.lstat().st_mtime < old:
                     run.rmdir()

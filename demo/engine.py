@@ -76,7 +76,7 @@ def picture(question: Question) -> tuple[U8, tuple[str, ...]]:
 
 def drop_gone() -> None:
     """Nothing stays of pictures whose files are gone."""
-    for kept in (_surveys, _unsuggested, _maps):
+    for kept in (_surveys, _unsuggested, _maps, _judgements):
         kept.forget(is_gone)
     _pictures.forget(lambda file: not os.path.exists(file))
 

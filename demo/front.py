@@ -22,7 +22,8 @@ from demo.words import FULL
 from gradcam_core.types import UserError
 
 FOREVER = "public, max-age=31536000, immutable"
-UNTOLD = 25e6  # bytes of an upload that does not say its size
+UNTOLD = 1e9  # bytes, as which an upload counts that does not say its size
+LARGEST = 2.5e8  # bytes of one upload, two files maybe; Gradio's own limit is for each file
 NOW = "private, no-cache"  # kept by this browser, which asks each time whether it still stands
 EMBED = "'self' https://huggingface.co https://*.hf.space"  # who may show the page in a frame
 NO_EMBED = (
@@ -108,6 +109,8 @@ class Front:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if scope["method"] == "POST" and path == "/gradio_api/upload":
             answer = self.upload
+        elif path == "/gradio_api/process_recording":  # leaves files where nobody sweeps
+            answer = self.nothing
         elif scope["method"] not in ("GET", "HEAD"):
             answer = self.passed
         elif path == "/healthz":
@@ -120,6 +123,9 @@ class Front:
             answer = self.passed
         return await answer(scope, receive, send)
 
+    async def nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("", 404)(scope, receive, send)
+
     async def told(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 200 if self.health.state == "ready" else 503
         answer = JSONResponse(asdict(self.health), status, {"cache-control": "no-store"})
@@ -129,6 +135,8 @@ class Front:
         size = Headers(scope=scope).get("content-length", "")
         address = scope["client"][0] if scope.get("client") else ""
         known_size = int(size) if size.isascii() and size.isdecimal() else UNTOLD
+        if known_size > LARGEST and size:
+            return await PlainTextResponse("", 413)(scope, receive, send)
         if self.quota.take(address, known_size, time.monotonic()):
             return await self.passed(scope, receive, send)
         return await PlainTextResponse(TOO_MANY, 429)(scope, receive, send)

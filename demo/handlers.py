@@ -215,6 +215,7 @@ def answer(
                 "head": asked.head,
                 "percent": asked.meaning.percent,
                 "score": asked.meaning.score,
+                "crop": part is not None,
                 "own": bool(spec.findings),
                 "guesses": [words.guess(finding) for finding in spec.guesses],
                 "input": asked.shape[:2],
@@ -293,10 +294,12 @@ def diagnosis(request: Any) -> DoctorAnswer:
 
 def own_model_path(model: Any) -> str:
     """The path of a .keras file of today that holds a model of somebody's own."""
-    content = engine.own_model_file(model)
-    folder = Path(get_upload_folder()) / hashlib.sha256(content).hexdigest()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.keras").write_bytes(content)
+    folder = Path(get_upload_folder()) / hashlib.sha256(f"saved {model}".encode()).hexdigest()
+    if not (folder / "model.keras").is_file():  # each once, however often it is asked for
+        content = engine.own_model_file(model)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "part").write_bytes(content)
+        (folder / "part").replace(folder / "model.keras")
     return str(folder / "model.keras")
 
 

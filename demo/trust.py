@@ -38,7 +38,7 @@ SENT_SIDE = 56  # of a mosaic's map at most
 NEAREST = 5  # a class that is among so many likeliest of another's picture is like it
 CONFIDENT = 0.5
 MOST_AT_ONCE = 8  # verdicts that are made or wait
-FORSAKEN = 60  # seconds without a question how far it is, after which nobody wants to know
+FORSAKEN = 180  # seconds without a question how far it is, after which nobody wants to know
 MANY_ASK = "Too many maps are being tested at this moment; try again in a minute."
 FOUR_PICTURES = "Choose four pictures for the mosaic."
 SAME_CLASS = "The network says {label} of two of these pictures; choose four of different classes."
@@ -210,7 +210,7 @@ def play_mosaic(request: Any) -> MosaicAnswer:
         ]
         there = [share for share in shares if share is not None]
         maps: list[StepMap] = [{**packing.put(m), "numbers": None} for m in signed]
-        mean = float(np.mean(there)) if there else 0.0
+        mean = float(np.mean(there)) if there else None
         rows.append({"method": method, "share": mean, "shares": shares, "maps": maps})
     quarters: list[Quarter] = [
         {

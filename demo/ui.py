@@ -473,8 +473,11 @@ def warm(health: front.Health, teachable_machine: bool = False) -> None:
 def tidy(folder: disk.Folder) -> None:
     """For as long as the page is served: what is old leaves the disk, then the memory."""
     while True:
-        folder.sweep()
-        handlers.forget_gone()
+        try:
+            folder.sweep()
+            handlers.forget_gone()
+        except Exception:
+            handlers.log.exception("the sweep failed; it is tried again")
         time.sleep(disk.SWEEP)
 
 

@@ -78,6 +78,7 @@ class NetworkRow(TypedDict):
     head: Head
     percent: bool  # whether what is shown of a class is a probability
     score: str  # what is explained, in words
+    crop: bool  # whether it sees the middle of this picture only
     own: bool  # somebody's own: how it wants its pixels had to be given or found
     guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
     input: tuple[int, int]  # the sides of what it is given
@@ -415,7 +416,7 @@ class GameRow(TypedDict):
     """A method, and how much of its positive heat lies in the quarter of each class."""
 
     method: str
-    share: float  # the mean of those that there are
+    share: float | None  # the mean of those that there are
     shares: list[float | None]  # null: no positive heat at all
     maps: list[StepMap]  # of each class
 

@@ -60,7 +60,11 @@ def _in_order(names: Mapping[int, str]) -> list[str]:
 
 def _from_csv(lines: list[str]) -> list[str]:
     """The names where every line has a number and a name; [] where not."""
-    rows = list(csv.reader(lines, delimiter=next((d for d in ",;\t" if d in "".join(lines)), ",")))
+    try:
+        between = next((d for d in ",;\t" if d in "".join(lines)), ",")
+        rows = list(csv.reader(lines, delimiter=between))
+    except csv.Error:
+        return []
     for heading in (0, 1):
         for number, name in ((0, 1), (1, 0)):
             try:

@@ -51,8 +51,18 @@ def owners(shape: tuple[int, int], size: tuple[int, int], placement: Placement |
     return np.where(over, at[0] * shape[1] + at[1], -1).reshape(size)
 
 
+def cells_in_sight(owner: Cells) -> tuple[Cells, Cells]:
+    """The cells that lie over some pixel, (n,), and `owner` by their places in that list.
+
+    Heat of the others cannot be hidden: they are no part of any test.
+    """
+    seen, among = np.unique(owner, return_inverse=True)
+    none = int(seen[0] < 0)
+    return seen[none:], among.reshape(owner.shape) - none
+
+
 def hottest_first(signed: F32, ties: Numbers) -> Cells:
-    """The cells of a map (h, w), the largest first: (h w,). ties: numbers (h w,) that part equals;
+    """The cells of a map, the largest first: (n,). ties: numbers (n,) that part equals;
     drawn by lot, or the corner where cells begin would be favoured.
     """
     return np.lexsort((ties, -signed.ravel()))
@@ -75,9 +85,10 @@ def shares_of(fill: str) -> list[float]:
 
 
 def first_hidden(owner: Cells, order: Cells, share: float) -> Mask:
-    """Where the first cells of an order lie, that share of all: (H, W)."""
+    """Where the first cells of an order lie, that share of all: (H, W); one is left."""
+    count = round(share * len(order))
     hidden = np.zeros(len(order) + 1, bool)  # the last stands for no cell
-    hidden[order[: round(share * len(order))]] = True
+    hidden[order[: count if share >= 1 else min(count, len(order) - 1)]] = True
     return hidden[owner]
 
 
@@ -85,8 +96,8 @@ def hidden_part(
     signed: F32, size: tuple[int, int], placement: Placement | None, share: float, hottest: bool
 ) -> Mask:
     """Where that share of a map's cells lies, the hottest or the coldest ones: (H, W)."""
-    order = hottest_first(signed, np.random.default_rng(0).random(signed.size))
-    owner = owners((signed.shape[0], signed.shape[1]), size, placement)
+    seen, owner = cells_in_sight(owners((signed.shape[0], signed.shape[1]), size, placement))
+    order = hottest_first(signed.ravel()[seen], np.random.default_rng(0).random(len(seen)))
     return first_hidden(owner, order if hottest else order[::-1], share)
 
 
@@ -226,11 +237,13 @@ def examine(
     It stops as soon as that cannot change: where the fills differ about the centre, or none speaks
     for the map, no shuffled map is tried; and the first one that is as good ends it.
     """
-    if np.ptp(signed) == 0:
-        raise UserError(NOTHING)
     dice = np.random.default_rng(seed)
     shape, (height, width, _) = (signed.shape[0], signed.shape[1]), picture.shape
-    owner, ties = owners(shape, (height, width), placement), dice.random(signed.size)
+    seen, owner = cells_in_sight(owners(shape, (height, width), placement))
+    cells, centre = (grid.ravel()[seen] for grid in (signed, centre_blob(shape, placement)))
+    if not len(seen) or np.ptp(cells) == 0:
+        raise UserError(NOTHING)
+    ties = dice.random(len(seen))
     noise = dice.normal(0, NOISE, picture.shape)  # the same for all: equal maps get equal numbers
     whole = float(score(picture[None])[0])
     passes, fills = 1, []
@@ -240,7 +253,7 @@ def examine(
 
     for fill, steps in STEPS_OF.items():
         both = []
-        for grid in (signed, centre_blob(shape, placement)):
+        for grid in (cells, centre):
             yield passes / MOST_PASSES
             both.append(remove(grid, fill))
             passes += 2 * steps
@@ -250,7 +263,7 @@ def examine(
     if beaten == len(fills):
         tested = [one for one in fills if one.fill in AGAINST_CHANCE]
         for _ in range(SHUFFLED):
-            grid = dice.permutation(signed.ravel())
+            grid = dice.permutation(cells)
             for one in tested:
                 yield passes / MOST_PASSES
                 one.shuffled.append(remove(grid, one.fill))

@@ -178,7 +178,8 @@ def _is_hdf5(given: Given) -> bool:
 
 
 def _is_keras(given: Given) -> bool:
-    return "config.json" in given.members or given.path.suffix.lower() == ".keras"
+    named = given.path.suffix.lower() == ".keras" and not _is_hdf5(given)
+    return "config.json" in given.members or named
 
 
 def _is_zip_of_hdf5(given: Given) -> bool:

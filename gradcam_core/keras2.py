@@ -157,7 +157,8 @@ def opened(parts: "Parts", description: Mapping[str, Any], safe: bool = True) ->
     not run. Raises a UserError, or whatever Keras raises."""
     import keras
 
-    model = keras.saving.deserialize_keras_object(deepcopy(description), safe_mode=safe)
+    described = {key: value for key, value in description.items() if key != "compile_config"}
+    model = keras.saving.deserialize_keras_object(deepcopy(described), safe_mode=safe)
     if not isinstance(model, keras.Model):
         raise UserError(MISFIT)
     if not model.built:

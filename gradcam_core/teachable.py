@@ -59,15 +59,15 @@ def is_export(description: Any) -> bool:
         front, head = _inside(description)
         _, pool = _inside(front)
         hidden, last = _inside(head)
+        return bool(
+            [pool["class_name"], hidden["class_name"], last["class_name"]]
+            == ["GlobalAveragePooling2D", "Dense", "Dense"]
+            and hidden["config"]["activation"] == "relu"
+            and last["config"]["activation"] == "softmax"
+            and not last["config"]["use_bias"]
+        )
     except (ValueError, TypeError, KeyError):
         return False
-    return (
-        [pool["class_name"], hidden["class_name"], last["class_name"]]
-        == ["GlobalAveragePooling2D", "Dense", "Dense"]
-        and hidden["config"]["activation"] == "relu"
-        and last["config"]["activation"] == "softmax"
-        and not last["config"]["use_bias"]
-    )
 
 
 def _inside(sequential: Any) -> list[Any]:

@@ -22,6 +22,7 @@ NAMES = ["cat", "Käfer", "a, b"]
         ('1,Käfer\n0,cat\n2,"a, b"', NAMES),
         ("index,name\n0,cat\n1,Käfer", ["cat", "Käfer"]),
         ("0;cat\n1;Käfer", ["cat", "Käfer"]),
+        ('"cat\ndog', ['"cat', "dog"]),
         ("0\tcat\n1\tKäfer", ["cat", "Käfer"]),
         ("cat, tabby\ndog, hound", ["cat, tabby", "dog, hound"]),
         ('["cat", "Käfer", "a, b"]', NAMES),
@@ -56,3 +57,9 @@ def test_what_cannot_be_read(content, tmp_path, sentence):
     with pytest.raises(UserError, match="UTF-8") as error:
         read_names(tmp_path / "names.txt")
     sentence(error.value)
+
+
+def test_a_quotation_mark_in_a_long_list_is_a_part_of_a_name():
+    """Python's reader of CSV gives up where a field has more than 131,072 letters."""
+    many = [f"name {n}" for n in range(20_000)]
+    assert names_in("\n".join(['"name', *many])) == ['"name', *many]

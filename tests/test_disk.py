@@ -95,6 +95,16 @@ def test_links_are_removed_and_not_followed(
     assert list(folder.path.iterdir()) == []
 
 
+def test_a_link_that_is_named_like_a_run_is_not_followed(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (kept,) = put(tmp_path / "elsewhere", "kept.jpg")
+    (folder.base / f"{disk.RUN}x").symlink_to(kept.parent)
+    later(HOUR, monkeypatch)
+    assert folder.sweep() == 0
+    assert kept.exists()
+
+
 def test_a_run_that_ends_takes_its_folder_with_it(folder: Folder) -> None:
     put(folder.path, "a/lion.jpg")
     folder.remove()

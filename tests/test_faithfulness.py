@@ -70,6 +70,34 @@ def test_where_no_cell_lies_nothing_is_hidden() -> None:
     assert hidden.tolist() == [[False] * 3 + [True] + [False] * 4]
 
 
+def test_cells_beyond_the_picture_are_no_part_of_a_test() -> None:
+    """A grid of 4 x 4 over twice the picture, in its middle: 2 x 2 cells lie over pixels."""
+    rim = Placement((2, 0, -0.5), (0, 2, -0.5))
+    seen, owner = truth.cells_in_sight(truth.owners((4, 4), (4, 2), rim))
+    assert seen.tolist() == [5, 6, 9, 10]
+    assert owner.tolist() == [[0, 1], [0, 1], [2, 3], [2, 3]]
+    dice = np.random.default_rng(3)
+    one = dice.random((12, 10)).astype(np.float32)
+    other = one * 5
+    other[3:9, 2:8] = one[3:9, 2:8]  # 6 x 5 of them, at most, lie over the picture
+    picture = pixels(dice.random(SHAPE).astype(np.float32) * 255)
+    judgements = [end_of(truth.examine(corner, picture, grid, rim))[0] for grid in (one, other)]
+    assert judgements[0] == judgements[1]
+    nothing = np.ones((12, 10), np.float32)
+    nothing[0, 0] = 9
+    with pytest.raises(UserError, match="the same all over"):
+        end_of(truth.examine(corner, picture, nothing, rim))
+
+
+def test_one_cell_is_left_to_see() -> None:
+    """Of two cells 5/6 is both, by rounding."""
+    owner = np.array([[0, 0, 1, 1]])
+    assert truth.first_hidden(owner, np.array([1, 0]), 5 / 6).tolist() == [
+        [False, False, True, True]
+    ]
+    assert truth.first_hidden(owner, np.array([1, 0]), 1).all()
+
+
 def test_the_hottest_come_first_and_equals_by_lot() -> None:
     signed = np.array([[1, -2, 1], [3, 0, 1]], np.float32)
     ties = np.array([0.5, 0, 0.9, 0, 0, 0.1], np.float32)

@@ -151,7 +151,7 @@ def test_what_keras_loads_in_safe_mode_is_loaded(make, tmp_path):
 
 @pytest.mark.parametrize("make", [looped, normed, in_time])
 def test_the_list_for_strangers_has_layers_that_run_no_code(make, tmp_path):
-    upload.check(save(make(), tmp_path / "theirs.keras"))
+    upload.admit(save(make(), tmp_path / "theirs.keras"))
 
 
 @pytest.mark.parametrize("wrapper", [L.TimeDistributed, L.SpectralNormalization])

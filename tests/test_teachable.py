@@ -200,6 +200,17 @@ def test_another_network_is_not_taken_for_it(how, tmp_path, sentence):
     sentence(error.value)
 
 
+def test_a_layer_without_what_it_needs_is_no_export():
+    assert not teachable.is_export(None)
+    empty = {"class_name": "Dense", "config": {}}
+    pool = {"class_name": "GlobalAveragePooling2D", "config": {}}
+
+    def two(*layers):
+        return {"class_name": "Sequential", "config": {"layers": list(layers)}}
+
+    assert not teachable.is_export(two(two(empty, pool), two(empty, empty)))
+
+
 def test_numbers_that_are_none(tmp_path, sentence):
     def damage(_description, weights):
         weights["sequential_4/dense_2/bias:0"][3] = np.nan

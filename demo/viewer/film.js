@@ -123,14 +123,15 @@ const PIECES = 100; // cells that are drawn one by one
 /** The cells laid end to end, as long as their share of the largest sum of the picture; what is below zero, hatched. */
 function pieces({ plus, minus, more, less }, answer) {
   const whole = Math.max(more, ...answer.classes.map((c) => c.y)), [strongest] = plus;
+  const long = (v) => `${(Math.abs(v) * Math.max(1, 1 / whole)).toPrecision(6)} 0 0`; // less than 1 would not fill it
   const piece = ({ at, v }, kind) => {
     const node = make('i', null, { 'data-cell': at, class: kind });
-    node.style.flex = `${(Math.abs(v) / whole).toFixed(7)} 0 0`;
+    node.style.flex = long(v);
     if (at !== '') node.style.setProperty('--h', `${Math.round(12 + 88 * v / strongest.v)}%`);
     return node;
   };
   const rest = make('i', null, { class: 'gv-rest' });
-  rest.style.flex = `${(Math.max(whole - more, 0) / whole).toFixed(7)} 0 0`;
+  rest.style.flex = long(Math.max(whole - more, 0));
   const taken = make('span', null, { class: 'gv-taken' });
   taken.style.width = `${100 * Math.min(-less / whole, 1)}%`;
   taken.style.left = `${100 * Math.max(more + less, 0) / whole}%`;

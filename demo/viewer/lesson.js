@@ -136,7 +136,8 @@ const show = {
     play.append(
       row(
         figure(image(lesson.input, 'Your picture as the network gets it'),
-          `Your picture, squashed to the network’s ${grids(topic.input)} pixels.`, 200),
+          `${topic.crop ? 'The middle of your picture, made' : 'Your picture, squashed to'} the network’s ` +
+          `${grids(topic.input)} pixels.`, 200),
         figure(image(lesson.after, 'The same after preprocessing'),
           `What the network gets: the same numbers, moved to the range ${low} to ${high} (drawn from dark to ` +
           'bright, so it looks alike).', 200),
@@ -350,7 +351,7 @@ const show = {
       if (!lines) return;
       pictures.replaceChildren(
         figure(image(lines.guided, 'Guided backpropagation'),
-          'Guided backpropagation, on the squashed picture: fine lines, hardly different from class to class.', 280),
+          'Guided backpropagation, on what the network gets: fine lines, hardly different from class to class.', 280),
         figure(image(lines.both, 'Guided Grad-CAM'), times, 280),
       );
     });

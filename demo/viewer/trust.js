@@ -63,16 +63,18 @@ let hiding = false; // one question at a time; what is asked next is what is cho
 async function hideNewest() {
   if (hiding) return;
   hiding = true;
-  for (let asked = ''; state.topic && asked !== JSON.stringify(hideRequest());) {
-    const given = hideRequest();
-    asked = JSON.stringify(given);
-    const made = await ask('hide', given);
-    if (!made) break;
-    if (state.topic && keyOf(state.topic) === JSON.stringify([state.topic.request, given.method])) {
+  try {
+    for (let asked = ''; state.topic && asked !== JSON.stringify(hideRequest());) {
+      const given = hideRequest(), { share: _share, order: _order, fill: _fill, ...about } = given;
+      asked = JSON.stringify(given);
+      const made = await ask('hide', given);
+      if (!state.topic || JSON.stringify(request()) !== JSON.stringify(about)) continue; // another map since then
+      if (!made) break;
       set({ hidden: { ...made, ...given } });
     }
+  } finally {
+    hiding = false;
   }
-  hiding = false;
 }
 
 /** The likeliest classes, each a bar; the one in question is marked. @param {Likely[]} classes */
@@ -265,9 +267,9 @@ function showTiles() {
 function bar(row, n) {
   const button = make('button', null, { type: 'button', class: 'gt-row', 'aria-pressed': String(n === state.method) });
   const track = make('span', null, { class: 'gt-track' }), fill = make('i', null);
-  fill.style.width = `${100 * row.share}%`;
+  fill.style.width = `${100 * (row.share ?? 0)}%`;
   track.append(fill, make('u', null));
-  button.append(make('span', row.method), track, make('b', percent(row.share)));
+  button.append(make('span', row.method), track, make('b', row.share === null ? 'no heat' : percent(row.share)));
   button.onclick = () => set({ method: n });
   return button;
 }

@@ -39,6 +39,7 @@ import { cautions, chance } from './words.js';
  * @property {string} label
  * @property {string} model
  * @property {number[]} input
+ * @property {boolean} crop
  * @property {string} head
  * @property {boolean} percent
  * @property {number} count
@@ -46,7 +47,7 @@ import { cautions, chance } from './words.js';
 function announce() {
   if (!ready()) return;
   const now = look(), { answer, band } = now, c = shownClass(answer, band);
-  const { key, title, head, percent, input } = answer.model;
+  const { key, title, head, percent, input, crop } = answer.model;
   const layers = answer.layers.filter((row) => row.suggested);
   window.gradcam = {
     request: { path: answer.path, model: key, target: c.index, detail: answer.detail, layer: state.layer },
@@ -54,7 +55,7 @@ function announce() {
     method: now.method.name, sign: now.sign, rival: band === 'contrast' ? classOf(answer, answer.rival).label : '',
     cautions: cautions(now), unsure: isUnsure(answer), chance: chance(c, percent),
     base: state.base.image.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label,
-    model: title, input, head, percent, count: answer.count,
+    model: title, input, crop, head, percent, count: answer.count,
   };
   document.dispatchEvent(new Event('gradcam'));
 }

@@ -70,6 +70,7 @@
  * @property {'softmax' | 'sigmoid' | 'linear'} head what its output means
  * @property {boolean} percent whether what is shown of a class is a probability
  * @property {string} score what is explained, in words
+ * @property {boolean} crop whether it sees the middle of this picture only
  * @property {boolean} own somebody's own: how it wants its pixels had to be given or found
  * @property {string[]} guesses what nobody gave and nothing decides, in sentences; empty: all is known
  * @property {number[]} input the sides of what it is given, h and w
@@ -427,7 +428,7 @@
  * A method, and how much of its positive heat lies in the quarter of each class.
  * @typedef {object} GameRow
  * @property {string} method
- * @property {number} share the mean of those that there are
+ * @property {number | null} share the mean of those that there are
  * @property {number | null[]} shares null: no positive heat at all
  * @property {StepMap[]} maps of each class
  */

@@ -440,6 +440,9 @@ export function aboutCell({ answer, grid, method, band }, [i, j]) {
   return `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;
 }
 
+/** What the network gets of the picture. @param {{ crop: boolean, input: number[] }} model */
+const given = ({ crop, input }) => `the ${crop ? 'middle of the picture, made' : 'picture squashed to'} ` + grids(input);
+
 const SCORES = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before sigmoid', linear: 'Output' };
 
 /**
@@ -449,7 +452,7 @@ const SCORES = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before
  * @returns {[string, string][]}
  */
 export function numbersBehind({ answer, grid, band, sign }, box) {
-  const { head, input, title } = answer.model, [H, W] = answer.picture;
+  const { head, title } = answer.model, [H, W] = answer.picture;
   const [a, b] = [answer.target, answer.rival].map((index) => classOf(answer, index));
   const about = (what, c) => [
     [what, `${c.label}, number ${c.index}`],
@@ -469,7 +472,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
   }
   rows.push(
     ['Grid, channels', `${grids(cellsOf(grid))}, ${grid.row.shape[2]}`],
-    ['What the network was given', `the picture squashed to ${grids(input)}`],
+    ['What the network was given', given(answer.model)],
     ['Network', title],
   );
   return rows;
