@@ -42,10 +42,15 @@ async def noted(what: str, asked: Awaitable[_T]) -> _T:
         log.info("%s: %.0f ms, %s", what, 1e3 * (time.monotonic() - start), ended)
 
 
-def in_turn(answer: Callable[[Any], Any], at: fair.Gate | None = None) -> Callable[..., Any]:
+def in_turn(
+    answer: Callable[[Any], Any],
+    at: fair.Gate | None = None,
+    called_off: Callable[[Any], bool] = lambda _token: False,
+) -> Callable[..., Any]:
     """What the browser calls beside Gradio's queue, in turn. Gradio awaits it, on its loop.
 
-    at: the gate, where what is asked about does not tell it.
+    at: the gate, where what is asked about does not tell it. called_off: whether a question with
+    this word need not wait any more.
     """
     name = answer.__name__
 
@@ -57,7 +62,11 @@ def in_turn(answer: Callable[[Any], Any], at: fair.Gate | None = None) -> Callab
         first = data[0] if isinstance(data, list) and data else data
         part = first.get if isinstance(first, dict) else {}.get
         gate = at or fair.gate_of(part("model"), part("detail"), part("method"))
-        who, gone = visitor(request, session), request.is_disconnected
+        who = visitor(request, session)
+
+        async def gone() -> bool:
+            return called_off(part("token")) or await request.is_disconnected()
+
         try:
             return await noted(name, gate.run(who, lambda _place: answer(data), gone=gone))
         except UserError as error:

@@ -115,6 +115,11 @@ def followed(token: Any) -> Followed:
     return _followed.get(token, Followed)
 
 
+def called_off(token: Any) -> bool:
+    """Whether the test that was asked for with this word was ended."""
+    return isinstance(token, str) and token in _followed and followed(token).stopped
+
+
 @served("far")
 def how_far(token: Any) -> Gone:
     """How far the verdict is that was asked for with this word."""

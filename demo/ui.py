@@ -140,7 +140,7 @@ def steps_of_the_map() -> gr.HTML:
 def tests_of_the_map() -> gr.HTML:
     functions = [
         *map(in_turn, (trust.hide_cells, trust.play_mosaic)),
-        in_turn(trust.verdict_on, fair.LONG),
+        in_turn(trust.verdict_on, fair.LONG, trust.called_off),
         *map(at_once, (trust.how_far, trust.call_off)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}

@@ -133,7 +133,10 @@ def test_it_is_made_once(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_can_be_called_off_before_it_begins(tiny: str) -> None:
+    assert not trust.called_off("early")
     trust.call_off("early")
+    assert trust.called_off("early")
+    assert not any(map(trust.called_off, ("another", None, 5, [])))
     assert trust.verdict_on(request(tiny, token="early")) == {"error": words.STOPPED}
 
 

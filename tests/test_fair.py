@@ -410,6 +410,7 @@ def test_all_that_computes_is_asked_in_turn() -> None:
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
     names = {"figure", "cover", "doctor", "stop", "labels"}
     names |= {"lesson", "nudge", "without", "cell", "guided"}
+    names |= {"hide", "verdict", "far", "cancel", "mosaic"}
     assert set(called) == names
     assert all(map(asyncio.iscoroutinefunction, called.values()))
     events = {event.fn.__name__: event for event in page.fns.values() if event.fn}

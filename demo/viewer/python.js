@@ -16,7 +16,7 @@ export function pythonOf({ answer, layer, method, band }, picture) {
   const names = [...(two ? ['Target'] : []), 'explain', ...(own ? ['load_file'] : [])];
   return [
     `from gradcam_core import ${names.join(', ')}`,
-    ...(own ? ['', `# ${title}: your file, and preprocess= where it does not say how it wants its pixels`,
+    ...(own ? ['', `# ${title}: the file that you gave, and preprocess= where it does not say how it wants its pixels`,
       'model = load_file("model.keras")'] : []),
     '',
     'seen = explain(',
