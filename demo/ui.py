@@ -61,6 +61,9 @@ FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 IMPORT = re.compile(r"^import \{[^}]*\} from '\./(\w+)\.js';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=async |function |const )", re.MULTILINE)
+NOTES = re.compile(
+    r"^ *(?:/\*\*.*?\*/|// ---- .*?)\n", re.MULTILINE | re.DOTALL
+)  # for who reads the file
 
 
 def joined(folder: Path, name: str) -> str:
@@ -75,7 +78,7 @@ def joined(folder: Path, name: str) -> str:
         for imported in IMPORT.findall(text):
             if imported not in texts:
                 add(imported)
-        texts[module] = EXPORT.sub("", IMPORT.sub("", text))
+        texts[module] = NOTES.sub("", EXPORT.sub("", IMPORT.sub("", text)))
 
     add(name)
     return "".join(['"use strict";\n', *texts.values()])
@@ -405,11 +408,12 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
-        async def take_way(
-            key: Any, had: list[str], event: gr.EventData, request: gr.Request
-        ) -> Any:
+        async def take_way(had: list[str], event: gr.EventData, request: gr.Request) -> Any:
+            wanted = event._data if isinstance(event._data, dict) else {}
+            key = wanted.get("model")
+
             def work(_place: fair.Place) -> str:
-                return engine.take_way(key, event._data)
+                return engine.take_way(key, wanted)
 
             try:
                 way = await queued("way", request, fair.gate_of(key), work)
@@ -427,7 +431,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         for again in (picture.clear, view.restore):
             again(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
-        view.way(take_way, [model, own], [model, own], concurrency_limit=None, **later)
+        view.way(take_way, own, [model, own], concurrency_limit=None, **later)
         gr.on(
             [page.load, picture.upload, changes.change, *lists], look,
             [*inputs, last, own, link],

@@ -57,7 +57,7 @@ export function setWays() {
     const take = e.target.closest('[data-way]');
     if (!take) return;
     const [preprocess, crop] = JSON.parse(take.dataset.way);
-    trigger('way', { preprocess, crop });
+    trigger('way', { model: state.answer.model.key, preprocess, crop });
   });
   for (const show of [showGuess, showWays]) addView(show);
 }

@@ -441,7 +441,9 @@ export function aboutCell({ answer, grid, method, band }, [i, j]) {
 }
 
 /** What the network gets of the picture. @param {{ crop: boolean, input: number[] }} model */
-const given = ({ crop, input }) => `the ${crop ? 'middle of the picture, made' : 'picture squashed to'} ` + grids(input);
+const given = ({ crop, input }) => {
+  return `the ${crop ? 'middle of the picture, made' : 'picture squashed to'} ${grids(input)}`;
+};
 
 const SCORES = { softmax: 'Score before softmax (logit)', sigmoid: 'Score before sigmoid', linear: 'Output' };
 

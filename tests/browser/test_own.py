@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator
 
 from gradcam_core import models
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

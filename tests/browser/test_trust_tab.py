@@ -108,6 +108,7 @@ def test_the_mosaic(opened: tuple[Lab, Locator]) -> None:
     assert np.abs(pixels(tab.locator(".gt-grid canvas")).astype(int) - one).max() > 30
 
 
+@pytest.mark.slow
 def test_the_verdict(tall) -> None:
     """One of the sentences, each fill with its own numbers and curves, and what it took."""
     lab = tall(1280, 900)
