@@ -61,9 +61,9 @@ FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 IMPORT = re.compile(r"^import \{[^}]*\} from '\./(\w+)\.js';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=async |function |const )", re.MULTILINE)
-NOTES = re.compile(
-    r"^ *(?:/\*\*.*?\*/|// ---- .*?)\n", re.MULTILINE | re.DOTALL
-)  # for who reads the file
+NOTES = re.compile(  # for who reads the files
+    r"^ *(?:/\*\*(?:(?!\*/).)*\*/|// ---- [^\n]*)\n", re.MULTILINE | re.DOTALL
+)
 
 
 def joined(folder: Path, name: str) -> str:
