@@ -19,6 +19,7 @@ def test_a_crowd_gets_right_answers_or_a_sentence(tmp_path: Path) -> None:
     assert set(run["outcomes"]) <= {"answered", "refused"}
     assert sum(run["outcomes"].values()) == 2 * run["visitors"] == 12
     assert run["outcomes"]["answered"] > 0
-    assert run["hostile_outcomes"]["answered"] + run["hostile_outcomes"].get("refused", 0) > 0
+    # the hostile one asks until the honest ones have their answers: it may have none by then
+    assert set(run["hostile_outcomes"]) <= {"answered", "refused"}
     assert max(run["memory"]) < 1800
     assert (tmp_path / "load.png").stat().st_size > 0
