@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +39,10 @@ class Works:
         return work
 
 
-def played(play: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(play, 60))
+def played(play: Coroutine[Any, Any, Any]) -> Any:
+    """In a thread of its own: where browser tests ran before, this one already has a loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, asyncio.wait_for(play, 60)).result()
 
 
 async def until(so: Callable[[], bool]) -> None:
@@ -405,7 +408,7 @@ def test_all_that_computes_is_asked_in_turn() -> None:
     async def build() -> Any:
         return ui.build_page(uploads=True)
 
-    page = asyncio.run(build())  # Gradio makes a loop of its own where there is none
+    page = played(build())  # Gradio makes a loop of its own where there is none
     parts = [block for block in page.blocks.values() if hasattr(block, "server_fns")]
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
     names = {"figure", "cover", "doctor", "stop", "labels"}
