@@ -560,6 +560,33 @@ export function arrange(W, H, ratio, pair) {
 }
 
 /**
+ * How many classes have room in an arrangement without scrolling: seven at most.
+ * @param {{ arr: string, high: number }} arranged as `arrange` gives it
+ * @param {number} W of the window
+ * @param {number} H of the window
+ * @param {boolean} fine whether a mouse points: then rows may be lower
+ */
+export function rowsIn({ arr, high }, W, H, fine) {
+  if (arr === 'stack') return W < 640 ? 7 : 5;
+  if (arr === 'tall') return H >= 800 ? 5 : W >= 1200 ? 4 : 3;
+  if (arr === 'wide') return 5;
+  const row = !fine || H >= 800 ? 44 : H >= 700 ? 36 : 34, card = W >= 1200 && H >= 860 ? 61 : 0;
+  return Math.min(Math.max(Math.floor((high - 158 - card) / row), 5), 7);
+}
+
+/**
+ * Those of the classes that are shown: what was asked about, and of the others the likeliest.
+ * @param {ClassRow[]} classes the likeliest first
+ * @param {number} room for so many
+ * @param {number[]} asked numbers of classes
+ */
+export function rowsShown(classes, room, asked) {
+  const others = classes.filter((c) => !asked.includes(c.index));
+  const rest = others.slice(0, Math.max(room - (classes.length - others.length), 0));
+  return classes.filter((c) => asked.includes(c.index) || rest.includes(c));
+}
+
+/**
  * The classes that a word finds: those that have it whole, then those with a word that begins so, then all that have it
  * anywhere.
  * @param {string[]} labels

@@ -2,8 +2,12 @@
 
 import { $, $$, make, tell, write } from './dom.js';
 import { choose, chooseClass, goOn } from './acts.js';
-import { bandsOf, classOf, findClasses, isEmpty, rivalOf, shownClass, ticksOf, twinsOf } from './maps.js';
-import { isLit, look, methodNow, plainPalette, ramp, ready, put, signNow, state, topNow, addView } from './shown.js';
+import {
+  bandsOf, classOf, findClasses, isEmpty, rivalOf, rowsIn, rowsShown, shownClass, ticksOf, twinsOf,
+} from './maps.js';
+import {
+  addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
+} from './shown.js';
 import {
   chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried, unfound,
   warnings,
@@ -83,20 +87,22 @@ function showClasses() {
   const { percent } = answer.model;
   const buttons = answer.classes.map((c) => {
     const button = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
-    const place = c.rank > 5 ? `place ${c.rank} · ` : '';
     const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
     bar.style.setProperty('--p', '0%');
-    if (place) p.append(make('small', place));
-    p.append(make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
+    p.append(make('small', ''), make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
     button.append(make('span', c.label, { class: 'gv-label' }), p, bar);
     return button;
   });
   $('.gv-classes').replaceChildren(...buttons);
   addView(() => {
     const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
-    const { covered } = state;
+    const { covered, size } = state, room = rowsIn(arranged(), ...size, matchMedia('(pointer: fine)').matches);
+    const shown = rowsShown(answer.classes, room, [answer.target, answer.rival]);
     buttons.forEach((n, k) => {
-      const c = answer.classes[k], now = covered?.classes[0].find((one) => one.index === c.index);
+      const c = answer.classes[k], place = shown.indexOf(c) + 1;
+      n.hidden = !place;
+      write(n.querySelector('small'), c.rank > place ? `place ${c.rank} · ` : '');
+      const now = covered?.classes[0].find((one) => one.index === c.index);
       const bar = n.querySelector('.gv-bar'), was = n.querySelector('.gv-was'), p = n.querySelector('.gv-now');
       if (percent) bar.style.setProperty('--p', `${100 * (now ?? c).p}%`);
       bar.style.setProperty('--was', now && percent ? `${100 * c.p}%` : '0%');

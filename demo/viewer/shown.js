@@ -2,7 +2,7 @@
 
 import { make, painted } from './dom.js';
 import {
-  alike, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
+  alike, arrange, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
 } from './maps.js';
 import { store } from './store.js';
 
@@ -34,6 +34,7 @@ const page = store({
   fill: props.fills[0],
   /** @type {CoverAnswer | null} */ covered: null, // what the network says of the picture with the patch on it
   tried: null, // what covering each place does, as far as it is known: { h, w, fall, done }
+  size: [innerWidth, innerHeight],
   box: false,
   threshold: 15,
   place: null, // of the cell that is read: [down, right] in 0..1
@@ -52,6 +53,9 @@ export const addView = page.view;
 
 /** Whether the picture that the answer is about is there. */
 export const ready = () => Boolean(state.answer && state.base && state.base.url === state.url);
+
+/** The arrangement in which the pictures are largest. */
+export const arranged = () => arrange(...state.size, state.base?.ratio ?? 2, !state.one);
 
 /**
  * The method that shows a layer: the one that was chosen, if it has a map here, else what suits the layer.

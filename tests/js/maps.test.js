@@ -411,6 +411,31 @@ test('the arrangement with the larger pictures, but std unless it is a fifth mor
   assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
 });
 
+test('seven classes where they fit without scrolling', () => {
+  const rows = (W, H, ratio, fine = true) => maps.rowsIn(maps.arrange(W, H, ratio, true), W, H, fine);
+  assert.equal(rows(1440, 900, 1), 7, '545 pixels: 7 times 44, and 219 for the rest');
+  assert.equal(rows(1280, 720, 1), 7, '440: 7 times 36, and 158');
+  assert.equal(rows(1280, 720, 1, false), 6, '440: 6 times 44, which a finger needs');
+  assert.equal(rows(1366, 620, 1), 5, '340: 5 times 34');
+  assert.equal(rows(1440, 900, 2), 5, 'wide');
+  assert.equal(rows(1440, 900, 0.63), 5, 'tall');
+  assert.equal(rows(1280, 720, 0.63), 4);
+  assert.equal(rows(1024, 768, 0.63), 7, 'beside pictures of 488');
+  assert.equal(rows(1024, 768, 0.4), 3);
+  assert.equal(rows(820, 1180, 1), 5);
+  assert.equal(rows(390, 844, 1), 7, 'a row that is pushed');
+});
+
+test('what was asked about is shown, and takes the place of the least likely of the others', () => {
+  const classes = [8, 3, 5, 9, 4].map((index) => ({ index }));
+  const shown = (room, asked) => maps.rowsShown(classes, room, asked).map(({ index }) => index);
+  assert.deepEqual(shown(5, [8, null]), [8, 3, 5, 9, 4]);
+  assert.deepEqual(shown(3, [8, null]), [8, 3, 5]);
+  assert.deepEqual(shown(3, [4, null]), [8, 3, 4]);
+  assert.deepEqual(shown(3, [4, 9]), [8, 9, 4]);
+  assert.deepEqual(shown(1, [4, 9]), [9, 4], 'both, even where there is no room');
+});
+
 test('whole words are found first, and what only has the letters in it last', () => {
   const labels = ['oystercatcher', 'catamaran', 'Egyptian cat', 'tabby cat', 'dog', 'cat', 'hair-cat'];
   const found = (text) => maps.findClasses(labels, text).map(({ index, rank }) => [labels[index], rank]);
