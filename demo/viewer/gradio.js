@@ -59,14 +59,23 @@ export function easeLists() {
   });
 }
 
+/** The list of networks, open. */
+export const openNetworks = () => setTimeout(() => find('#model input')?.focus());
+
 // ---- a picture ---------------------------------------------------------------------------------
 
 const input = () => find(`${PICTURE} input[type=file]`);
 
-export const choosePhoto = () => input()?.click();
+/** Opens the chooser; whoever gives it up keeps the picture. */
+export function choosePhoto() {
+  const box = input();
+  if (!box) return;
+  box.value = ''; // else the same file, chosen once more, would be no change
+  box.click();
+}
 
-/** Files from the clipboard or dropped anywhere on the page go into the widget as if they were chosen. */
-function handOver(files) {
+/** Files from the camera, the clipboard, or dropped anywhere, go into the widget as if they were chosen. */
+export function handOver(files) {
   const box = input(), picture = [...files ?? []].find((file) => file.type.startsWith('image/'));
   if (!box || !picture) return false;
   const list = new DataTransfer();
@@ -82,15 +91,6 @@ listen('drop', (e) => {
   e.preventDefault();
   e.stopPropagation();
 });
-
-/** A browser gives the clipboard to a page only on its own machine or by https. */
-export const pastePhoto = () => find(`${PICTURE} [aria-label="Paste from clipboard"]`)?.click();
-
-/** The widget's own camera, in a frame of the page. */
-export function takePhoto(holder) {
-  holder.hidden = false;
-  find(`${PICTURE} [aria-label="Capture from camera"]`)?.click();
-}
 
 /** Which of the examples is in view. @param {string} url of the picture in view */
 export function markExample(url) {
