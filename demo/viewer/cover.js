@@ -135,7 +135,7 @@ function drag(e) {
 }
 
 export function setCover() {
-  $('[name=fill]').append(...props.fills.map((name) => make('option', filled(name), { value: name })));
+  $('[name=fill]').append(...props.fills.map((name) => make('option', `filled with ${filled(name)}`, { value: name })));
   $('[name=fill]').addEventListener('change', (e) => goOn({ fill: e.target.value }));
   $('.gv-all').addEventListener('click', tryAll);
   $('.gv-over').addEventListener('pointerdown', (e) => {

@@ -9,8 +9,8 @@ import {
   addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
 } from './shown.js';
 import {
-  chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried, unfound,
-  warnings,
+  chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second, secondCovered,
+  secondTried, unfound, warnings,
 } from './words.js';
 
 /** @import { Look } from './words.js' */
@@ -31,7 +31,7 @@ function spell(node, pieces) {
   const key = text + pieces.map(([, kind]) => kind).join();
   if (node.dataset.said === key) return;
   node.dataset.said = key;
-  node.dataset.long = text.length > 44;
+  node.dataset.long = text.length > 76 ? 'very' : text.length > 44;
   node.replaceChildren(...pieces.map(([piece, kind]) => {
     return kind ? make(kind === 'name' ? 'b' : 'i', piece, { class: `gv-${kind}` }) : piece;
   }));
@@ -96,7 +96,8 @@ function showClasses() {
   $('.gv-classes').replaceChildren(...buttons);
   addView(() => {
     const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
-    const { covered, size } = state, room = rowsIn(arranged(), ...size, matchMedia('(pointer: fine)').matches);
+    const { base, covered, size } = state, fine = matchMedia('(pointer: fine)').matches;
+    const room = rowsIn(arranged(), ...size, base?.ratio ?? 2, fine);
     const shown = rowsShown(answer.classes, room, [answer.target, answer.rival]);
     buttons.forEach((n, k) => {
       const c = answer.classes[k], place = shown.indexOf(c) + 1;
@@ -151,12 +152,15 @@ function showQuestions() {
 
 function showScale() {
   if (!ready()) return;
-  const { answer, band } = state, sign = signNow(), top = topNow(), two = band === 'contrast' && sign === 'both';
-  const ticks = ticksOf(top, sign).map((v) => make('span', number(v)));
+  const { answer, band, tried } = state, sign = tried ? 'for' : signNow(), top = topNow();
+  const two = band === 'contrast' && sign === 'both';
+  const ends = tried ? ticksOf(greatest(tried.fall), sign).map(percent) : ticksOf(top, sign).map((v) => number(v));
+  const ticks = ends.map((text) => make('span', text));
+  ticks[2].dataset.of = tried ? ' less' : ' a cell';
   if (two) [0, 2].forEach((n) => { ticks[n].title = classOf(answer, n ? answer.target : answer.rival).label; });
   $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
   $('.gv-ticks').replaceChildren(...ticks);
-  ramp($('.gv-scale canvas'));
+  ramp($('.gv-scale canvas'), sign);
 }
 
 // ---- the search --------------------------------------------------------------------------------

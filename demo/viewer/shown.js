@@ -176,8 +176,8 @@ export function blend(canvas, heat, sign = signNow(), opacity = state.opacity / 
 }
 
 /** The colours alone, from one end of the scale to the other, on the whole of a canvas. */
-export function ramp(canvas) {
-  const { width: W, height: H } = canvas, pen = canvas.getContext('2d'), sign = signNow();
+export function ramp(canvas, sign) {
+  const { width: W, height: H } = canvas, pen = canvas.getContext('2d');
   const heat = Float32Array.from({ length: W * H }, (_, n) => (n % W) / (W - 1));
   if (!isLit()) return void pen.drawImage(painted(heat, palettes[coloursOf(sign)], H, W), 0, 0);
   const grey = new Uint8ClampedArray(4 * W * H).fill(128);

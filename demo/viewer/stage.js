@@ -101,7 +101,7 @@ function showCaption() {
   if (!ready()) return;
   const now = look();
   $('.gv-caption').textContent = state.tool === 'compare' ? 'left: the picture · right: the map'
-    : state.held ? 'the picture' : caption(now);
+    : state.held ? 'the picture' : caption(now, state.tried);
   const seen = saying(now, plainPalette(), isLit()).map(([text]) => text).join('');
   $('.gv-over .gv-frame').setAttribute('aria-label', `${seen} Arrow keys read the cells.`);
 }
