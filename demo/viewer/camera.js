@@ -10,12 +10,9 @@ export async function openCamera() {
   if (matchMedia('(pointer: coarse)').matches) return askPhone();
   if (!navigator.mediaDevices) return say(NO_CAMERA);
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
-    $('.gv-shoot video').srcObject = stream;
+    $('.gv-shoot video').srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
     $('.gv-shoot').showModal();
-    await $('.gv-shoot video').play();
   } catch {
-    closeCamera();
     say(CAMERA_REFUSED);
   }
 }

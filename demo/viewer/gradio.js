@@ -92,6 +92,12 @@ listen('drop', (e) => {
   e.stopPropagation();
 });
 
+/** Calls when a picture sets out for the server, and when it is there or lost: the widget shows neither until then. */
+export function followUpload(changed) {
+  const sends = () => find(`${PICTURE} .upload-container`) && !find(`${PICTURE} :is(img, [data-testid=upload-text])`);
+  new MutationObserver(() => changed(Boolean(sends()))).observe(document.body, { childList: true, subtree: true });
+}
+
 /** Which of the examples is in view. @param {string} url of the picture in view */
 export function markExample(url) {
   const file = url.split('/').at(-1);

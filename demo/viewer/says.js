@@ -9,8 +9,8 @@ import {
   addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
 } from './shown.js';
 import {
-  chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second, secondCovered,
-  secondTried, unfound, warnings,
+  SENDING, chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second,
+  secondCovered, secondTried, unfound, warnings,
 } from './words.js';
 
 /** @import { Look } from './words.js' */
@@ -18,10 +18,11 @@ import {
 const MOST = 8; // classes that a search shows
 
 function showSaid() {
-  const { sentence, mild, stale } = state.said;
-  tell($('.gv-error'), mild ? '' : sentence);
-  tell($('.gv-hint'), mild ? sentence : '');
+  const { said: { sentence, mild, stale }, sending } = state;
+  tell($('.gv-error'), mild || sending ? '' : sentence);
+  tell($('.gv-hint'), sending ? SENDING : mild ? sentence : '');
   $('.gv').classList.toggle('gv-stale', stale);
+  $('.gv').classList.toggle('gv-sending', sending);
   $('.gv-before').hidden = !stale || !state.answer;
 }
 

@@ -39,6 +39,7 @@ const page = store({
   threshold: 15,
   place: null, // of the cell that is read: [down, right] in 0..1
   said: SILENCE, // to the visitor; mild: it is no mistake; stale: the answer is not what the page asks for
+  sending: false, // whether a picture is on its way to the server
   wanted: null, // a layer on its way, and the answer it was asked beside: { layer, answer }
   token: '', // of a map on its way that takes long, by which it can be stopped
   playing: null,

@@ -7,7 +7,9 @@ import { closeCamera, openCamera, pastePhoto, setCamera, takePhoto } from './cam
 import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
-import { adopt, choosePhoto, easeLists, followLists, markExample, openNetworks, refuseHeavy } from './gradio.js';
+import {
+  adopt, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy,
+} from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
 import { openOnce } from './opening.js';
@@ -195,6 +197,7 @@ function comeBack() {
 
 const choseInLists = followLists();
 refuseHeavy(props.heaviest, () => say(props.heavy));
+followUpload((sending) => put({ sending }));
 easeLists();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));

@@ -23,6 +23,7 @@ import {
  */
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
+export const SENDING = 'Your picture is on its way …';
 export const NO_CAMERA = 'A browser gives the camera only to pages over https. Choose a photo.';
 export const CAMERA_REFUSED = 'The camera does not open. Allow it in the browser, or choose a photo.';
 export const NO_PASTE = 'There is no picture to paste. Copy one, then press Ctrl V or ⌘ V here.';

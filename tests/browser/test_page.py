@@ -1088,12 +1088,16 @@ def test_no_chooser_no_camera_and_no_failed_upload_takes_the_picture_away(lab: L
     expect(lab.find(".gv-shoot")).to_be_visible()
     page.keyboard.press("Escape")
     expect(lab.find(".gv-shoot")).to_be_hidden()
-    assert page.evaluate("stream.getTracks().every(t => t.readyState === 'ended')"), "it is off"
+    lab.until("stream.getTracks().every(track => track.readyState === 'ended')")  # it is off
     goes_on("lion")
 
-    page.route("**/upload?*", lambda route: route.fulfill(status=413))
+    held: list[Route] = []
+    page.route("**/upload?*", lambda route: held.append(route))
     lab.upload(EXAMPLES_DIR / "tower.jpg")
+    expect(lab.find(".gv-hint")).to_have_text("Your picture is on its way …")
+    held[0].fulfill(status=413)
     page.get_by_test_id("toast-body").first.wait_for()
+    expect(lab.find(".gv-hint")).to_be_hidden()
     page.unroute_all()
     goes_on("cheetah")
 
@@ -1529,6 +1533,15 @@ def test_whoever_chooses_a_class_in_the_answer_stays_there(tall: Callable[..., L
     assert lab.page.evaluate("scrollY") == pytest.approx(before, abs=60)
 
 
+SMALL = """() => [...document.querySelectorAll(
+    'button, select, summary, input, [role=tab], [role=combobox]')]
+  .filter(n => n.checkVisibility({ visibilityProperty: true }) && !n.matches('.gv-link'))
+  .map(n => [n, (n.closest('label, .gv-search, .wrap-inner') ?? n).getBoundingClientRect()])
+  .filter(([, { width, height }]) => width > 1 && Math.min(width, height) < 43.5)
+  .map(([n, { width, height }]) => `${n.className || n.name} ${width}x${height}`)
+"""  # what a finger may miss; a link in a sentence is as high as its line
+
+
 def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) -> None:
     context = browser.new_context(
         locale="en-US", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
@@ -1539,6 +1552,12 @@ def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) ->
     frame.tap(position={"x": size["width"] * 1.5 / 7, "y": size["height"] * 2.5 / 7})
     assert lab.text(".gv-pointer").startswith("Row 3, column 2: about ")
     assert lab.find(".gv-over .gv-cell").is_visible()
+    assert lab.page.evaluate(SMALL) == []
+    lab.more()
+    for part in lab.find(".gv-drawer summary").all():
+        part.click()
+    lab.find(".gv-ways li").first.wait_for()
+    assert lab.page.evaluate(SMALL) == [], "in the drawer"
     assert lab.errors == []
     context.close()
 
