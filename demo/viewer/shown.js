@@ -36,7 +36,7 @@ const page = store({
   tried: null, // what covering each place does, as far as it is known: { h, w, fall, done }
   size: [innerWidth, innerHeight],
   box: false,
-  threshold: 15,
+  threshold: 50, // the paper has 15, where the box often goes round the whole picture
   place: null, // of the cell that is read: [down, right] in 0..1
   said: SILENCE, // to the visitor; mild: it is no mistake; stale: the answer is not what the page asks for
   sending: false, // whether a picture is on its way to the server

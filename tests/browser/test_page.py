@@ -1625,6 +1625,16 @@ def test_where_there_is_room_a_card_asks_to_cover_the_brightest_cells(
     expect(card).to_be_hidden()
 
 
+def test_the_box_encloses_something_from_the_start(tall: Callable[..., Lab]) -> None:
+    lab = tall(1280, 720)
+    lab.tick("box")
+    whole, box = (lab.find(part).bounding_box() for part in (".gv-over .gv-frame", ".gv-box"))
+    assert box["width"] * box["height"] < 0.7 * whole["width"] * whole["height"]
+    assert lab.text("[name=thr-out]") == "50 %"
+    lab.put("threshold", "15")
+    assert lab.text("[name=thr-out]") == "15 % (as in the paper)"
+
+
 @pytest.mark.parametrize(
     ("size", "number", "pair", "one"),
     [
