@@ -96,6 +96,7 @@ def test_an_example_is_explained_on_first_paint(lab: Lab) -> None:
     assert lab.find(".gv-original img").evaluate("n => n.naturalWidth") == 512
 
     rows = lab.find(".gv-classes button").all_inner_texts()
+    assert lab.find(".gv-say").get_attribute("aria-live") == "polite"
     assert rows[0].split("\n")[0] == "lion"
     assert rows[1].split("\n")[0] == "cheetah"
     assert lab.find(".gv-classes [aria-pressed=true]").inner_text() == rows[0]
@@ -420,6 +421,7 @@ def test_the_filmstrip_stands_at_the_layer_that_the_other_tab_chose(lab: Lab) ->
     )
     lab.page.get_by_role("tab", name="Look").click()
     expect(lab.find(f".gv-strip [data-layer={early}]")).to_be_in_viewport()
+    assert early in lab.text(".gv-caption"), "the overlay says that it is not the usual one"
 
 
 def test_playing_stops_when_the_other_tab_is_opened(lab: Lab) -> None:
@@ -1076,8 +1078,9 @@ def test_no_chooser_no_camera_and_no_failed_upload_takes_the_picture_away(lab: L
         lab.find(".gv-source .gv-choose").click()
     goes_on("cheetah")
     page.evaluate(REFUSED)
-    camera = lab.find(".gv-source .gv-camera")
+    camera, place = lab.find(".gv-source .gv-camera"), lab.find(".gv-stage").bounding_box()
     assert "Allow it in the browser" in lab.complained(camera.click)
+    assert lab.find(".gv-stage").bounding_box() == place, "nothing jumps"
     goes_on("lion")
     lab.find(".gv-paste").click()
     expect(lab.find(".gv-hint")).to_contain_text("no picture to paste")
@@ -1750,9 +1753,26 @@ def test_all_places_are_tried_and_it_can_be_stopped(lab: Lab) -> None:
     lab.find("label:has([value=cover])").click()
     button = lab.find(".gv-all")
     expect(button).to_have_text("Try all places")
+    lab.settled()
+    lab.requests.clear()
+    lab.page.evaluate(
+        """() => {
+          const all = document.querySelector('.gv-all'), sub = document.querySelector('.gv-sub');
+          new MutationObserver((_, watcher) => {
+            if (!sub.textContent.startsWith('8 of 49')) return;
+            watcher.disconnect();
+            all.click();
+          }).observe(sub, { childList: true, characterData: true, subtree: true });
+          all.click();
+        }"""
+    )
+    expect(lab.find(".gv-say")).to_contain_text("With this covered")
+    lab.settled()
+    assert sum("component_server" in url for url in lab.requests) < 4, "not all seven times eight"
     button.click()
     expect(lab.find(".gv-sub")).to_contain_text("All 49 places were covered one by one")
     assert "where covering makes lion less likely" in lab.say
+    assert lab.text(".gv-ticks span:last-child").endswith("%")
     button.click()
     expect(lab.find(".gv-say")).to_contain_text("With this covered")
 
@@ -1767,6 +1787,15 @@ def test_the_cells_fly_into_the_sum_once_and_any_key_ends_it(
     page.keyboard.press("Shift")
     assert page.locator("[data-opening]").count() == 0
     assert plain(page.locator(".gv-total").inner_text()).endswith(": 7.52")
+    page.emulate_media(reduced_motion="reduce")
+    page.add_init_script(
+        """new MutationObserver(() => { window.flew ||= document.querySelector('.gv-sky'); })
+          .observe(document, { childList: true, subtree: true })"""
+    )
+    page.reload()
+    page.wait_for_selector("[data-drawn]")
+    page.wait_for_timeout(200)
+    assert not page.evaluate("Boolean(window.flew)"), "not for who wants no motion"
     page.close()
 
 

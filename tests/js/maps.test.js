@@ -408,6 +408,7 @@ test('the arrangement with the larger pictures, but std unless it is a fifth mor
   assert.equal(maps.arrange(1440, 900, 2, true).arr, 'wide');
   assert.equal(maps.arrange(1280, 720, 0.63, true).arr, 'tall');
   assert.equal(maps.arrange(1366, 620, 1, true).arr, 'std', 'too low for all of it beside them');
+  assert.equal(maps.arrange(1280, 720, 16 / 9, true).arr, 'std', '263 pixels; 308 are not a fifth more');
   assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
 });
 
