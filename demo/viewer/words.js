@@ -175,6 +175,8 @@ export function second({ answer, grid, band, sign, method }, rival) {
 
 const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour', linear: 'what lies around it' };
 
+export const PATCHES = { grey: 'grey patch', blur: 'blurred patch', mean: 'mean colour' }; // the first word must do
+
 /** What a patch is filled with, in words. */
 export const filled = (fill) => FILLED[fill] ?? fill;
 

@@ -322,6 +322,12 @@ def test_what_the_network_does_not_see_is_faint_and_said_not_to_be_seen(lab: Lab
     ]
     heat = heatmap.upsample(np.clip(maps[1] / maps[0].max(), 0, 1), lab.canvas().shape[:2])
     assert apart(lab.canvas(), heatmap.paint(heat, "viridis")) < 2
+    long = "all => all.reduce((sum, n) => sum + parseFloat(n.style.flexGrow), 0)"
+    mine, rest = (
+        lab.find(f".gv-sum {part}").evaluate_all(long) for part in (".gv-piece", ".gv-rest")
+    )
+    part = float(maps[1][maps[1] > 0].sum()) / float(seen.logits[LION])
+    assert mine / (mine + rest) == pytest.approx(part, rel=0.05), "of what lion gets"
 
 
 def test_whole_words_are_found_first(lab: Lab) -> None:
@@ -1679,6 +1685,7 @@ def test_the_sum_that_is_drawn_is_the_score_without_its_head_start(lab: Lab) -> 
         float(signed[signed > 0].sum()), abs=49 * float(signed.max()) / 254
     )
     assert lab.text(".gv-percent") == "46 %"
+    assert lab.find(".gv-rest").count() == 0, "the likeliest fills the bar"
 
     row, column = np.unravel_index(signed.argmax(), signed.shape)
     box = lab.find(".gv-over .gv-frame").bounding_box()
