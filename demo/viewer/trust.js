@@ -4,8 +4,11 @@ import { $, $$, make, tell, write } from './dom.js';
 import { bytesOf, lit, project, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { plotHiding } from './plot.js';
 import { image } from './sheets.js';
-import { store } from './store.js';
-import { UNREACHED, aboutHiding, chance, few, filled, percent } from './words.js';
+import { ask, keyOf, request, set, state, target, view } from './doubt.js';
+import { NOTHING_DRAWN, isDrawn, regionShown, watchDrawing } from './drawing.js';
+import { beginGame, showSuspects, watchGame } from './suspects.js';
+import { aim, forget, hold, showAim, showForget, showHold } from './trials.js';
+import { aboutHiding, chance, few, filled, percent } from './words.js';
 
 /** @import { GameRow, HideAnswer, HideRequest, Likely, MosaicAnswer, TrustRequest, VerdictAnswer } from './wire.js' */
 /** @import { InView } from './viewer.js' */
@@ -16,56 +19,22 @@ const HIGHEST = 420; // pixels of the picture, drawn
 const GRID = 360; // pixels of a mosaic's side, drawn
 const QUARTERS = ['top left', 'top right', 'bottom left', 'bottom right'];
 
-const { state, set, view } = store({
-  /** @type {InView | null} */ topic: null, // what is put to the test
-  error: '',
-  share: 20,
-  order: 'hottest',
-  fill: 'blur',
-  /** @type {HideAnswer | null} */ hidden: null,
-  /** @type {VerdictAnswer | null} */ found: null,
-  shown: 'blur', // whose curves
-  token: '', // of a verdict on its way
-  part: 0, // of it that is done
-  pool: [], // pictures that may be in the mosaic: { path, src, title }
-  tiles: [], // those that are, their paths, as one reads
-  picked: null, // which of them is to be swapped
-  /** @type {MosaicAnswer | null} */ mosaic: null,
-  asking: false, // whether it is on its way
-  method: 0, // whose map is drawn over the mosaic
-  quarter: 0, // and of which class
-});
-
-/** @returns {TrustRequest} */
-const request = () => ({ ...state.topic.request, method: state.topic.method });
-const keyOf = (topic) => topic && JSON.stringify([topic.request, topic.method]);
-const target = () => state.topic.classes.find((c) => c.index === state.topic.target);
-
-/** null where there is no answer; a sentence then says why. */
-async function ask(name, given) {
-  try {
-    const made = await server[name](given);
-    set({ error: made.error ?? '' });
-    return made.error ? null : made;
-  } catch {
-    set({ error: UNREACHED });
-    return null;
-  }
-}
-
 // ---- hide and see ------------------------------------------------------------------------------
 
 /** @returns {HideRequest} */
-const hideRequest = () => ({ ...request(), share: state.share / 100, order: state.order, fill: state.fill });
+const hideRequest = () => ({
+  ...request(), share: state.share / 100, order: state.order, fill: state.fill,
+  region: state.what === 'cells' ? null : state.region,
+});
 
 let hiding = false; // one question at a time; what is asked next is what is chosen by then
 
 async function hideNewest() {
-  if (hiding) return;
+  if (hiding || state.what !== 'cells' && !isDrawn(state.region)) return;
   hiding = true;
   try {
     for (let asked = ''; state.topic && asked !== JSON.stringify(hideRequest());) {
-      const given = hideRequest(), { share: _share, order: _order, fill: _fill, ...about } = given;
+      const given = hideRequest(), { share: _share, order: _order, fill: _fill, region: _region, ...about } = given;
       asked = JSON.stringify(given);
       const made = await ask('hide', given);
       if (!state.topic || JSON.stringify(request()) !== JSON.stringify(about)) continue; // another map since then
@@ -89,20 +58,27 @@ function bars(classes) {
 }
 
 function showHidden() {
-  const { topic, hidden, share, order, fill } = state;
+  const { topic, hidden, share, order, fill, what, region } = state;
+  $$('[name=what]').forEach((n) => { n.checked = n.value === what; });
+  $('.gt-cells').hidden = what !== 'cells';
+  $('.gt-draw').hidden = what === 'cells';
+  write($('.gt-draw p'), isDrawn(region) ? 'Draw again to hide something else.'
+    : `Drag on the picture to ${what === 'box' ? 'draw a box' : 'brush over it'}.`);
+  $('.gt-draw button').hidden = !isDrawn(region);
   $('[name=share]').value = share;
   $('.gt-range span').textContent = `Hide ${share} % of the cells`;
   $$('[name=order]').forEach((n) => { n.checked = n.value === order; });
   $('[name=hide-fill]').value = fill;
   if (!topic) return;
-  const photo = $('.gt-photo');
+  const photo = $('.gt-see .gt-photo');
   photo.classList.toggle('gt-old', !hidden);
   if (!hidden) return;
   photo.style.aspectRatio = hidden.ratio;
   photo.style.maxWidth = `${HIGHEST * hidden.ratio}px`;
   const now = hidden.classes.find((c) => c.index === topic.target);
-  $('.gt-photo img').src = hidden.picture;
-  $('.gt-photo img').alt = `The picture with the ${hidden.order} ${Math.round(100 * hidden.share)} % hidden`;
+  $('.gt-see img').src = hidden.picture;
+  $('.gt-see img').alt = `The picture with ${hidden.region ? 'what you drew'
+    : `the ${hidden.order} ${Math.round(100 * hidden.share)} %`} hidden`;
   write($('.gt-says'), aboutHiding(hidden, topic, chance(target(), topic.percent), chance(now, topic.percent)));
   $('.gt-bars').replaceChildren(...bars(hidden.classes));
 }
@@ -315,7 +291,11 @@ function renew() {
   if (keyOf(topic) !== keyOf(state.topic)) {
     if (state.token) cancel();
     const same = state.topic && ['model', 'layer'].every((k) => state.topic.request[k] === topic.request[k]);
-    set({ topic, hidden: null, found: null, ...(same ? {} : { mosaic: null }) });
+    const nothing = { region: NOTHING_DRAWN, round: NOTHING_DRAWN };
+    const drawn = state.topic?.request.path === topic.request.path ? {} : nothing;
+    set({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, step: 0, ...drawn,
+      ...(same ? {} : { mosaic: null }) });
+    if (isDrawn(state.round)) aim();
     gather(topic);
   }
   hideNewest();
@@ -327,11 +307,33 @@ element.addEventListener('input', ({ target: { name, value } }) => {
   else if (name === 'order') set({ order: value });
   else if (name === 'hide-fill') set({ fill: value });
   else if (name === 'shown') set({ shown: value });
-  if (['share', 'order', 'hide-fill'].includes(name)) hideNewest();
+  else if (name === 'what') set({ what: value, region: NOTHING_DRAWN });
+  else if (name === 'tool') set({ tool: value, round: NOTHING_DRAWN, aimed: null });
+  if (['share', 'order', 'hide-fill', 'what'].includes(name)) hideNewest();
 });
 $('.gt-test').onclick = test;
 $('.gt-cancel').onclick = cancel;
 $('.gt-ask').onclick = play;
-for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows]) view(show);
+$('.gt-forget').onclick = forget;
+$('.gt-hold').onclick = hold;
+const hiddenPart = watchDrawing($('.gt-see .gt-photo'), {
+  tool: () => state.what === 'cells' ? null : state.what,
+  region: () => state.region,
+  put: (region, done) => { set({ region }); if (done) hideNewest(); },
+});
+const object = watchDrawing($('.gt-aim .gt-photo'), {
+  tool: () => state.tool,
+  region: () => state.round,
+  put: (round, done) => { set({ round }); if (done) aim(); },
+});
+$('.gt-draw button').onclick = () => { set({ region: NOTHING_DRAWN, what: 'cells' }); hideNewest(); };
+$('.gt-aim .gt-clear').onclick = () => set({ round: NOTHING_DRAWN, aimed: null });
+view(() => regionShown(hiddenPart, state.region));
+view(() => regionShown(object, state.round));
+watchGame();
+for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
+  showSuspects]) view(show);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);
+new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) beginGame(); })
+  .observe($('.gt-game'));
