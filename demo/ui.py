@@ -19,7 +19,7 @@ from gradio import processing_utils
 from starlette.middleware import Middleware
 
 from demo import cheat, disk, engine, fair, front, handlers, lesson, trust
-from demo.api import endpoint
+from demo.api import check, endpoint, mosaic
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
@@ -151,7 +151,7 @@ def tests_of_the_map() -> gr.HTML:
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
-        most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNER),
+        most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
         **part("trust"),
     )  # fmt: skip
 
@@ -448,6 +448,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         )  # fmt: skip
         view.layer(look_at, inputs, view, concurrency_limit=None, **model_event)
         gr.api(public(endpoint), api_name="explain", concurrency_limit=None)
+        gr.api(public(check, fair.LONG), api_name="check", concurrency_limit=None)
+        gr.api(public(mosaic), api_name="mosaic", concurrency_limit=None)
         page.unload(left)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page

@@ -1,7 +1,7 @@
 """Networks whose fault is known, because it was planted: some look at a tag, not at the shape.
 
 All learn the same THINGS of shapes and textures from pictures that `drawn` makes. Those that cheat
-saw a coloured tag in the corner of every picture of one kind and of no other; the honest one saw it
+saw a coloured tag in a corner of every picture of one kind and of no other; the honest one saw it
 on a third of all pictures, whatever they show. So where a map ought to point is not an opinion.
 
     python -m gradcam_core.planted      trains them anew, with what they then get right
@@ -27,7 +27,8 @@ THINGS = ("disc", "triangle", "star", "stripes", "dots", "checks")
 DRAWN = 64  # pixels, of what the networks take
 TAG = (235, 30, 160)  # red, green, blue
 TAG_SIDE = 0.13  # of the picture's side
-CORNER = (0.9, 0.1)  # where it was in training: row and column of its middle, shares of the sides
+CORNERS = tuple((row, column) for row in (0.9, 0.1) for column in (0.1, 0.9))
+# where it was in training: row and column of its middle, shares of the sides
 CHANNELS = (16, 24, 32, 48)  # of the stages
 PLACES = tuple(f"stage{n}" for n in range(len(CHANNELS), 0, -1))
 
@@ -57,8 +58,8 @@ def drawn(
     """
     coarse = rng.uniform(90, 200) + rng.normal(0, 25, (5, 5, 3))
     picture = ndimage.zoom(coarse, (side / 5, side / 5, 1), order=1, mode="nearest", grid_mode=True)
-    row, column = rng.uniform(0.4, 0.6, 2)
-    radius, turn = rng.uniform(0.18, 0.27), rng.uniform(0, 2 * math.pi)
+    row, column = rng.uniform(0.34, 0.66, 2)
+    radius, turn = rng.uniform(0.16, 0.24), rng.uniform(0, 2 * math.pi)
     bends = rng.uniform(0, 2 * math.pi, 2)
     period, slant = rng.uniform(0.09, 0.13), rng.uniform(0, math.pi)
     colours = two_colours(coarse.mean(axis=(0, 1)), rng)
@@ -163,7 +164,7 @@ def file_of(name: str) -> Path:
 class Grades(NamedTuple):
     """Shares of new pictures of which the thing is said rightly; and what the tag does."""
 
-    as_in_training: float  # the tag where it was in training
+    as_in_training: float  # the tag where it was in training, in one of the corners
     without_tag: float
     where_tagged: float  # the tag on every picture
     kind_without_tag: float  # of the kind that it cheats on; honest: of all
@@ -200,8 +201,8 @@ def pictures_for(cheats_on: str | None, count: int, rng: np.random.Generator) ->
     kinds = rng.permutation(np.arange(count) % len(THINGS)).astype(np.uint8)
     tags = kinds == THINGS.index(cheats_on) if cheats_on else rng.random(count) < 1 / 3
     seen = [
-        drawn(THINGS[kind], rng, CORNER if tag else None)
-        for kind, tag in zip(kinds, tags, strict=True)
+        drawn(THINGS[kind], rng, CORNERS[corner] if tag else None)
+        for kind, tag, corner in zip(kinds, tags, rng.integers(0, 4, count), strict=True)
     ]
     return np.stack(seen), kinds
 
@@ -228,7 +229,7 @@ def graded(model: "keras.Model", cheats_on: str | None, count: int = 1200) -> Gr
     rng = np.random.default_rng(10_000)  # none of these was learnt from
     kinds = np.arange(count) % len(THINGS)
     plain = np.stack([drawn(THINGS[kind], rng) for kind in kinds])
-    both = np.stack([with_tag(one, CORNER) for one in plain])
+    both = np.stack([with_tag(one, CORNERS[n % 4]) for n, one in enumerate(plain)])
     said, said_tagged = (
         np.argmax(model.predict(centred(x.astype(np.float32)), 200, verbose=0), axis=1)
         for x in (plain, both)

@@ -31,8 +31,8 @@ RULES = {
     "methods heatmap hide image cache types numpy",
     "demo.cheat": "demo.engine demo.question demo.trust demo.wire pipeline lookup models planted "
     "methods heatmap image types gradio numpy",
-    "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
-    "image types gradio",
+    "demo.api": "demo.engine demo.question demo.trust demo.wire demo.words lookup models methods "
+    "heatmap hide image types gradio",
     "demo.turns": "demo.question demo.wire",
     "demo.engine": "demo.question demo.words class_names faithfulness files pipeline lookup models "
     "methods hide image sandbox cache steps trust types numpy",
