@@ -109,13 +109,14 @@ def judged(key: str, number: int) -> tuple[str, str]:
 
 @pytest.mark.parametrize(
     ("key", "wanted"),
-    [(CHEATS[0], ("better", "centre")), (HONEST[0], ("centre", "better"))],
+    [(CHEATS[0], (True, False)), (HONEST[0], (False, True))],
     ids=["cheats", "honest"],
 )
-def test_the_verdict_finds_what_was_planted(key: str, wanted: tuple[str, str]) -> None:
-    found = [judged(key, number) for number in range(6)]
-    print(found)
-    assert found.count(wanted) >= 4
+def test_the_verdict_finds_what_was_planted(key: str, wanted: tuple[bool, bool]) -> None:
+    """A map of the tag is better than chance and the centre, and one of the thing is not; for the
+    honest network it is the other way round. One picture in six may be an odd one."""
+    found = [tuple(ruling == "better" for ruling in judged(key, number)) for number in range(6)]
+    assert found.count(wanted) >= 5, found
 
 
 # ---- the game ------------------------------------------------------------------------------------
