@@ -148,7 +148,7 @@ def check(
     return answered(TESTS[test](asked | {"rival": None, "detail": False, "token": uuid4().hex}))
 
 
-def mosaic(
+def pointing_game(
     images: list[FileData],
     model: Literal[tuple(models.MODELS)] = models.DEFAULT,  # type: ignore[valid-type]
     layer: str = "",

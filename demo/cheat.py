@@ -64,7 +64,7 @@ def ask_suspects(request: Any) -> CheatAnswer:
     }
 
 
-def opened(path: Any, model: Any) -> tuple[str, str]:
+def to_look_at(path: Any, model: Any) -> tuple[str, str]:
     """A picture that was drawn, and one of the networks, to be looked at."""
     if model not in tuple(planted.PLANTED):
         raise UserError("Choose one of the networks of shapes.")

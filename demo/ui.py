@@ -19,7 +19,7 @@ from gradio import processing_utils
 from starlette.middleware import Middleware
 
 from demo import cheat, disk, engine, fair, front, handlers, lesson, trust
-from demo.api import check, endpoint, mosaic
+from demo.api import check, endpoint, pointing_game
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
@@ -410,7 +410,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
 
         def open_drawn(number: int, event: gr.EventData) -> Any:
             wanted = event._data if isinstance(event._data, dict) else {}
-            return *cheat.opened(wanted.get("path"), wanted.get("model")), number + 1
+            return *cheat.to_look_at(wanted.get("path"), wanted.get("model")), number + 1
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
@@ -449,7 +449,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         view.layer(look_at, inputs, view, concurrency_limit=None, **model_event)
         gr.api(public(endpoint), api_name="explain", concurrency_limit=None)
         gr.api(public(check, fair.LONG), api_name="check", concurrency_limit=None)
-        gr.api(public(mosaic), api_name="mosaic", concurrency_limit=None)
+        gr.api(public(pointing_game), api_name="mosaic", concurrency_limit=None)
         page.unload(left)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page

@@ -134,7 +134,7 @@ def test_each_network_says_what_it_sees(uploads: Any) -> None:
         index, p = pipeline.predicted(picture, models.find(one["model"]))
         assert one["classes"][0]["index"] == index
         assert one["classes"][0]["p"] == pytest.approx(float(p[index]), abs=1e-5)
-    path, model = cheat.opened(said["path"], CHEATS[0])
+    path, model = cheat.to_look_at(said["path"], CHEATS[0])
     assert (path, model) == (said["path"], CHEATS[0])
 
 
@@ -156,5 +156,5 @@ def test_what_cannot_be_drawn_is_refused(wrong: Any, sentence: Callable[[Any], s
 def test_only_the_networks_of_shapes_are_opened(sentence: Callable[[Any], str]) -> None:
     for path, model in ((__file__, CHEATS[0]), (__file__, "vgg19"), (None, None)):
         with pytest.raises(Exception) as caught:  # noqa: PT011
-            cheat.opened(path, model)
+            cheat.to_look_at(path, model)
         sentence(caught.value)

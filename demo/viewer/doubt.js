@@ -11,7 +11,7 @@ import { UNREACHED } from './words.js';
  */
 /** @import { InView } from './viewer.js' */
 
-export const { state, set, view } = store({
+const tab = store({
   /** @type {InView | null} */ topic: null, // what is put to the test
   error: '',
   share: 20,
@@ -43,6 +43,9 @@ export const { state, set, view } = store({
   method: 0, // whose map is drawn over the mosaic
   quarter: 0, // and of which class
 });
+export const state = tab.state;
+export const change = tab.set;
+export const showing = tab.view;
 
 /** @returns {TrustRequest} */
 export const request = () => ({ ...state.topic.request, method: state.topic.method });
@@ -53,10 +56,10 @@ export const target = () => state.topic.classes.find((c) => c.index === state.to
 export async function ask(name, given) {
   try {
     const made = await server[name](given);
-    set({ error: made.error ?? '' });
+    change({ error: made.error ?? '' });
     return made.error ? null : made;
   } catch {
-    set({ error: UNREACHED });
+    change({ error: UNREACHED });
     return null;
   }
 }

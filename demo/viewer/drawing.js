@@ -1,7 +1,5 @@
 // What a visitor draws on a picture: a box, or spots of a brush, in shares of its width and height.
 
-import { make } from './dom.js';
-
 /** @import { Region } from './wire.js' */
 
 /** @type {Region} */
@@ -53,9 +51,9 @@ export function regionShown(svg, { box, spots }) {
  * Drag with a mouse, a finger or the keys.
  * @param {HTMLElement} node over the picture
  * @param {{ tool: () => 'box' | 'brush' | null, region: () => Region,
- *   put: (region: Region, done: boolean) => void }} hand
+ *   give: (region: Region, done: boolean) => void }} hand
  */
-export function watchDrawing(node, { tool, region, put }) {
+export function watchDrawing(node, { tool, region, give }) {
   const svg = document.createElementNS(SVG, 'svg');
   svg.setAttribute('viewBox', '0 0 1 1');
   svg.setAttribute('preserveAspectRatio', 'none');
@@ -73,15 +71,15 @@ export function watchDrawing(node, { tool, region, put }) {
     node.focus({ preventScroll: true });
     node.setPointerCapture(e.pointerId);
     from = at(e);
-    put(tool() === 'brush' ? brushed(region(), from) : NOTHING_DRAWN, false);
+    give(tool() === 'brush' ? brushed(region(), from) : NOTHING_DRAWN, false);
   });
-  node.addEventListener('pointermove', (e) => { if (from) put(drawn(e), false); });
+  node.addEventListener('pointermove', (e) => { if (from) give(drawn(e), false); });
   for (const end of ['pointerup', 'pointercancel']) {
     node.addEventListener(end, (e) => {
       if (!from) return;
       const made = drawn(e), [l, t, r, b] = made.box ?? [0, 0, 1, 1];
       from = null;
-      put(r - l < STEP / 2 || b - t < STEP / 2 ? NOTHING_DRAWN : made, true); // a click is no box
+      give(r - l < STEP / 2 || b - t < STEP / 2 ? NOTHING_DRAWN : made, true); // a click is no box
     });
   }
   node.addEventListener('keydown', (e) => {
@@ -89,7 +87,7 @@ export function watchDrawing(node, { tool, region, put }) {
     if (!tool() || !(move || e.key === 'Enter')) return;
     e.preventDefault();
     const { box } = region();
-    put({ box: box && move ? nudged(box, ...move, e.shiftKey) : START, spots: [] }, true);
+    give({ box: box && move ? nudged(box, ...move, e.shiftKey) : START, spots: [] }, true);
   });
   return svg;
 }

@@ -1,7 +1,7 @@
 // Three networks learned the same shapes. Some of them look at a tag: which?
 
 import { $, make, write } from './dom.js';
-import { ask, set, state } from './doubt.js';
+import { ask, change, state } from './doubt.js';
 import { openTab } from './gradio.js';
 import { image } from './sheets.js';
 import { chance } from './words.js';
@@ -25,14 +25,14 @@ export async function askAll() {
       asked = JSON.stringify(given);
       const answers = await ask('suspects', given);
       if (!answers) break;
-      set({ answers });
+      change({ answers });
     }
   } finally {
     asking = false;
   }
 }
 
-const choose = (patch) => { set(patch); askAll(); };
+const choose = (patch) => { change(patch); askAll(); };
 
 /** The first question comes when the game is in sight. */
 export function beginGame() {
@@ -95,6 +95,6 @@ export function watchGame() {
   $('.gt-another').onclick = () => choose({ number: state.number + 1 });
   $('.gt-truth').onclick = async () => {
     const truth = await ask('confess', {});
-    if (truth) set({ truth });
+    if (truth) change({ truth });
   };
 }

@@ -1,7 +1,7 @@
 // Three more tests of a map: the network forgets, the picture changes, a visitor draws where the object is.
 
 import { $, $$, make, write } from './dom.js';
-import { ask, keyOf, request, set, state, target } from './doubt.js';
+import { ask, keyOf, request, change, state, target } from './doubt.js';
 import { isDrawn } from './drawing.js';
 import { plotForgetting } from './plot.js';
 import { image } from './sheets.js';
@@ -10,9 +10,9 @@ import { chance, percent, two } from './words.js';
 /** Puts a test's answer into the state, where the map is still the same one. */
 async function run(name, into, more = {}) {
   const key = keyOf(state.topic);
-  set({ [into]: 'running' });
+  change({ [into]: 'running' });
   const made = await ask(name, { ...request(), ...more });
-  if (keyOf(state.topic) === key) set({ [into]: made });
+  if (keyOf(state.topic) === key) change({ [into]: made });
 }
 
 function waiting(button, answer, words) {
@@ -41,19 +41,20 @@ export function showForget() {
     const alike = n ? `, ${two(made.alike[n - 1])} like the first` : '';
     button.append(image(src, `The map, ${forgotten(n - 1, made.shares)}${alike}`));
     button.append(make('span', n ? two(made.alike[n - 1]) : 'learned'));
-    button.onclick = () => set({ step: n });
+    button.onclick = () => change({ step: n });
     return button;
   }));
   const guided = made.guided && step ? ` Guided backpropagation: ${two(made.guided[step - 1])}.` : '';
-  write($('.gt-step'), step ? `Here ${forgotten(step - 1, made.shares)}. This map: ${two(made.alike[step - 1])}.${guided}`
-    : 'The numbers say how like the first map each one is: 1 is the same order of cells, 0 is chance. Click a picture.');
+  write($('.gt-step'), step
+    ? `Here ${forgotten(step - 1, made.shares)}. This map: ${two(made.alike[step - 1])}.${guided}`
+    : 'The numbers say how like the first map each one is: 1 is the same order, 0 is chance. Click a picture.');
   const wide = $('.gt-curve').clientWidth || 520;
   $('.gt-curve').replaceChildren(plotForgetting(made.shares, made.alike, made.guided, wide));
   $('.gt-forgot .gt-lines').hidden = !made.guided;
   write($('.gt-forgot .gt-cost'), `This took ${made.passes} passes. Only a copy of the weights was shuffled.`);
 }
 
-export const forget = () => run('forget', 'forgot').then(() => set({ step: 0 }));
+export const forget = () => run('forget', 'forgot').then(() => change({ step: 0 }));
 
 // ---- the picture changes -----------------------------------------------------------------------
 
@@ -95,12 +96,12 @@ export function showAim() {
   write($('.gt-aim .gt-sentence'), aimed?.sentence ?? 'Draw round the object: drag on the picture.');
   if (!aimed) return;
   const head = ['', 'hottest place', 'heat inside', 'overlap of the boxes'];
-  const table = make('table', null), row = (cells, name) => {
+  const table = make('table', null), tableRow = (cells, name) => {
     const line = make('tr', null);
     line.append(...cells.map((text, n) => make(name ?? (n ? 'td' : 'th'), text)));
     return line;
   };
-  table.append(row(head, 'th'), ...aimed.rows.map((one) => row([
+  table.append(tableRow(head, 'th'), ...aimed.rows.map((one) => tableRow([
     one.of, one.hit ? 'inside' : 'outside', one.share === null ? 'no heat' : percent(one.share),
     one.overlap === null ? 'no box' : two(one.overlap),
   ])));
@@ -112,7 +113,7 @@ let aiming = 0;
 
 export async function aim() {
   const mine = ++aiming, key = keyOf(state.topic);
-  if (!isDrawn(state.round)) return void set({ aimed: null });
+  if (!isDrawn(state.round)) return void change({ aimed: null });
   const made = await ask('aim', { ...request(), region: state.round });
-  if (mine === aiming && keyOf(state.topic) === key) set({ aimed: made });
+  if (mine === aiming && keyOf(state.topic) === key) change({ aimed: made });
 }

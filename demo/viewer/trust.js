@@ -4,7 +4,7 @@ import { $, $$, make, tell, write } from './dom.js';
 import { bytesOf, lit, project, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { plotHiding } from './plot.js';
 import { image } from './sheets.js';
-import { ask, keyOf, request, set, state, target, view } from './doubt.js';
+import { ask, keyOf, request, change, state, target, showing } from './doubt.js';
 import { NOTHING_DRAWN, isDrawn, regionShown, watchDrawing } from './drawing.js';
 import { beginGame, showSuspects, watchGame } from './suspects.js';
 import { aim, forget, hold, showAim, showForget, showHold } from './trials.js';
@@ -39,7 +39,7 @@ async function hideNewest() {
       const made = await ask('hide', given);
       if (!state.topic || JSON.stringify(request()) !== JSON.stringify(about)) continue; // another map since then
       if (!made) break;
-      set({ hidden: { ...made, ...given } });
+      change({ hidden: { ...made, ...given } });
     }
   } finally {
     hiding = false;
@@ -89,7 +89,7 @@ async function follow(token) {
   while (state.token === token) {
     try {
       const { part } = await server.far(token);
-      if (state.token === token && part) set({ part });
+      if (state.token === token && part) change({ part });
     } catch { /* the verdict itself says what is wrong */ }
     await new Promise((go) => setTimeout(go, OFTEN));
   }
@@ -97,16 +97,16 @@ async function follow(token) {
 
 async function test() {
   const token = crypto.randomUUID?.() ?? String(Math.random()), key = keyOf(state.topic);
-  set({ token, part: 0, found: null });
+  change({ token, part: 0, found: null });
   follow(token);
   const found = await ask('verdict', { ...request(), token });
   if (state.token !== token) return;
-  set({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
+  change({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
 }
 
 function cancel() {
   const { token } = state;
-  set({ token: '' });
+  change({ token: '' });
   ask('cancel', token);
 }
 
@@ -166,20 +166,20 @@ function gather(topic) {
   const { path } = topic.request;
   if (!pool.some((one) => one.path === path)) pool.push({ path, src: topic.base, title: 'Your picture' });
   const tiles = state.tiles.length ? state.tiles : pool.slice(1, 5).map((one) => one.path);
-  set({ pool, tiles });
+  change({ pool, tiles });
 }
 
 /** One picture takes the place of another; where both are in the mosaic they swap. */
 function swap(path, other) {
   const tiles = state.tiles.map((p) => p === path ? other : p === other ? path : p);
-  set({ tiles, picked: null, mosaic: null });
+  change({ tiles, picked: null, mosaic: null });
 }
 
 function pick(path) {
   const { picked, tiles } = state;
-  if (picked === null || picked === path) set({ picked: picked === path ? null : path });
+  if (picked === null || picked === path) change({ picked: picked === path ? null : path });
   else if (tiles.includes(picked) || tiles.includes(path)) swap(picked, path);
-  else set({ picked: path });
+  else change({ picked: path });
 }
 
 function tileOf(path, where) {
@@ -223,7 +223,7 @@ function showTiles() {
       const button = make('button', null, { type: 'button', class: 'gt-quarter' });
       button.setAttribute('aria-pressed', String(n === quarter));
       button.append(make('span', text));
-      button.onclick = () => set({ quarter: n });
+      button.onclick = () => change({ quarter: n });
       return button;
     });
     grid.replaceChildren(canvas, ...choices);
@@ -246,7 +246,7 @@ function bar(row, n) {
   fill.style.width = `${100 * (row.share ?? 0)}%`;
   track.append(fill, make('u', null));
   button.append(make('span', row.method), track, make('b', row.share === null ? 'no heat' : percent(row.share)));
-  button.onclick = () => set({ method: n });
+  button.onclick = () => change({ method: n });
   return button;
 }
 
@@ -264,13 +264,13 @@ function showRows() {
 }
 
 async function play() {
-  if (state.mosaic) return void set({ mosaic: null });
+  if (state.mosaic) return void change({ mosaic: null });
   const { tiles, topic } = state;
-  set({ asking: true, picked: null });
+  change({ asking: true, picked: null });
   const { model, layer } = topic.request, mosaic = await ask('mosaic', { model, layer, paths: tiles });
   const method = mosaic ? Math.max(mosaic.rows.findIndex((row) => row.method === topic.method), 0) : 0;
   const same = String(tiles) === String(state.tiles) && keyOf(topic) === keyOf(state.topic);
-  set({ asking: false, ...(mosaic && same ? { mosaic, method, quarter: 0 } : {}) });
+  change({ asking: false, ...(mosaic && same ? { mosaic, method, quarter: 0 } : {}) });
 }
 
 // ---- what is in view ---------------------------------------------------------------------------
@@ -293,7 +293,7 @@ function renew() {
     const same = state.topic && ['model', 'layer'].every((k) => state.topic.request[k] === topic.request[k]);
     const nothing = { region: NOTHING_DRAWN, round: NOTHING_DRAWN };
     const drawn = state.topic?.request.path === topic.request.path ? {} : nothing;
-    set({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, step: 0, ...drawn,
+    change({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, step: 0, ...drawn,
       ...(same ? {} : { mosaic: null }) });
     if (isDrawn(state.round)) aim();
     gather(topic);
@@ -303,12 +303,12 @@ function renew() {
 
 $('[name=hide-fill]').append(...props.fills.map((name) => make('option', filled(name), { value: name })));
 element.addEventListener('input', ({ target: { name, value } }) => {
-  if (name === 'share') set({ share: Number(value) });
-  else if (name === 'order') set({ order: value });
-  else if (name === 'hide-fill') set({ fill: value });
-  else if (name === 'shown') set({ shown: value });
-  else if (name === 'what') set({ what: value, region: NOTHING_DRAWN });
-  else if (name === 'tool') set({ tool: value, round: NOTHING_DRAWN, aimed: null });
+  if (name === 'share') change({ share: Number(value) });
+  else if (name === 'order') change({ order: value });
+  else if (name === 'hide-fill') change({ fill: value });
+  else if (name === 'shown') change({ shown: value });
+  else if (name === 'what') change({ what: value, region: NOTHING_DRAWN });
+  else if (name === 'tool') change({ tool: value, round: NOTHING_DRAWN, aimed: null });
   if (['share', 'order', 'hide-fill', 'what'].includes(name)) hideNewest();
 });
 $('.gt-test').onclick = test;
@@ -319,20 +319,20 @@ $('.gt-hold').onclick = hold;
 const hiddenPart = watchDrawing($('.gt-see .gt-photo'), {
   tool: () => state.what === 'cells' ? null : state.what,
   region: () => state.region,
-  put: (region, done) => { set({ region }); if (done) hideNewest(); },
+  give: (region, done) => { change({ region }); if (done) hideNewest(); },
 });
 const object = watchDrawing($('.gt-aim .gt-photo'), {
   tool: () => state.tool,
   region: () => state.round,
-  put: (round, done) => { set({ round }); if (done) aim(); },
+  give: (round, done) => { change({ round }); if (done) aim(); },
 });
-$('.gt-draw button').onclick = () => { set({ region: NOTHING_DRAWN, what: 'cells' }); hideNewest(); };
-$('.gt-aim .gt-clear').onclick = () => set({ round: NOTHING_DRAWN, aimed: null });
-view(() => regionShown(hiddenPart, state.region));
-view(() => regionShown(object, state.round));
+$('.gt-draw button').onclick = () => { change({ region: NOTHING_DRAWN, what: 'cells' }); hideNewest(); };
+$('.gt-aim .gt-clear').onclick = () => change({ round: NOTHING_DRAWN, aimed: null });
+showing(() => regionShown(hiddenPart, state.region));
+showing(() => regionShown(object, state.round));
 watchGame();
 for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
-  showSuspects]) view(show);
+  showSuspects]) showing(show);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);
 new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) beginGame(); })

@@ -460,7 +460,6 @@ export {};
  * @property {string} path
  * @property {string} model
  * @property {number} target
- * @property {number | null} rival
  * @property {boolean} detail
  * @property {string} layer
  * @property {string} method
