@@ -41,7 +41,7 @@ CASCADE = tuple(n / 7 for n in range(8))  # of the layers with weights, the last
 HARDLY = 0.5  # rank correlation of a map with what is left of it when all is forgotten
 SHIFT = 1 / 14  # of the sides
 GRAIN = 12.0  # of 255: standard deviation of the noise
-MUCH = 0.1  # by which a probability may move, and the answer still holds
+MUCH = 0.2  # by which a probability may move, and the answer still holds
 AS_BEFORE = 0.8  # correlation of two maps that are taken for the same
 NO_SCORE = "With parts hidden, the network answers with no finite number."
 

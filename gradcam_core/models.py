@@ -248,8 +248,7 @@ def find(key: str) -> ModelSpec:
     spec = UPLOADS.get(key) or MODELS.get(key) if isinstance(key, str) else None
     if spec is None:
         raise UserError(
-            f"No such model; choose one of: {', '.join(MODELS)}, or your own "
-            "(from_keras, --model)."
+            f"No such model; choose one of: {', '.join(MODELS)}, or your own (from_keras, --model)."
         )
     return spec
 

@@ -17,8 +17,17 @@ async function run(name, into, more = {}) {
 
 function waiting(button, answer, words) {
   button.disabled = answer === 'running';
-  button.hidden = Boolean(answer && answer !== 'running');
+  button.parentElement.hidden = Boolean(answer && answer !== 'running');
   write(button, answer === 'running' ? 'The network is asked …' : words);
+}
+
+/** Width by height of what the network sees, as it is for people. */
+const form = ({ crop, input: [h, w], picture: [H, W] }) => String(crop ? w / h : W / H);
+
+function asSeen(src, alt) {
+  const node = image(src, alt);
+  node.style.aspectRatio = form(state.topic);
+  return node;
 }
 
 // ---- the network forgets -----------------------------------------------------------------------
@@ -39,7 +48,7 @@ export function showForget() {
   $('.gt-strip').replaceChildren(...all.map((src, n) => {
     const button = make('button', null, { type: 'button', 'aria-pressed': String(n === step) });
     const alike = n ? `, ${two(made.alike[n - 1])} like the first` : '';
-    button.append(image(src, `The map, ${forgotten(n - 1, made.shares)}${alike}`));
+    button.append(asSeen(src, `The map, ${forgotten(n - 1, made.shares)}${alike}`));
     button.append(make('span', n ? two(made.alike[n - 1]) : 'learned'));
     button.onclick = () => change({ step: n });
     return button;
@@ -68,7 +77,7 @@ export function showHold() {
     const figure = make('figure', null), words = make('figcaption', null);
     words.append(make('b', name), make('span', text));
     if (sentence) words.append(make('p', sentence));
-    figure.append(image(src, `The picture ${name}, under its map`), words);
+    figure.append(asSeen(src, `The picture ${name}, under its map`), words);
     return figure;
   };
   $('.gt-held').replaceChildren(
@@ -88,8 +97,7 @@ export function showAim() {
   const photo = $('.gt-aim .gt-photo');
   $('.gt-aim img').src = topic.base;
   $('.gt-aim img').alt = 'The picture, to draw on';
-  const [H, W] = topic.picture, [h, w] = topic.input;
-  photo.style.aspectRatio = String(topic.crop ? w / h : W / H);
+  photo.style.aspectRatio = form(topic);
   $$('[name=tool]').forEach((n) => { n.checked = n.value === tool; });
   $('.gt-aim .gt-clear').hidden = !isDrawn(round);
   $('.gt-aimed').hidden = !aimed;
