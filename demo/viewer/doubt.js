@@ -6,7 +6,8 @@ import { UNREACHED } from './words.js';
 
 /**
  * @import {
- *   AimAnswer, CheatAnswer, Confession, ForgetAnswer, HideAnswer, HoldAnswer, MosaicAnswer, TrustRequest, VerdictAnswer
+ *   AimAnswer, CheatAnswer, CheatRequest, Confession, ForgetAnswer, HideAnswer, HoldAnswer, MosaicAnswer, TrustRequest,
+ *   VerdictAnswer
  * } from './wire.js'
  */
 /** @import { InView } from './viewer.js' */
@@ -38,7 +39,7 @@ const tab = store({
   thing: '', // that is drawn for the networks that may cheat
   number: 0, // which of them
   tag: null, // where
-  /** @type {CheatAnswer | null} */ answers: null,
+  /** @type {(CheatAnswer & { about: CheatRequest }) | null} */ answers: null,
   /** @type {Confession[] | null} */ truth: null,
   method: 0, // whose map is drawn over the mosaic
   quarter: 0, // and of which class

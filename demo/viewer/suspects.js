@@ -25,7 +25,7 @@ export async function askAll() {
       asked = JSON.stringify(given);
       const answers = await ask('suspects', given);
       if (!answers) break;
-      change({ answers });
+      change({ answers: { ...answers, about: given } });
     }
   } finally {
     asking = false;
@@ -76,7 +76,7 @@ export function showSuspects() {
   if (!answers) return;
   const drawn = $('.gt-drawn img');
   drawn.src = answers.picture;
-  drawn.alt = `${thing}${tag ? ', with the tag' : ''}`;
+  drawn.alt = `${answers.about.thing}${answers.about.tag ? ', with the tag' : ''}`;
   $('.gt-suspects').replaceChildren(...answers.suspects.map((one) => {
     return column(one, truth?.find((t) => t.model === one.model));
   }));

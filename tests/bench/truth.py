@@ -16,11 +16,12 @@ from gradcam_core.faithfulness import Judgement
 HOME = Path(__file__).parents[2]
 HEAD = """# Does the map tell the truth?
 
-Each packaged picture, its likeliest class, each suggested layer of the default network, by the method
-that shows the layer in the film (Grad-CAM at the best one, LayerCAM before it). (LeRF - MoRF) / 2 in
-points of the score, the map's and, in brackets, that of a blob at the picture's centre, for each way of
-painting over; p against shuffled maps (blur, mean). Definitions and papers: `gradcam_core/faithfulness.py`.
-Made by `python -m tests.bench.truth`; it is a table, not a test: misses stay in it.
+Each packaged picture, its likeliest class, each suggested layer of the default network, by the
+method that shows the layer in the film (Grad-CAM at the best one, LayerCAM before it).
+(LeRF - MoRF) / 2 in points of the score, the map's and, in brackets, that of a blob at the
+picture's centre, for each way of painting over; p against shuffled maps (blur, mean). Definitions
+and papers: `gradcam_core/faithfulness.py`. Made by `python -m tests.bench.truth`; it is a table,
+not a test: misses stay in it.
 
 | picture | layer | method | verdict | blur | mean | linear (ROAD) | p | passes |
 |---|---|---|---|---|---|---|---|---|

@@ -198,9 +198,9 @@ def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
     assert shown() == with_tag
     assert "cheats" not in game.inner_text().split("cheats?")[1]
     game.get_by_role("button", name="Take the tag away").click()
-    expect(game.locator(".gt-suspects span").first).to_have_text(re.compile(without[0][:9]))
+    answers = [re.compile(re.escape(text).replace("\\ ", r"\s")) for text in without]
+    expect(game.locator(".gt-suspects span")).to_have_text(answers)
     expect(game.get_by_role("button", name="Put the tag in")).to_be_visible()
-    assert shown() == without
     game.get_by_role("button", name="Show what was planted").click()
     told = [one["sentence"] for one in cheat.confess({})]
     expect(game.locator(".gt-suspects p")).to_have_text(told)
