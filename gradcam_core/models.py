@@ -248,7 +248,8 @@ def find(key: str) -> ModelSpec:
     spec = UPLOADS.get(key) or MODELS.get(key) if isinstance(key, str) else None
     if spec is None:
         raise UserError(
-            f"No such model; choose one of: {', '.join(MODELS)}, or your own (from_keras, --model)."
+            f"There is no such model; choose one of: {', '.join(MODELS)}; your own: "
+            "from_keras, --model."
         )
     return spec
 
