@@ -84,13 +84,17 @@ export function handOver(files) {
   box.dispatchEvent(new Event('change', { bubbles: true }));
   return true;
 }
-listen('paste', (e) => { if (handOver(e.clipboardData?.files)) e.preventDefault(); });
-listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
-listen('drop', (e) => {
-  if (within(e, '#own') || !handOver(e.dataTransfer?.files)) return;
-  e.preventDefault();
-  e.stopPropagation();
-});
+
+/** From now on, once a page. */
+export function takeFiles() {
+  listen('paste', (e) => { if (handOver(e.clipboardData?.files)) e.preventDefault(); });
+  listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
+  listen('drop', (e) => {
+    if (within(e, '#own') || !handOver(e.dataTransfer?.files)) return;
+    e.preventDefault();
+    e.stopPropagation();
+  });
+}
 
 /** Calls when a picture sets out for the server, and when it is there or lost: the widget shows neither until then. */
 export function followUpload(changed) {

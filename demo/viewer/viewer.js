@@ -8,7 +8,7 @@ import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy,
+  adopt, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy, takeFiles,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -199,6 +199,7 @@ const choseInLists = followLists();
 refuseHeavy(props.heaviest, () => say(props.heavy));
 followUpload((sending) => put({ sending }));
 easeLists();
+takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#asks', () => $('.gv-lists'));
