@@ -25,13 +25,14 @@ from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.turns import Page
 from demo.wire import View
-from demo.words import STOPPED, class_choices
+from demo.words import STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
 from gradcam_core.types import ModelSpec, Stopped, UserError
 
 HERE = Path(__file__).parent
+FOLD = "not here"  # stands in the list of networks for all that cannot be had now
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
 AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
@@ -111,7 +112,7 @@ def viewer() -> Viewer:
             *map(at_once, (handlers.stop, handlers.labels)),
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
-        fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
+        unfolded=UNFOLDED, fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
         networks=list(models.MODELS), steps=len(lesson.step_rows()), **part("viewer"),
@@ -194,10 +195,16 @@ def stay_inside() -> None:
     processing_utils.async_ssrf_protected_download = refuse
 
 
-def offers(own: list[str]) -> list[tuple[str, str]]:
-    """The list of networks, a visitor's own first."""
-    uploads = [(spec.title, key) for key in own if (spec := models.UPLOADS.get(key))]
-    return uploads + [(models.offer(spec), key) for key, spec in models.MODELS.items()]
+def offers(own: list[str], unfolded: bool = False) -> list[tuple[str, str]]:
+    """The list of networks, a visitor's own first; those that cannot be had now as one line."""
+    rows = [(spec.title, key) for key in own if (spec := models.UPLOADS.get(key))]
+    away = []
+    for key, spec in models.MODELS.items():
+        if unfolded or not models.missing(spec):
+            rows.append((models.offer(spec), key))
+        else:
+            away.append(spec.title)
+    return [*rows, (folded(away), FOLD)] if away else rows
 
 
 PUPILS = (
@@ -290,12 +297,13 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Look"):
                 view = viewer()
-                # These three the viewer takes to their places: viewer/gradio.js.
-                examples = gallery()
+                # Out of sight: what is chosen, pasted, dropped or taken goes in here.
                 picture = Picture(
-                    FIRST_PICTURE, label="Your picture", sources=["upload", "clipboard", "webcam"],
-                    height=320, elem_id="picture", buttons=[],
+                    FIRST_PICTURE, label="Your picture", sources=["upload"], elem_id="picture",
+                    buttons=[],
                 )  # fmt: skip
+                # These two the viewer takes to their places: viewer/gradio.js.
+                examples = gallery()
                 with gr.Column(elem_id="asks"):
                     target = gr.Dropdown(
                         [PREDICTED, *every], value="",
@@ -342,9 +350,13 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             progress: Any = gr.Progress(),  # noqa: B008 (Gradio fills it in)
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of it."""
+            if key == FOLD:
+                before = last.model if last else first
+                every = gr.Dropdown(choices=offers(had, unfolded=True), value=before)
+                return View(note=UNFOLDED), every, *6 * [gr.skip()]
 
             def work(_place: fair.Place) -> Page | None:
-                chosen = Chosen(path, key, index, rival, wide)
+                chosen = Chosen(not_lost(path, last), key, index, rival, wide)
                 if link:
                     return handlers.follow_link(link, last, chosen, progress)
                 return handlers.take_turn(last, chosen, progress)
@@ -379,6 +391,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             index: Any,
             rival: Any,
             wide: Any,
+            last: Chosen | None,
             event: gr.EventData,
             request: gr.Request,
             progress: Any = gr.Progress(),  # noqa: B008
@@ -390,7 +403,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     place.check()
                     progress(part, what)
 
-                return handlers.view_at(Chosen(path, key, index, rival, wide), wanted, tell)
+                chosen = Chosen(not_lost(path, last), key, index, rival, wide)
+                return handlers.view_at(chosen, wanted, tell)
 
             async def gone() -> bool:
                 return handlers.is_stopped(wanted.get("token"))
@@ -431,13 +445,13 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             had = [way, *(other for other in had if other != way)]
             return gr.Dropdown(choices=offers(had), value=way), had
 
-        # Gradio says of an upload twice that the picture changed, and of one taken away before its
-        # value says so; that a State changed it says once, after that, and of queued events only.
+        # Gradio says of an upload twice that the picture changed; that a State changed it says
+        # once, and of queued events only.
         later = quick() | {"queue": True}
         examples.choose(pick, changes, [picture, changes], **later)
         tests.open(open_drawn, changes, [picture, model, changes], **later)
-        for again in (picture.clear, view.restore):
-            again(lambda number: number + 1, changes, changes, **later)
+        picture.clear(lambda: View(error=NO_PICTURE), None, view, **later)
+        view.restore(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
         view.way(take_way, own, [model, own], concurrency_limit=None, **later)
         gr.on(
@@ -446,7 +460,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             [view, model, last, target, other, picture, detail, own],
             js=LINKED, concurrency_limit=None, **model_event,
         )  # fmt: skip
-        view.layer(look_at, inputs, view, concurrency_limit=None, **model_event)
+        view.layer(look_at, [*inputs, last], view, concurrency_limit=None, **model_event)
         gr.api(public(endpoint), api_name="explain", concurrency_limit=None)
         gr.api(public(check, fair.LONG), api_name="check", concurrency_limit=None)
         gr.api(public(pointing_game), api_name="mosaic", concurrency_limit=None)
@@ -457,6 +471,11 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
 
 async def left(request: gr.Request) -> None:
     fair.leave(visitor(request, request.session_hash))
+
+
+def not_lost(path: Any, last: Chosen | None) -> Any:
+    """The picture, or the one before: an upload that fails has taken it out of Gradio's widget."""
+    return path or (last and last.picture)
 
 
 def value_of(now: Any, then: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from gradcam_core.types import F32, U8, Head, Layer, Placement, UserError
 log = logging.getLogger("gradcam_lab")
 
 MAX_SENT = 225_000  # bytes of maps, one a cell
-LIKELIEST = 5
+LIKELIEST = 7
 
 # ---- the tab "Look" ------------------------------------------------------------------------------
 

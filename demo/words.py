@@ -7,6 +7,7 @@ from gradcam_core.types import Asked, Finding, ModelSpec, Target
 
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 STOPPED = "Stopped."
+UNFOLDED = "The list now shows them, with the reasons. Choose one, and the page says what helps."
 FULL = "Many are asking at this moment; please try once more in some seconds."
 
 
@@ -15,6 +16,11 @@ def place_in_line(before: int) -> str:
     if before == 0:
         return "You are next."
     return f"Before yours: {before} question{'s' * (before > 1)}."
+
+
+def folded(titles: Sequence[str]) -> str:
+    """One line for all networks that cannot be had now; by their names it is found, too."""
+    return f"{len(titles)} more · not here: {', '.join(titles)}"
 
 
 def percent(p: float) -> str:

@@ -118,8 +118,9 @@ def lit(image: U8, heat: F32, colours: str, opacity: float) -> U8:
     """
     grey = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     grey = grey[..., None]
-    muted = (8.925 + 0.525 * (grey + 0.2 * (image - grey))) * np.array([0.86, 0.92, 1.08])
     one_sign = colours == "light"
+    tint = np.array([0.86, 0.92, 1.08] if one_sign else [0.92, 0.92, 0.92])  # blue is evidence
+    muted = (8.925 + 0.525 * (grey + 0.2 * (image - grey))) * tint
     shade = (0.6 + 0.4 * np.sqrt(grey / 255)) ** np.array(
         [0.8, 1.15, 1.7] if one_sign else [1, 1, 1]
     )

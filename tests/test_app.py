@@ -185,3 +185,20 @@ def test_threads_share_two_arenas() -> None:
         [sys.executable, "-c", ARENAS], cwd=HOME, capture_output=True, text=True, check=True
     )
     assert 1 <= done.stdout.count("<heap nr=") <= 2
+
+
+def test_the_networks_that_cannot_be_had_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by each of their names; unfolded, each is there with its reason."""
+    away = {"vgg16": "there is no connection", "vgg19": "pip install it"}
+    by_key = {id(spec): key for key, spec in models.MODELS.items()}
+    monkeypatch.setattr(models, "missing", lambda spec: away.get(by_key[id(spec)], ""))
+    here = [key for key in models.MODELS if key not in away]
+    *rows, (line, fold) = ui.offers([])
+    assert [key for _, key in rows] == here
+    assert (line, fold) == ("2 more · not here: VGG19, VGG16", ui.FOLD)
+    assert fold not in models.MODELS
+    every = {key: title for title, key in ui.offers([], unfolded=True)}
+    assert list(every) == list(models.MODELS)
+    assert every["vgg19"] == "VGG19 · not here: pip install it"
+    away.clear()
+    assert [key for _, key in ui.offers([])] == list(models.MODELS)

@@ -97,6 +97,7 @@ function showSum() {
   const { head, percent } = answer.model, two = band === 'contrast';
   const now = (row) => chance(state.covered?.classes[0].find((one) => one.index === row.index) ?? row, percent);
   $('.gv-percent').textContent = now(c);
+  $('.gv-percent').dataset.long = now(c).length > 6;
   $('.gv-others').textContent = head === 'softmax' ? `against ${answer.count - 1} others` : 'its answer';
   $('.gv-named').textContent = c.label;
   if (two) {
@@ -143,7 +144,7 @@ function pieces({ plus, minus, more, less }, answer) {
 
 function sides({ more, less }, { texts }) {
   return [['blue', -less, texts[1]], ['red', more, texts[0]]].map(([side, v, text]) => {
-    const node = make('span', text, { class: `gv-seg gv-${side}` });
+    const node = make('span', v > 0.2 * (more - less) ? text : '', { class: `gv-seg gv-${side}` });
     node.style.flex = `${(v / (more - less)).toFixed(7)} 1 0`;
     return node;
   });

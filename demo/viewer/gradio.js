@@ -59,14 +59,23 @@ export function easeLists() {
   });
 }
 
+/** The list of networks, open. */
+export const openNetworks = () => setTimeout(() => find('#model input')?.focus());
+
 // ---- a picture ---------------------------------------------------------------------------------
 
 const input = () => find(`${PICTURE} input[type=file]`);
 
-export const choosePhoto = () => input()?.click();
+/** Opens the chooser; whoever gives it up keeps the picture. */
+export function choosePhoto() {
+  const box = input();
+  if (!box) return;
+  box.value = ''; // else the same file, chosen once more, would be no change
+  box.click();
+}
 
-/** Files from the clipboard or dropped anywhere on the page go into the widget as if they were chosen. */
-function handOver(files) {
+/** Files from the camera, the clipboard, or dropped anywhere, go into the widget as if they were chosen. */
+export function handOver(files) {
   const box = input(), picture = [...files ?? []].find((file) => file.type.startsWith('image/'));
   if (!box || !picture) return false;
   const list = new DataTransfer();
@@ -87,13 +96,10 @@ export function takeFiles() {
   });
 }
 
-/** A browser gives the clipboard to a page only on its own machine or by https. */
-export const pastePhoto = () => find(`${PICTURE} [aria-label="Paste from clipboard"]`)?.click();
-
-/** The widget's own camera, in a frame of the page. */
-export function takePhoto(holder) {
-  holder.hidden = false;
-  find(`${PICTURE} [aria-label="Capture from camera"]`)?.click();
+/** Calls when a picture sets out for the server, and when it is there or lost: the widget shows neither until then. */
+export function followUpload(changed) {
+  const sends = () => find(`${PICTURE} .upload-container`) && !find(`${PICTURE} :is(img, [data-testid=upload-text])`);
+  new MutationObserver(() => changed(Boolean(sends()))).observe(document.body, { childList: true, subtree: true });
 }
 
 /** Which of the examples is in view. @param {string} url of the picture in view */

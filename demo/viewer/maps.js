@@ -181,7 +181,7 @@ export function filmOf(layers, best) {
 }
 
 /**
- * One map of the film, on a scale of its own.
+ * One map of the film, on the scale that it has when it is in view.
  * @param {Answer} answer
  * @param {Int8Array} bytes
  * @param {Row} row
@@ -192,7 +192,7 @@ export function filmOf(layers, best) {
  */
 export function frameMap(answer, bytes, row, method, band, sign) {
   const grid = gridOf(row, bytes, method.name, band);
-  return { ...grid, unit: toUnit(grid, sign, reach(sharing(answer, bytes, row, method, band), sign)) };
+  return { ...grid, unit: toUnit(grid, sign, scaleEnd(answer, bytes, row, method, band, sign)) };
 }
 
 /**
@@ -515,13 +515,14 @@ export function coloured(heat, palette) {
  */
 export function lit(photo, heat, palette, opacity, round) {
   const out = new Uint8ClampedArray(photo.length), shade = [0, 1, 2].map((c) => shadeOf(round ? 1 : WARM[c]));
+  const tint = round ? [0.92, 0.92, 0.92] : [0.86, 0.92, 1.08]; // with both signs blue is evidence
   const amount = (n) => round ? Math.abs(2 * n / 255 - 1) : n / 255;
   const cover = Float32Array.from({ length: 256 }, (_, n) => opacity * amount(n) ** 0.7);
   for (let i = 0; i < heat.length; i++) {
     const tone = toneOf(heat[i]), a = cover[tone], at = 4 * i;
     const grey = 0.2126 * photo[at] + 0.7152 * photo[at + 1] + 0.0722 * photo[at + 2];
     for (let c = 0; c < 3; c++) {
-      const muted = (8.925 + 0.525 * (grey + 0.2 * (photo[at + c] - grey))) * TINT[c];
+      const muted = (8.925 + 0.525 * (grey + 0.2 * (photo[at + c] - grey))) * tint[c];
       out[at + c] = muted * (1 - a) + palette[3 * tone + c] * shade[c][Math.round(grey)] * a;
     }
     out[at + 3] = 255;
@@ -529,7 +530,7 @@ export function lit(photo, heat, palette, opacity, round) {
   return out;
 }
 
-const TINT = [0.86, 0.92, 1.08], WARM = [0.8, 1.15, 1.7]; // in shadows yellow turns to amber, not to olive
+const WARM = [0.8, 1.15, 1.7]; // in shadows yellow turns to amber, not to olive
 
 /** How much of a colour is left over each of 256 greys. */
 const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0.4 * Math.sqrt(n / 255)) ** power);
@@ -548,7 +549,7 @@ const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0
 export function arrange(W, H, ratio, pair) {
   if (W < 960) return { arr: 'stack', high: W < 640 ? Math.floor(0.52 * H) : Math.max(H - 715, 240) };
   const large = H >= 800, side = W >= 1360 ? 24 : 20, count = pair ? 2 : 1, between = pair ? 10 : 0;
-  const [top, head, river, gap] = large ? [56, 64, 176, 14] : [52, 52, 146, 8];
+  const [top, head, river, gap] = barsOf(H);
   const fit = (w, h) => Math.floor(Math.min(h, (w - between) / count / ratio));
   const high = {
     std: fit(W - 2 * side - 20 - (W < 1100 ? 252 : 272), H - top - head - river - 3 * gap - (large ? 12 : 6)),
@@ -557,6 +558,38 @@ export function arrange(W, H, ratio, pair) {
   };
   const arr = ['wide', 'tall'].reduce((best, name) => high[name] > 1.2 * high[best] ? name : best, 'std');
   return { arr, high: high[arr] };
+}
+
+/** Heights in pixels: the page's head, the sentence, the film, a gap. @param {number} H of the window */
+const barsOf = (H) => H >= 800 ? [56, 64, 176, 14] : [52, 52, 146, 8];
+
+/**
+ * How many classes have room in an arrangement without scrolling: five to seven, beside all of it fewer.
+ * @param {{ arr: string, high: number }} arranged as `arrange` gives it
+ * @param {number} W of the window
+ * @param {number} H of the window
+ * @param {number} ratio width of a picture by its height
+ * @param {boolean} fine whether a mouse points: then rows may be lower
+ */
+export function rowsIn({ arr, high }, W, H, ratio, fine) {
+  if (arr === 'tall') return H >= 800 ? 5 : W >= 1200 ? 4 : 3;
+  const row = !fine || H >= 800 || arr === 'stack' ? 44 : H >= 700 ? 36 : 34, card = W >= 1200 && H >= 860 ? 61 : 0;
+  const [top, head, , gap] = barsOf(H), below = H - top - head - 3 * gap - high;
+  const room = arr === 'stack' ? 5 * row + high - (W - 50) / 2 / ratio
+    : arr === 'wide' ? below - 106 - card : high - 158 - card;
+  return W < 640 ? 7 : Math.min(Math.max(Math.floor(room / row), 5), 7);
+}
+
+/**
+ * Those of the classes that are shown: what was asked about, and of the others the likeliest.
+ * @param {ClassRow[]} classes the likeliest first
+ * @param {number} room for so many
+ * @param {number[]} asked numbers of classes
+ */
+export function rowsShown(classes, room, asked) {
+  const others = classes.filter((c) => !asked.includes(c.index));
+  const rest = others.slice(0, Math.max(room - (classes.length - others.length), 0));
+  return classes.filter((c) => asked.includes(c.index) || rest.includes(c));
 }
 
 /**

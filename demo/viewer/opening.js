@@ -26,6 +26,7 @@ export function openOnce() {
   $('.gv').append(sky);
   const flights = pieces.flatMap((piece, n) => {
     const delay = (LENGTH - FLIGHT) * n / pieces.length, [from, to] = way(piece, grid), cell = make('i', null);
+    cell.style.background = getComputedStyle(piece).backgroundColor;
     sky.append(cell);
     return [
       cell.animate([

@@ -2,11 +2,15 @@
 
 import { $, $$, make, tell, write } from './dom.js';
 import { choose, chooseClass, goOn } from './acts.js';
-import { bandsOf, classOf, findClasses, isEmpty, rivalOf, shownClass, ticksOf, twinsOf } from './maps.js';
-import { isLit, look, methodNow, plainPalette, ramp, ready, put, signNow, state, topNow, addView } from './shown.js';
 import {
-  chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried, unfound,
-  warnings,
+  bandsOf, classOf, findClasses, isEmpty, rivalOf, rowsIn, rowsShown, shownClass, ticksOf, twinsOf,
+} from './maps.js';
+import {
+  addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
+} from './shown.js';
+import {
+  SENDING, chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second,
+  secondCovered, secondTried, unfound, warnings,
 } from './words.js';
 
 /** @import { Look } from './words.js' */
@@ -14,10 +18,11 @@ import {
 const MOST = 8; // classes that a search shows
 
 function showSaid() {
-  const { sentence, mild, stale } = state.said;
-  tell($('.gv-error'), mild ? '' : sentence);
-  tell($('.gv-hint'), mild ? sentence : '');
+  const { said: { sentence, mild, stale }, sending } = state;
+  tell($('.gv-error'), mild || sending ? '' : sentence);
+  tell($('.gv-hint'), sending ? SENDING : mild ? sentence : '');
   $('.gv').classList.toggle('gv-stale', stale);
+  $('.gv').classList.toggle('gv-sending', sending);
   $('.gv-before').hidden = !stale || !state.answer;
 }
 
@@ -27,7 +32,7 @@ function spell(node, pieces) {
   const key = text + pieces.map(([, kind]) => kind).join();
   if (node.dataset.said === key) return;
   node.dataset.said = key;
-  node.dataset.long = text.length > 44;
+  node.dataset.long = text.length > 76 ? 'very' : text.length > 44;
   node.replaceChildren(...pieces.map(([piece, kind]) => {
     return kind ? make(kind === 'name' ? 'b' : 'i', piece, { class: `gv-${kind}` }) : piece;
   }));
@@ -83,20 +88,23 @@ function showClasses() {
   const { percent } = answer.model;
   const buttons = answer.classes.map((c) => {
     const button = make('button', null, { type: 'button', 'data-index': c.index, title: `Explain ${c.label}` });
-    const place = c.rank > 5 ? `place ${c.rank} · ` : '';
     const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
     bar.style.setProperty('--p', '0%');
-    if (place) p.append(make('small', place));
-    p.append(make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
+    p.append(make('small', ''), make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
     button.append(make('span', c.label, { class: 'gv-label' }), p, bar);
     return button;
   });
   $('.gv-classes').replaceChildren(...buttons);
   addView(() => {
     const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
-    const { covered } = state;
+    const { base, covered, size } = state, fine = matchMedia('(pointer: fine)').matches;
+    const room = rowsIn(arranged(), ...size, base?.ratio ?? 2, fine);
+    const shown = rowsShown(answer.classes, room, [answer.target, answer.rival]);
     buttons.forEach((n, k) => {
-      const c = answer.classes[k], now = covered?.classes[0].find((one) => one.index === c.index);
+      const c = answer.classes[k], place = shown.indexOf(c) + 1;
+      n.hidden = !place;
+      write(n.querySelector('small'), c.rank > place ? `place ${c.rank} · ` : '');
+      const now = covered?.classes[0].find((one) => one.index === c.index);
       const bar = n.querySelector('.gv-bar'), was = n.querySelector('.gv-was'), p = n.querySelector('.gv-now');
       if (percent) bar.style.setProperty('--p', `${100 * (now ?? c).p}%`);
       bar.style.setProperty('--was', now && percent ? `${100 * c.p}%` : '0%');
@@ -145,12 +153,15 @@ function showQuestions() {
 
 function showScale() {
   if (!ready()) return;
-  const { answer, band } = state, sign = signNow(), top = topNow(), two = band === 'contrast' && sign === 'both';
-  const ticks = ticksOf(top, sign).map((v) => make('span', number(v)));
+  const { answer, band, tried } = state, sign = tried ? 'for' : signNow(), top = topNow();
+  const two = band === 'contrast' && sign === 'both';
+  const ends = tried ? ticksOf(greatest(tried.fall), sign).map(percent) : ticksOf(top, sign).map((v) => number(v));
+  const ticks = ends.map((text) => make('span', text));
+  ticks[2].dataset.of = tried ? ' less' : ' a cell';
   if (two) [0, 2].forEach((n) => { ticks[n].title = classOf(answer, n ? answer.target : answer.rival).label; });
   $('.gv-scale').style.visibility = top > 0 ? '' : 'hidden';
   $('.gv-ticks').replaceChildren(...ticks);
-  ramp($('.gv-scale canvas'));
+  ramp($('.gv-scale canvas'), sign);
 }
 
 // ---- the search --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { make, painted } from './dom.js';
 import {
-  alike, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
+  alike, arrange, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
 } from './maps.js';
 import { store } from './store.js';
 
@@ -34,10 +34,12 @@ const page = store({
   fill: props.fills[0],
   /** @type {CoverAnswer | null} */ covered: null, // what the network says of the picture with the patch on it
   tried: null, // what covering each place does, as far as it is known: { h, w, fall, done }
+  size: [innerWidth, innerHeight],
   box: false,
-  threshold: 15,
+  threshold: 50, // the paper has 15, where the box often goes round the whole picture
   place: null, // of the cell that is read: [down, right] in 0..1
   said: SILENCE, // to the visitor; mild: it is no mistake; stale: the answer is not what the page asks for
+  sending: false, // whether a picture is on its way to the server
   wanted: null, // a layer on its way, and the answer it was asked beside: { layer, answer }
   token: '', // of a map on its way that takes long, by which it can be stopped
   playing: null,
@@ -52,6 +54,9 @@ export const addView = page.view;
 
 /** Whether the picture that the answer is about is there. */
 export const ready = () => Boolean(state.answer && state.base && state.base.url === state.url);
+
+/** The arrangement in which the pictures are largest. */
+export const arranged = () => arrange(...state.size, state.base?.ratio ?? 2, !state.one);
 
 /**
  * The method that shows a layer: the one that was chosen, if it has a map here, else what suits the layer.
@@ -172,8 +177,8 @@ export function blend(canvas, heat, sign = signNow(), opacity = state.opacity / 
 }
 
 /** The colours alone, from one end of the scale to the other, on the whole of a canvas. */
-export function ramp(canvas) {
-  const { width: W, height: H } = canvas, pen = canvas.getContext('2d'), sign = signNow();
+export function ramp(canvas, sign) {
+  const { width: W, height: H } = canvas, pen = canvas.getContext('2d');
   const heat = Float32Array.from({ length: W * H }, (_, n) => (n % W) / (W - 1));
   if (!isLit()) return void pen.drawImage(painted(heat, palettes[coloursOf(sign)], H, W), 0, 0);
   const grey = new Uint8ClampedArray(4 * W * H).fill(128);

@@ -3,10 +3,11 @@
 import { $, $$, clear, frame, make, paint, write } from './dom.js';
 import { arrangeAround } from './gradio.js';
 import {
-  arrange, cellAt, cellBeside, fitted, frameOf, inPixels, linesOf, middleOf, scaled, upsample,
+  cellAt, cellBeside, fitted, frameOf, inPixels, linesOf, middleOf, scaled, upsample,
 } from './maps.js';
 import {
-  SIDE, addsUp, boxNow, heatNow, isLit, light, look, paletteNow, plainPalette, ready, put, state, sumNow, addView,
+  SIDE, addView, addsUp, arranged, boxNow, heatNow, isLit, light, look, paletteNow, plainPalette, put, ready, state,
+  sumNow,
 } from './shown.js';
 import { NO_CELL, aboutCell, caption, numbersBehind, saying, sumOf, tip } from './words.js';
 
@@ -21,12 +22,10 @@ function showPicture() {
   pen.imageSmoothingQuality = 'high';
   pen.drawImage(base.image, 0, 0, 1, 1);
   $('.gv').style.setProperty('--mean', `rgb(${[...pen.getImageData(0, 0, 1, 1).data].slice(0, 3)})`);
-  showSize();
 }
 
-/** The arrangement in which the pictures are largest. */
 function showSize() {
-  const ratio = state.base?.ratio ?? 2, { arr, high } = arrange(innerWidth, innerHeight, ratio, !state.one);
+  const ratio = state.base?.ratio ?? 2, { arr, high } = arranged();
   const wide = Math.round(high * ratio), part = $('.gv');
   part.dataset.arr = arr;
   for (const [name, value] of [
@@ -102,7 +101,7 @@ function showCaption() {
   if (!ready()) return;
   const now = look();
   $('.gv-caption').textContent = state.tool === 'compare' ? 'left: the picture · right: the map'
-    : state.held ? 'the picture' : caption(now);
+    : state.held ? 'the picture' : caption(now, state.tried);
   const seen = saying(now, plainPalette(), isLit()).map(([text]) => text).join('');
   $('.gv-over .gv-frame').setAttribute('aria-label', `${seen} Arrow keys read the cells.`);
 }
@@ -146,6 +145,8 @@ export function setStage() {
     });
   }
   hold();
-  window.addEventListener('resize', showSize);
-  for (const show of [showPicture, showTools, showMap, showOpacity, showBox, showCell, showCaption]) addView(show);
+  window.addEventListener('resize', () => put({ size: [innerWidth, innerHeight] }));
+  for (const show of [
+    showPicture, showSize, showTools, showMap, showOpacity, showBox, showCell, showCaption,
+  ]) addView(show);
 }

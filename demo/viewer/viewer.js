@@ -3,11 +3,12 @@
 
 import { $ } from './dom.js';
 import { choose, contrast, chooseClass, fetchLayer, goOn, goTo, say } from './acts.js';
+import { closeCamera, openCamera, pastePhoto, setCamera, takePhoto } from './camera.js';
 import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takeFiles, takePhoto,
+  adopt, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy, takeFiles,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -91,8 +92,9 @@ element.addEventListener('input', ({ target: { name, value } }) => {
 const BUTTONS = {
   'gv-choose': choosePhoto,
   'gv-paste': pastePhoto,
-  'gv-camera': () => takePhoto($('.gv-picture')),
-  'gv-close-picture': () => { $('.gv-picture').hidden = true; },
+  'gv-camera': openCamera,
+  'gv-take': takePhoto,
+  'gv-close-camera': closeCamera,
   'gv-show-examples': (button) => {
     const open = $('.gv-source').classList.toggle('gv-open');
     button.setAttribute('aria-expanded', String(open));
@@ -144,6 +146,7 @@ function receive() {
   const mild = !value.error || value.error === props.no_picture;
   const linked = follow(value), said = [value.error || value.note, linked?.said].filter(Boolean).join(' ');
   say(said, mild, Boolean(value.error) && (!value.stands || state.said.stale));
+  if (value.note === props.unfolded) openNetworks();
   if (value.answer) take(value.answer, value.base.url, linked);
 }
 
@@ -194,15 +197,15 @@ function comeBack() {
 
 const choseInLists = followLists();
 refuseHeavy(props.heaviest, () => say(props.heavy));
+followUpload((sending) => put({ sending }));
 easeLists();
 takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
-adopt('#picture', () => $('.gv-picture'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
 adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
-for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays, setLink]) start();
+for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays, setCamera, setLink]) start();
 addView(announce);
 watch('value', receive);
 receive();

@@ -23,6 +23,10 @@ import {
  */
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
+export const SENDING = 'Your picture is on its way …';
+export const NO_CAMERA = 'A browser gives the camera only to pages over https. Choose a photo.';
+export const CAMERA_REFUSED = 'The camera does not open. Allow it in the browser, or choose a photo.';
+export const NO_PASTE = 'There is no picture to paste. Copy one, then press Ctrl V or ⌘ V here.';
 export const NO_MAP = 'Your picture as it is, without a map.';
 const OWN_PICTURE = 'This link is about somebody’s own picture, which stays with them. Choose it and you see the same.';
 const OWN_NETWORK = 'This link is about a network of somebody’s own, which is not here.';
@@ -171,6 +175,8 @@ export function second({ answer, grid, band, sign, method }, rival) {
 
 const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour', linear: 'what lies around it' };
 
+export const PATCHES = { grey: 'grey patch', blur: 'blurred patch', mean: 'mean colour' }; // the first word must do
+
 /** What a patch is filled with, in words. */
 export const filled = (fill) => FILLED[fill] ?? fill;
 
@@ -200,18 +206,22 @@ export function secondCovered({ answer, covered }) {
   return `${says}A patch is itself something new to the network.`;
 }
 
+/** The largest of some falls. @param {Float32Array} fall */
+export const greatest = (fall) => fall.reduce((a, b) => Math.max(a, b), 0);
+
 /**
  * What covering each place does.
  * @param {Look} look
- * @param {{ fall: Float32Array }} tried
+ * @param {{ fall: Float32Array, done: number }} tried
  * @param {boolean} lit
  * @returns {[string, string?][]}
  */
-export function sayingTried({ answer, band }, { fall }, lit) {
-  const c = shownClass(answer, band), most = fall.reduce((a, b) => Math.max(a, b), 0);
-  if (!(most > 0)) return [['Covering none of these places makes '], named(c), [' less likely.']];
+export function sayingTried({ answer, band }, { fall, done }, lit) {
+  const c = shownClass(answer, band), falls = greatest(fall) > 0;
+  if (!falls && done < fall.length) return [['One place after the other is covered: does '], named(c), [' fall?']];
+  if (!falls) return [['Covering none of these places makes '], named(c), [' less likely.']];
   return [[lit ? 'Yellow' : 'Bright', lit ? 'yes' : undefined], [': where covering makes '], named(c),
-    [` less likely, by ${percent(most)} at most`]];
+    [` less likely, by ${percent(greatest(fall))} at most`]];
 }
 
 /** How far it is. */
@@ -222,8 +232,10 @@ export function secondTried({ h, w, done }, fill) {
 }
 
 /** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
-export function caption({ answer, grid, method, band, sign, covered }) {
-  const c = shownClass(answer, band), where = `${method.name} · ${grid.row.name} · ${grids(cellsOf(grid))}`;
+export function caption({ answer, grid, method, band, sign, covered }, tried = null) {
+  const c = shownClass(answer, band);
+  if (tried) return `where covering lowers ${c.label}`;
+  const where = `${method.name} · ${grid.row.name} · ${grids(cellsOf(grid))}`;
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;

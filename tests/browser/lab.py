@@ -366,6 +366,16 @@ class Lab:
         )
         self.page.keyboard.type(text)
 
+    def network(self, title: str) -> None:
+        """A network of the list; one that is not here is behind the one line for all of these."""
+        self.search("model", title)
+        row = self.page.get_by_role("option").filter(has_text=title).first
+        if " more · not here: " in row.inner_text():
+            row.click()
+            self.find(".gv-hint").wait_for(state="visible")
+            self.search("model", title)
+        row.click()
+
     def row(self, label: str) -> None:
         self.more(False)
         self.find(".gv-classes button").filter(has_text=label).first.click()

@@ -18,6 +18,26 @@ def faults(lab: Lab) -> list[tuple[str, list[str]]]:
     return [(fault["id"], [str(node["target"]) for node in fault["nodes"]]) for fault in found]
 
 
+COLOURED = """() => {
+  const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const chroma = colour => {
+    pen.clearRect(0, 0, 1, 1);
+    pen.fillStyle = colour;
+    pen.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = pen.getImageData(0, 0, 1, 1).data;
+    return a && Math.max(r, g, b) - Math.min(r, g, b);
+  };
+  const evidence = '.gv-say, .gv-classes, .gv-why, .gv-sum, #title h1';
+  return [...document.querySelectorAll('body *')]
+    .filter(n => n.checkVisibility() && !n.closest(evidence))
+    .filter(n => {
+      const { color, backgroundColor, borderTopColor, borderTopWidth } = getComputedStyle(n);
+      const border = parseFloat(borderTopWidth) ? [borderTopColor] : [];
+      return [color, backgroundColor, ...border].some(c => chroma(c) > 30);
+    }).map(n => `${n.tagName} ${n.className}`);
+}"""
+
+
 @pytest.mark.parametrize(("width", "height", "dark"), [(1280, 720, False), (390, 844, True)])
 def test_axe_finds_nothing(tall: Callable[..., Lab], width: int, height: int, dark: bool) -> None:
     lab = tall(width, height, dark)
@@ -25,6 +45,7 @@ def test_axe_finds_nothing(tall: Callable[..., Lab], width: int, height: int, da
     names = [tab.inner_text() for tab in tabs]
     assert names[:2] == ["Look", "How it is made"]
     assert faults(lab) == []
+    assert lab.page.evaluate(COLOURED) == [], "colour means evidence and nothing else"
     lab.drawn_after(lab.find(".gv-why").click)
     lab.radio("gv-tool", "cover")
     assert faults(lab) == [], "a contrast, covered"

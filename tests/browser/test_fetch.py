@@ -1,5 +1,6 @@
 """Networks still to be fetched, from a server that is away, says no, or sends one half at first."""
 
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,7 @@ import keras
 import pytest
 from lab import Lab, plain, serve
 from nets import save_as_keras_2
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -77,11 +78,19 @@ def visitor(browser: Browser, host: Host, tmp_path: Path) -> Iterator[Lab]:
 
 
 def listed(lab: Lab, title: str) -> Locator:
-    """The row of a network, with the list open."""
-    lab.page.keyboard.press("Escape")
-    lab.page.locator("#model input").blur()
-    lab.page.locator("#model input").click()
-    return lab.page.get_by_role("option", name=title, exact=False).first
+    """The row of a network, with the list open; unfolded, where it is not here."""
+    row = lab.page.get_by_role("option", name=re.compile(f"^{title}"))
+    fold = lab.page.get_by_role("option", name=" more · not here: ")
+    for _ in range(2):
+        lab.page.keyboard.press("Escape")
+        lab.page.locator("#model input").blur()
+        lab.page.locator("#model input").click()
+        lab.page.get_by_role("option").first.wait_for()
+        if row.count():
+            break
+        fold.click()
+        expect(lab.find(".gv-hint")).to_contain_text("with the reasons")
+    return row.first
 
 
 def grey(row: Locator) -> bool:

@@ -96,6 +96,7 @@ def test_an_example_is_explained_on_first_paint(lab: Lab) -> None:
     assert lab.find(".gv-original img").evaluate("n => n.naturalWidth") == 512
 
     rows = lab.find(".gv-classes button").all_inner_texts()
+    assert lab.find(".gv-say").get_attribute("aria-live") == "polite"
     assert rows[0].split("\n")[0] == "lion"
     assert rows[1].split("\n")[0] == "cheetah"
     assert lab.find(".gv-classes [aria-pressed=true]").inner_text() == rows[0]
@@ -275,7 +276,9 @@ def test_the_contrast_is_one_click_away_and_one_click_back(lab: Lab) -> None:
     assert plain(why.inner_text()).startswith("What tells lion from cheetah?")
     lab.drawn_after(why.click)
     assert lab.say == "Red speaks for lion, blue for cheetah."
-    sides = lab.find(".gv-classes button").evaluate_all("all => all.map(n => n.dataset.side)")
+    sides = lab.find(".gv-classes button:visible").evaluate_all(
+        "all => all.map(n => n.dataset.side)"
+    )
     assert sides == ["red", "blue", "", "", ""]
     seen = first(LION, CHEETAH).maps[BEST, "Grad-CAM"]
     top = max(abs(first(c).maps[BEST, "Grad-CAM"]).max() for c in (LION, CHEETAH))
@@ -319,6 +322,12 @@ def test_what_the_network_does_not_see_is_faint_and_said_not_to_be_seen(lab: Lab
     ]
     heat = heatmap.upsample(np.clip(maps[1] / maps[0].max(), 0, 1), lab.canvas().shape[:2])
     assert apart(lab.canvas(), heatmap.paint(heat, "viridis")) < 2
+    long = "all => all.reduce((sum, n) => sum + parseFloat(n.style.flexGrow), 0)"
+    mine, rest = (
+        lab.find(f".gv-sum {part}").evaluate_all(long) for part in (".gv-piece", ".gv-rest")
+    )
+    part = float(maps[1][maps[1] > 0].sum()) / float(seen.logits[LION])
+    assert mine / (mine + rest) == pytest.approx(part, rel=0.05), "of what lion gets"
 
 
 def test_whole_words_are_found_first(lab: Lab) -> None:
@@ -418,6 +427,7 @@ def test_the_filmstrip_stands_at_the_layer_that_the_other_tab_chose(lab: Lab) ->
     )
     lab.page.get_by_role("tab", name="Look").click()
     expect(lab.find(f".gv-strip [data-layer={early}]")).to_be_in_viewport()
+    assert early in lab.text(".gv-caption"), "the overlay says that it is not the usual one"
 
 
 def test_playing_stops_when_the_other_tab_is_opened(lab: Lab) -> None:
@@ -1046,6 +1056,67 @@ def test_an_upload_is_asked_about_once(lab: Lab) -> None:
         assert sum("queue/join" in url for url in lab.requests) == 1
 
 
+CAMERA = """() => {
+  navigator.mediaDevices.getUserMedia = async () => {
+    const canvas = document.createElement('canvas'), pen = canvas.getContext('2d');
+    [canvas.width, canvas.height] = [300, 200];
+    setInterval(() => pen.fillRect(0, 0, 300, 200), 30);
+    return window.stream = canvas.captureStream(30);
+  };
+}"""
+REFUSED = """() => {
+  navigator.mediaDevices.getUserMedia = async () => { throw new Error('not allowed'); };
+  navigator.clipboard.read = async () => [];
+}"""
+
+
+def test_no_chooser_no_camera_and_no_failed_upload_takes_the_picture_away(lab: Lab) -> None:
+    page, shown = lab.page, lab.find(".gv-over img")
+    before = shown.get_attribute("src")
+
+    def goes_on(label: str) -> None:
+        """A question about the picture is answered."""
+        lab.drawn_after(lambda: lab.row(label))
+        assert lab.error == ""
+        assert shown.get_attribute("src") == before
+
+    with page.expect_file_chooser():  # at once; and nobody chooses
+        lab.find(".gv-source .gv-choose").click()
+    goes_on("cheetah")
+    page.evaluate(REFUSED)
+    camera, place = lab.find(".gv-source .gv-camera"), lab.find(".gv-stage").bounding_box()
+    assert "Allow it in the browser" in lab.complained(camera.click)
+    assert lab.find(".gv-stage").bounding_box() == place, "nothing jumps"
+    goes_on("lion")
+    lab.find(".gv-paste").click()
+    expect(lab.find(".gv-hint")).to_contain_text("no picture to paste")
+    goes_on("cheetah")
+
+    page.evaluate(CAMERA)
+    camera.click()
+    expect(lab.find(".gv-shoot")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(lab.find(".gv-shoot")).to_be_hidden()
+    lab.until("stream.getTracks().every(track => track.readyState === 'ended')")  # it is off
+    goes_on("lion")
+
+    held: list[Route] = []
+    page.route("**/upload?*", lambda route: held.append(route))
+    lab.upload(EXAMPLES_DIR / "tower.jpg")
+    expect(lab.find(".gv-hint")).to_have_text("Your picture is on its way …")
+    held[0].fulfill(status=413)
+    page.get_by_test_id("toast-body").first.wait_for()
+    expect(lab.find(".gv-hint")).to_be_hidden()
+    page.unroute_all()
+    goes_on("cheetah")
+
+    camera.click()
+    lab.until("document.querySelector('.gv-shoot video').videoWidth === 300")
+    lab.drawn_after(lab.find(".gv-take").click)
+    expect(lab.find(".gv-shoot")).to_be_hidden()
+    assert lab.find(".gv-over img").evaluate("n => [n.naturalWidth, n.naturalHeight]") == [300, 200]
+
+
 def test_a_file_that_is_too_large_stays_at_home_and_takes_nothing_away(
     lab: Lab, tmp_path: Path
 ) -> None:
@@ -1140,7 +1211,7 @@ def test_the_picture_taken_away_leaves_a_sentence_and_the_result(lab: Lab) -> No
 
 def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -> None:
     before, said = lab.canvas(), lab.say
-    sentence = lab.complained(lambda: lab.choose("model", "VGG19"))
+    sentence = lab.complained(lambda: lab.network("VGG19"))
     assert sentence.startswith("VGG19 needs the file vgg19_weights_tf_dim_ordering_tf_kernels.h5")
     assert "575 MB" in sentence
     assert "\n" not in sentence
@@ -1471,6 +1542,15 @@ def test_whoever_chooses_a_class_in_the_answer_stays_there(tall: Callable[..., L
     assert lab.page.evaluate("scrollY") == pytest.approx(before, abs=60)
 
 
+SMALL = """() => [...document.querySelectorAll(
+    'button, select, summary, input, [role=tab], [role=combobox]')]
+  .filter(n => n.checkVisibility({ visibilityProperty: true }) && !n.matches('.gv-link'))
+  .map(n => [n, (n.closest('label, .gv-search, .wrap-inner') ?? n).getBoundingClientRect()])
+  .filter(([, { width, height }]) => width > 1 && Math.min(width, height) < 43.5)
+  .map(([n, { width, height }]) => `${n.className || n.name} ${width}x${height}`)
+"""  # what a finger may miss; a link in a sentence is as high as its line
+
+
 def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) -> None:
     context = browser.new_context(
         locale="en-US", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
@@ -1481,6 +1561,12 @@ def test_a_finger_reads_a_cell_and_it_stays(browser: Browser, server: Server) ->
     frame.tap(position={"x": size["width"] * 1.5 / 7, "y": size["height"] * 2.5 / 7})
     assert lab.text(".gv-pointer").startswith("Row 3, column 2: about ")
     assert lab.find(".gv-over .gv-cell").is_visible()
+    assert lab.page.evaluate(SMALL) == []
+    lab.more()
+    for part in lab.find(".gv-drawer summary").all():
+        part.click()
+    lab.find(".gv-ways li").first.wait_for()
+    assert lab.page.evaluate(SMALL) == [], "in the drawer"
     assert lab.errors == []
     context.close()
 
@@ -1520,6 +1606,8 @@ def test_pictures_classes_and_film_are_on_the_first_screen(
             "document.documentElement.scrollWidth - innerWidth]"
         )
         assert max(beyond) <= 0, number
+        if number == 3 and size in ((1440, 900), (1280, 720)):
+            assert lab.find(".gv-classes button:visible").count() == 7
         parts = [lab.find(part).bounding_box() for part in (".gv-classes", ".gv-strip", ".gv-sum")]
         assert max(box["y"] + box["height"] for box in parts) <= size[1], number
         over, original = (
@@ -1544,6 +1632,16 @@ def test_where_there_is_room_a_card_asks_to_cover_the_brightest_cells(
     lab.page.set_viewport_size({"width": 1280, "height": 720})
     lab.radio("gv-tool", "look")
     expect(card).to_be_hidden()
+
+
+def test_the_box_encloses_something_from_the_start(tall: Callable[..., Lab]) -> None:
+    lab = tall(1280, 720)
+    lab.tick("box")
+    whole, box = (lab.find(part).bounding_box() for part in (".gv-over .gv-frame", ".gv-box"))
+    assert box["width"] * box["height"] < 0.7 * whole["width"] * whole["height"]
+    assert lab.text("[name=thr-out]") == "50 %"
+    lab.put("threshold", "15")
+    assert lab.text("[name=thr-out]") == "15 % (as in the paper)"
 
 
 @pytest.mark.parametrize(
@@ -1587,6 +1685,7 @@ def test_the_sum_that_is_drawn_is_the_score_without_its_head_start(lab: Lab) -> 
         float(signed[signed > 0].sum()), abs=49 * float(signed.max()) / 254
     )
     assert lab.text(".gv-percent") == "46 %"
+    assert lab.find(".gv-rest").count() == 0, "the likeliest fills the bar"
 
     row, column = np.unravel_index(signed.argmax(), signed.shape)
     box = lab.find(".gv-over .gv-frame").bounding_box()
@@ -1661,9 +1760,26 @@ def test_all_places_are_tried_and_it_can_be_stopped(lab: Lab) -> None:
     lab.find("label:has([value=cover])").click()
     button = lab.find(".gv-all")
     expect(button).to_have_text("Try all places")
+    lab.settled()
+    lab.requests.clear()
+    lab.page.evaluate(
+        """() => {
+          const all = document.querySelector('.gv-all'), sub = document.querySelector('.gv-sub');
+          new MutationObserver((_, watcher) => {
+            if (!sub.textContent.startsWith('8 of 49')) return;
+            watcher.disconnect();
+            all.click();
+          }).observe(sub, { childList: true, characterData: true, subtree: true });
+          all.click();
+        }"""
+    )
+    expect(lab.find(".gv-say")).to_contain_text("With this covered")
+    lab.settled()
+    assert sum("component_server" in url for url in lab.requests) < 4, "not all seven times eight"
     button.click()
     expect(lab.find(".gv-sub")).to_contain_text("All 49 places were covered one by one")
     assert "where covering makes lion less likely" in lab.say
+    assert lab.text(".gv-ticks span:last-child").endswith("%")
     button.click()
     expect(lab.find(".gv-say")).to_contain_text("With this covered")
 
@@ -1678,6 +1794,15 @@ def test_the_cells_fly_into_the_sum_once_and_any_key_ends_it(
     page.keyboard.press("Shift")
     assert page.locator("[data-opening]").count() == 0
     assert plain(page.locator(".gv-total").inner_text()).endswith(": 7.52")
+    page.emulate_media(reduced_motion="reduce")
+    page.add_init_script(
+        """new MutationObserver(() => { window.flew ||= document.querySelector('.gv-sky'); })
+          .observe(document, { childList: true, subtree: true })"""
+    )
+    page.reload()
+    page.wait_for_selector("[data-drawn]")
+    page.wait_for_timeout(200)
+    assert not page.evaluate("Boolean(window.flew)"), "not for who wants no motion"
     page.close()
 
 

@@ -72,6 +72,7 @@ def test_a_second_visit_costs_little(visitor: BrowserContext, server: Server) ->
     assert not [url for url in first if "hls" in url or "Gallery" in url or "Video" in url]
     pictures = [url for url in first if "/file=" in url]
     assert [Path(url).name for url in pictures] == ["cheetah_and_lion.jpg"]
+    assert first[pictures[0]] <= 120_000, "the others are thumbnails, inside the page"
 
 
 def test_the_page_works_under_its_headers(

@@ -119,15 +119,15 @@ test('one scale for a picture, that of its likeliest class; only a stronger map 
   assert.equal(end({ 'y/Both': 8, 'x/For': 8 }, 'against'), 5, 'of this layer and this method');
 });
 
-test('a frame of the film shows the map of its own layer, on its own scale', () => {
+test('a frame of the film shows the map of its own layer, as strong as it is in view', () => {
   const { layers, bytes } = packed({
     'early target/Both': [[[127, 0, -127], [0, 127, 0]], 1, 1],
     'last target/Both': [[[-127], [127]], 1, 4],
   });
-  const answer = answerOf(layers, { strength: { 'early/Both': 9 } });
+  const answer = answerOf(layers, { strength: { 'early/Both': 4 } });
   const frame = (n, sign) => maps.frameMap(answer, bytes, layers[n], BOTH, 'target', sign);
   assert.deepEqual([frame(0, 'for').h, frame(0, 'for').w], [2, 3]);
-  near(frame(0, 'for').unit, [1, 0, 0, 0, 1, 0]);
+  near(frame(0, 'for').unit, [0.25, 0, 0, 0, 0.25, 0]);
   near(frame(1, 'for').unit, [0, 1]);
   near(frame(1, 'both').unit, [0, 0.625]);
 });
@@ -408,7 +408,37 @@ test('the arrangement with the larger pictures, but std unless it is a fifth mor
   assert.equal(maps.arrange(1440, 900, 2, true).arr, 'wide');
   assert.equal(maps.arrange(1280, 720, 0.63, true).arr, 'tall');
   assert.equal(maps.arrange(1366, 620, 1, true).arr, 'std', 'too low for all of it beside them');
+  assert.equal(maps.arrange(1280, 720, 16 / 9, true).arr, 'std', '263 pixels; 308 are not a fifth more');
   assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
+});
+
+test('seven classes where they fit without scrolling', () => {
+  const rows = (W, H, ratio, fine = true) => maps.rowsIn(maps.arrange(W, H, ratio, true), W, H, ratio, fine);
+  assert.equal(rows(1440, 900, 1), 7, '545 pixels: 7 times 44, and 219 for the rest');
+  assert.equal(rows(1280, 720, 1), 7, '440: 7 times 36, and 158');
+  assert.equal(rows(1280, 720, 1, false), 6, '440: 6 times 44, which a finger needs');
+  assert.equal(rows(1366, 620, 1), 5, '340: 5 times 34');
+  assert.equal(rows(1440, 900, 2), 5, 'below pictures of 345: 379, less 167');
+  assert.equal(rows(1280, 720, 2), 5, 'below pictures of 307: 285, less 106');
+  assert.equal(rows(1024, 768, 2), 7, 'below pictures of 243: 397, less 106');
+  assert.equal(rows(1440, 900, 0.63), 5, 'tall');
+  assert.equal(rows(1280, 720, 0.63), 4);
+  assert.equal(rows(1024, 768, 0.63), 7, 'beside pictures of 488');
+  assert.equal(rows(1024, 768, 0.4), 3);
+  assert.equal(rows(820, 1180, 1), 6, 'pictures of 385, where 465 have room');
+  assert.equal(rows(820, 1180, 0.5), 5);
+  assert.equal(rows(820, 1180, 2), 7);
+  assert.equal(rows(390, 844, 1), 7, 'a row that is pushed');
+});
+
+test('what was asked about is shown, and takes the place of the least likely of the others', () => {
+  const classes = [8, 3, 5, 9, 4].map((index) => ({ index }));
+  const shown = (room, asked) => maps.rowsShown(classes, room, asked).map(({ index }) => index);
+  assert.deepEqual(shown(5, [8, null]), [8, 3, 5, 9, 4]);
+  assert.deepEqual(shown(3, [8, null]), [8, 3, 5]);
+  assert.deepEqual(shown(3, [4, null]), [8, 3, 4]);
+  assert.deepEqual(shown(3, [4, 9]), [8, 9, 4]);
+  assert.deepEqual(shown(1, [4, 9]), [9, 4], 'both, even where there is no room');
 });
 
 test('whole words are found first, and what only has the letters in it last', () => {

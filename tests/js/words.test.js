@@ -129,6 +129,14 @@ test('the line on the overlay names layer and method where they are not the usua
   assert.equal(about({ target: 'Pattern' }, { method: PATTERN }), 'the strongest pattern');
 });
 
+test('of covering each place in turn no more is said than was tried', () => {
+  const tried = (fall, done) => whole(words.sayingTried(look(), { fall: Float32Array.of(...fall), done }, true));
+  said(tried([0, 0, 0], 1), 'One place after the other is covered: does lion fall?');
+  said(tried([0, 0, 0], 3), 'Covering none of these places makes lion less likely.');
+  said(tried([0.125, 0.25, 0], 2), 'Yellow: where covering makes lion less likely, by 25 % at most');
+  assert.equal(words.caption(look(), { done: 1 }), 'where covering lowers lion', 'not what speaks for it');
+});
+
 test('a cell under the pointer is a part of the sum, of what speaks for the class, or of a contrast', () => {
   const cells = [[127, 127, -127, 0]];
   const tip = (cell, sum, more) => plain(words.tip(look({ cells, top: 0.471, ...more }), [0, cell], sum).join(' '));
