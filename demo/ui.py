@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from demo import disk, engine, fair, front, handlers, lesson, trust
 from demo.api import endpoint
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
-from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
+from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
 from demo.wire import View
 from demo.words import STOPPED, class_choices
@@ -240,7 +241,7 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
 
         yield gr.skip(), "Opening it …", had
         try:
-            key = await queued("open", request, fair.UPLOADING, work)
+            key = await queued("open", request, (), work, at=fair.UPLOADING)
         except Stopped:
             return
         except UserError as error:
@@ -264,15 +265,22 @@ def save_own(model: gr.Dropdown) -> None:
     button = gr.Button("Save this model as .keras", size="sm", elem_id="own-save")
     file = gr.File(label="Your model", visible=False, interactive=False, elem_id="own-saved")
 
-    def saved(key: Any) -> gr.File:
+    async def saved(key: Any, request: gr.Request) -> Any:
+        def work(_place: fair.Place) -> str:
+            return handlers.own_model_path(key)
+
         try:
-            return gr.File(handlers.own_model_path(key), visible=True)
+            path = await queued("save", request, (), work, at=fair.UPLOADING)
+        except Stopped:
+            return gr.skip()
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        return gr.File(path, visible=True)
 
     button.click(
-        saved, model, file, api_visibility="private", concurrency_limit=1, show_progress="hidden"
-    )
+        saved, model, file, api_visibility="private", concurrency_limit=None,
+        show_progress="hidden",
+    )  # fmt: skip
 
 
 def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
@@ -340,14 +348,21 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         ) -> Any:
             """Whatever was chosen: one event for all, so that answers come in the order of it."""
 
-            def work(_place: fair.Place) -> Page | None:
-                chosen = Chosen(path, key, index, rival, wide)
+            chosen = Chosen(path, key, index, rival, wide)
+            asks = from_link(link)[0] if link else chosen
+
+            def work(_place: fair.Place, refusal: str = "") -> Page | None:
                 if link:
-                    return handlers.follow_link(link, last, chosen, progress)
-                return handlers.take_turn(last, chosen, progress)
+                    return handlers.follow_link(link, last, chosen, refusal)
+                return handlers.take_turn(last, chosen, refusal)
 
             try:
-                after = await queued("look", request, fair.gate_of(key, wide), work, progress)
+                try:
+                    about: tuple[Any, ...] = asks.model, asks.detail
+                    after = await queued("look", request, about, work, progress)
+                except fair.NotHere as error:
+                    without, about = partial(work, refusal=str(error)), (key, wide) if link else ()
+                    after = await queued("look", request, about, without, progress)
             except UserError as error:
                 return View(error=str(error)), *7 * [gr.skip()]
             except Stopped:
@@ -392,9 +407,9 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             async def gone() -> bool:
                 return handlers.is_stopped(wanted.get("token"))
 
-            gate = fair.gate_of(key, wide, wanted.get("method"))
+            about = key, wide, wanted.get("method")
             try:
-                return await queued("layer", request, gate, work, progress, gone)
+                return await queued("layer", request, about, work, progress, gone)
             except UserError as error:
                 return View(error=str(error))
             except Stopped:
