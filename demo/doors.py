@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from demo import fair
-from demo.words import STOPPED, place_in_line
+from demo.words import FAILED, STOPPED, place_in_line
 from gradcam_core import models
 from gradcam_core.types import Stopped, UserError
 
@@ -32,12 +32,15 @@ async def noted(what: str, asked: Awaitable[_T]) -> _T:
         said = view.get("error") if isinstance(view, dict) else getattr(view, "error", "")
         ended = "refused" if said else "answered"
         return answer
-    except UserError:
+    except (UserError, gr.Error):
         ended = "refused"
         raise
     except Stopped:
         ended = "stopped"
         raise
+    except Exception as error:  # whose words Gradio would write into the log
+        log.exception("%s failed", what)
+        raise UserError(FAILED) from error
     finally:
         log.info("%s: %.0f ms, %s", what, 1e3 * (time.monotonic() - start), ended)
 

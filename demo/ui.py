@@ -187,6 +187,8 @@ def stay_inside() -> None:
             check(path, check_in_upload_folder)
         except Exception:
             refuse()
+        if not os.path.isfile(path):  # its name would come into the log
+            refuse()
 
     processing_utils._check_allowed = check_allowed
     processing_utils.async_ssrf_protected_download = refuse

@@ -20,7 +20,7 @@ RULES = {
     "models faithfulness heatmap hide image teachable upload trust types gradio starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
-    "demo.disk": "",
+    "demo.disk": "bare image",
     "demo.front": "demo.disk demo.words types starlette brotli",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
@@ -69,6 +69,7 @@ RULES = {
     "image": "types numpy PIL",
     "blas": "threadpoolctl scipy",
     "cache": "",
+    "bare": "",
     "types": "numpy",
 }
 ONLY_IN = {  # package -> where it may be
