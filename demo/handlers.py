@@ -219,6 +219,7 @@ def answer(
                 "score": asked.meaning.score,
                 "crop": part is not None,
                 "own": bool(spec.findings),
+                "brought": engine.is_brought(spec),
                 "guesses": [words.guess(finding) for finding in spec.guesses],
                 "input": asked.shape[:2],
             },

@@ -30,7 +30,7 @@ from demo.words import STOPPED, class_choices
 from gradcam_core import heatmap, hide, image, models, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
-from gradcam_core.types import ModelSpec, Stopped, UserError
+from gradcam_core.types import Stopped, UserError
 
 HERE = Path(__file__).parent
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
@@ -258,12 +258,8 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
     )  # fmt: skip
 
 
-def is_own(spec: ModelSpec) -> bool:
-    return bool(spec.findings)
-
-
 def save_own(model: gr.Dropdown) -> None:
-    """Where a model of somebody's own is saved in today's form."""
+    """Where a model that a visitor brought is saved in today's form."""
     button = gr.Button("Save this model as .keras", size="sm", elem_id="own-save")
     file = gr.File(label="Your model", visible=False, interactive=False, elem_id="own-saved")
 
@@ -321,7 +317,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     else:
                         gr.Markdown(SWITCHED_OFF, elem_id="own-off")
                     gr.HTML(KEPT, elem_id="kept", apply_default_css=False)
-                    if uploads or teachable_machine or any(map(is_own, models.MODELS.values())):
+                    if uploads or teachable_machine:
                         save_own(model)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
