@@ -112,7 +112,7 @@ def viewer() -> Viewer:
             *map(at_once, (handlers.stop, handlers.labels)),
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
-        fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
+        fills=list(hide.FILLS), no_picture=NO_PICTURE, no_models=NO_MODELS, heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
         networks=list(models.MODELS), steps=len(lesson.step_rows()), **part("viewer"),
@@ -207,6 +207,12 @@ PUPILS = (
 SWITCHED_OFF = (
     "**A model of Teachable Machine** can be opened here too, once whoever runs this page starts "
     "it with `python app.py --allow-teachable-machine`."
+)
+
+
+NO_MODELS = (
+    "This is the file of a model, and this page takes pictures only; whoever runs it may allow "
+    "models: under More it says how."
 )
 
 
@@ -429,7 +435,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                 return engine.take_way(key, wanted)
 
             try:
-                way = await queued("way", request, fair.gate_of(key), work)
+                way = await queued("way", request, (key,), work)
             except Stopped:
                 return gr.skip()
             except UserError as error:
