@@ -130,6 +130,18 @@ def test_nothing_stays_in_memory_of_what_left(put: Callable[..., str], tiny: str
     assert of(stays) == [1, 1, 1]
 
 
+def test_of_a_photograph_that_is_too_large_only_its_size_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused for that, and for nothing else."""
+    photo = test_bare.FILES["JPEG"]
+    monkeypatch.setattr(disk, "MAX_BYTES", len(photo) - 1)
+    (tmp_path / "anna.jpg").write_bytes(photo)
+    disk.strip(tmp_path / "anna.jpg")
+    assert (tmp_path / "anna.jpg").read_bytes() == photo[:16].ljust(len(photo), b"\0")
+    assert list(tmp_path.iterdir()) == [tmp_path / "anna.jpg"]
+
+
 # ---- how much ----------------------------------------------------------------------------------
 
 

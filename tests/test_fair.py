@@ -173,6 +173,24 @@ def test_a_full_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     played(play())
 
 
+def test_who_would_have_as_many_as_the_crowd_drives_out_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair, "WAITING", 3)
+
+    async def play() -> None:
+        works, gate = Works(), Gate(1, patience=60)
+        every = [Visitor("x", "x"), PUPIL, OTHER, STRANGER]
+        tasks = [asks(gate, who, works.of(who.session)) for who in every]
+        await until(lambda: len(gate.waiting) == 3)
+        assert await said(asks(gate, Visitor("far", "d"), works.of("d"))) == FULL
+        for end in works.ends.values():
+            end.set()
+        assert await asyncio.gather(*tasks) == ["x", "a", "b", "c"]
+
+    played(play())
+
+
 def test_sixty_strangers_do_not_come_before_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks once waits for what is at work, and for no more of those who ask all the time."""
 
