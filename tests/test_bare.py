@@ -100,6 +100,8 @@ def test_which_way_up_stays(kind, way):
     after = bare.picture_alone(encode(kind, exif=exif(way)))
     with Image.open(io.BytesIO(after)) as seen:
         assert seen.getexif().get(Base.Orientation, 1) == way
+    if kind == "WEBP":
+        assert after[20] & 0b1100 == 0b1000 * (way > 1), "it says whether it has EXIF, and no XMP"
 
 
 def test_of_a_photograph_in_heic_or_tiff_what_is_said_goes_too():
@@ -165,6 +167,16 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_comes_to_an_end(bomb):
     assert len(bare.picture_alone(BOMBS[bomb])) <= len(BOMBS[bomb]) + 40
+
+
+@pytest.mark.parametrize(("sizes", "extents"), [(0x0000, b""), (0x4400, struct.pack(">II", 0, 99))])
+def test_places_in_a_file_are_followed_so_often_and_painted_over_once(sizes, extents):
+    """By hand: items that each have 40,000 parts, of no size or all the same one."""
+    items = struct.pack(">HHH", 7, 0, 40_000) + extents * 40_000
+    data = bytes(4) + struct.pack(">HH", sizes, 3) + 3 * items
+    places = list(bare._places(data, 0, len(data), 0))
+    assert 0 < len(places) <= bare.MOST_PIECES
+    assert sum(stop - start for _, start, stop in places) <= len(data)
 
 
 @pytest.mark.parametrize("kind", FILES)
