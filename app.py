@@ -5,9 +5,10 @@ import ctypes
 import logging
 import os
 import sys
+import traceback
 from itertools import zip_longest
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from gradcam_core import BACKEND, SETTINGS
 
@@ -58,6 +59,17 @@ def parse() -> argparse.Namespace:
     return options
 
 
+class Discreet(logging.Formatter):
+    """Of what went wrong where and of which kind: its words may hold a visitor's file."""
+
+    def formatException(self, ei: Any) -> str:
+        lines, error = list[str](), ei[1]
+        while error is not None:
+            lines[:0] = [*traceback.format_tb(error.__traceback__), f"{type(error).__name__}\n"]
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        return "".join(lines).rstrip()
+
+
 def share_arenas() -> None:
     """Two for all threads, where the C library is glibc: else each keeps what it has freed."""
     arena_max = -8  # in malloc.h
@@ -79,7 +91,9 @@ def port() -> int | None:
 def main() -> int:
     share_arenas()
     options = parse()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(Discreet("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("gradcam_lab").setLevel(logging.INFO)
     if options.weights_dir:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)

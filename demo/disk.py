@@ -1,12 +1,19 @@
-"""Visitors' files: in a folder of this run's own, gone within the hour, and so much of each."""
+"""Visitors' files: in a folder of this run's own, gone within the hour, and so much of each.
+
+Of a photograph the picture alone is kept.
+"""
 
 import os
+import secrets
 import shutil
 import stat
 import tempfile
 import time
 from collections import deque
 from pathlib import Path
+
+from gradcam_core import bare
+from gradcam_core.image import MAX_BYTES
 
 LIFE = 3000  # seconds that a file stays
 SWEEP = 600  # seconds from one look to the next: together an hour
@@ -66,6 +73,28 @@ class Folder:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def strip(path: Path) -> None:
+    """What a photograph says of itself leaves its file. Raises OSError.
+
+    One that is too large to be read is refused for that: it keeps its size, and nothing else.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+        if not bare.is_known(start):
+            return
+        data = start + file.read(MAX_BYTES)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        os.truncate(path, len(start))
+        os.truncate(path, size)
+        return
+    picture = bare.picture_alone(data)
+    if picture != data:
+        part = path.with_name(f"{secrets.token_hex(8)}.part")
+        part.write_bytes(picture)
+        part.replace(path)
 
 
 class Quota:

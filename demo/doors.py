@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from demo import fair
-from demo.words import STOPPED, place_in_line
+from demo.words import FAILED, STOPPED, place_in_line
 from gradcam_core import models
 from gradcam_core.types import Stopped, UserError
 
@@ -32,12 +32,15 @@ async def noted(what: str, asked: Awaitable[_T]) -> _T:
         said = view.get("error") if isinstance(view, dict) else getattr(view, "error", "")
         ended = "refused" if said else "answered"
         return answer
-    except UserError:
+    except (UserError, gr.Error):
         ended = "refused"
         raise
     except Stopped:
         ended = "stopped"
         raise
+    except Exception as error:  # whose words Gradio would write into the log
+        log.exception("%s failed", what)
+        raise UserError(FAILED) from error
     finally:
         log.info("%s: %.0f ms, %s", what, 1e3 * (time.monotonic() - start), ended)
 
@@ -61,14 +64,17 @@ def in_turn(
             session = ""
         first = data[0] if isinstance(data, list) and data else data
         part = first.get if isinstance(first, dict) else {}.get
-        gate = at or fair.gate_of(part("model"), part("detail"), part("method"))
+        about = part("model"), part("detail"), part("method")
         who = visitor(request, session)
 
         async def gone() -> bool:
             return called_off(part("token")) or await request.is_disconnected()
 
+        def work(_place: fair.Place) -> Any:
+            return answer(data)
+
         try:
-            return await noted(name, gate.run(who, lambda _place: answer(data), gone=gone))
+            return await noted(name, fair.ask_network(who, about, work, gone=gone, at=at))
         except UserError as error:
             return {"error": str(error)}
         except Stopped:
@@ -91,18 +97,23 @@ def at_once(answer: Callable[[Any], Any]) -> Callable[..., Any]:
 async def queued(
     what: str,
     request: gr.Request,
-    gate: fair.Gate,
+    about: tuple[Any, ...],
     work: Callable[[fair.Place], _T],
     progress: Any = None,
     gone: Callable[[], Awaitable[bool]] | None = None,
+    at: fair.Gate | None = None,
 ) -> _T:
-    """What an event of Gradio's gives, in turn; while it waits, progress tells its place."""
+    """What an event of Gradio's gives, in turn; while it waits, progress tells its place.
+
+    about, at: as for `fair.ask_network`.
+    """
 
     def tell(before: int) -> None:
         if progress is not None:  # Gradio's has a length, of nothing
             progress(1 / (1 + before), desc=place_in_line(before))
 
-    return await noted(what, gate.run(visitor(request, request.session_hash), work, tell, gone))
+    who = visitor(request, request.session_hash)
+    return await noted(what, fair.ask_network(who, about, work, tell, gone, progress, at))
 
 
 def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[..., Any]:
@@ -116,9 +127,11 @@ def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[.
     async def asked(*given: Any) -> Any:
         *values, request = given
         chosen = signature.bind(*values).arguments.get
-        gate = at or fair.gate_of(chosen("model", models.DEFAULT), method=chosen("method"))
+        about = chosen("model", models.DEFAULT), False, chosen("method")
         try:
-            return await queued(answer.__name__, request, gate, lambda _place: answer(*values))
+            return await queued(
+                answer.__name__, request, about, lambda _place: answer(*values), at=at
+            )
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -42,6 +42,11 @@ TEACHABLE_ONLY = (
     "This page takes models of Teachable Machine only: there choose Export Model, Tensorflow, "
     "Keras, Download my model, and give the zip as it comes."
 )
+NO_OWN = "This network comes with the program; choose a model of your own to save."
+NOT_YOURS = (
+    "This network belongs to whoever runs this page, and its file is given to nobody here; choose "
+    "a model that you brought."
+)
 NO_NUMBER = "Covered there, the picture makes the network answer with no finite number."
 MODEL_GONE = "The model is no longer here; please upload it again."
 KNOWN_UPLOADS = 100  # models of visitors at once; the oldest leaves
@@ -293,13 +298,22 @@ def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
     return seen, seen.maps[layer, method]
 
 
+def is_brought(spec: ModelSpec) -> bool:
+    """Whether a visitor brought this network. What the host brought is given to nobody."""
+    return bool(spec.findings) and all(
+        row.build is not spec.build for row in models.MODELS.values()
+    )
+
+
 def own_model_file(model: Any) -> bytes:
-    """A model of somebody's own as a .keras file of today. Raises UserError."""
+    """A model that a visitor brought as a .keras file of today. Raises UserError."""
     spec = models.find(model)
-    if not spec.findings:
-        raise UserError("This network comes with the program; choose a model of your own to save.")
-    asked = lookup.network(spec)
-    return asked.saved() if isinstance(asked, sandbox.ModelProcess) else models.saved(spec)
+    if not is_brought(spec):
+        raise UserError(NOT_YOURS if spec.findings else NO_OWN)
+    asked, about = lookup.network(spec), models.told_of(spec)
+    if isinstance(asked, sandbox.ModelProcess):
+        return asked.saved(about)
+    return models.saved(spec, about)
 
 
 def told_apart(paths: Any, names: Any) -> tuple[Any, Any]:

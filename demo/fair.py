@@ -1,10 +1,12 @@
 """Whose turn it is to compute: one place a visitor, the least served first, none for ever.
 
-All that computes for a visitor goes through a gate, `await gate.run(who, work)`.
+All that computes for a visitor goes through a gate, `await gate.run(who, work)`; what asks a
+network, by `ask_network`.
 """
 
 import asyncio
 import contextvars
+import logging
 import os
 import time
 from collections import Counter
@@ -13,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from demo.question import row_of
-from demo.words import FULL
+from demo.question import Tell, row_of
+from demo.words import FAILED, FULL
 from gradcam_core import lookup
 from gradcam_core.methods import METHODS
-from gradcam_core.types import Stopped, UserError
+from gradcam_core.types import ModelSpec, Stopped, UserError
+
+log = logging.getLogger("gradcam_lab")
 
 TWICE = "Your questions before this one are still being answered; please wait for them."
 SLOW = "Your turn did not come, because many are asking; please try once more."
@@ -28,6 +32,10 @@ REMEMBERED = 10_000  # of whom it is known how much they were served
 LOOK_UP = 1.0  # seconds, until who waits is told its place anew
 
 _T = TypeVar("_T")
+
+
+class NotHere(UserError):
+    """The network that is asked cannot be had."""
 
 
 class Visitor(NamedTuple):
@@ -183,15 +191,61 @@ UPLOADING = Gate(1, patience=900)  # models of visitors
 GATES = (QUICK, FETCHING, LONG, UPLOADING)
 
 
-def gate_of(model: Any, detail: Any = False, method: Any = "") -> Gate:
-    """Where this is to be asked. The names may be anything: what is wrong is told by the answer."""
-    row = METHODS.get(method) if isinstance(method, str) else None
-    if row and row.ask:
-        return LONG
+def gate_of(model: Any = None, detail: Any = False, method: Any = "") -> Gate:
+    """Where this is to be asked now.
+
+    The names may be anything: what is wrong is told by the answer.
+    """
     spec = row_of(model)
-    if spec and not lookup.loaded(spec, bool(detail) and spec.fully_convolutional):
+    if spec and not all(lookup.loaded(spec, twice) for twice in sides_of(spec, detail)):
         return FETCHING
-    return QUICK
+    row = METHODS.get(method) if isinstance(method, str) else None
+    return LONG if row and row.ask else QUICK
+
+
+def sides_of(spec: ModelSpec, detail: Any) -> list[bool]:
+    """At which sides a network is asked: at its usual one, and in detail at twice that, too."""
+    return [False, True] if detail and spec.fully_convolutional else [False]
+
+
+async def ask_network(
+    who: Visitor,
+    about: tuple[Any, ...],
+    work: Callable[[Place], _T],
+    tell: Callable[[int], object] | None = None,
+    gone: Callable[[], Awaitable[bool]] | None = None,
+    progress: Tell | None = None,
+    at: Gate | None = None,
+) -> _T:
+    """What `work` gives, in turn; a network that is not in memory is fetched before, in a turn of
+    its own: it takes long and computes nothing.
+
+    about: model, detail and method, as for `gate_of`. at: the gate, where those do not tell it.
+    progress: of what is fetched. Raises NotHere, and what `Gate.run` does.
+    """
+    if gate_of(*about) is FETCHING:
+        await FETCHING.run(who, lambda _place: bring(progress, *about[:2]), tell, gone)
+    return await (at or gate_of(*about)).run(who, work, tell, gone)
+
+
+def bring(progress: Tell | None, model: Any, detail: Any = False) -> None:
+    """Have this network in memory. Raises NotHere."""
+    spec = row_of(model)
+    if spec is None:  # it left while its visitor waited
+        return
+
+    def fetching(part: float) -> None:
+        if progress is not None:  # Gradio's has a length, of nothing
+            progress(part, f"Fetching {spec.title}")
+
+    try:
+        for twice in sides_of(spec, detail):
+            lookup.network(spec, twice, fetching)
+    except UserError as error:
+        raise NotHere(str(error)) from error
+    except Exception as error:
+        log.exception("a network could not be had")
+        raise NotHere(FAILED) from error
 
 
 def leave(who: Visitor) -> None:

@@ -1,11 +1,15 @@
 """What stands before Gradio: files compressed once, a page that is sent only when it has changed,
 headers, /healthz, and sentences for what goes wrong between the browser and the server."""
 
+import asyncio
 import gzip
+import json
+import logging
 import os
 import re
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -14,15 +18,19 @@ from typing import Literal
 
 import brotli
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.disk import TOO_MANY, Quota
-from demo.words import FULL
+from demo.disk import TOO_MANY, Quota, strip
+from demo.words import FAILED, FULL
 from gradcam_core.types import UserError
 
+log = logging.getLogger("gradcam_lab")
+
 FOREVER = "public, max-age=31536000, immutable"
-UNTOLD = 1e9  # bytes, as which an upload counts that does not say its size
+PIECE = 1_000_000  # bytes, in which an upload is counted that does not say its size
 LARGEST = 2.5e8  # bytes of one upload, two files maybe; Gradio's own limit is for each file
 NOW = "private, no-cache"  # kept by this browser, which asks each time whether it still stands
 EMBED = "'self' https://huggingface.co https://*.hf.space"  # who may show the page in a frame
@@ -121,7 +129,21 @@ class Front:
             answer = self.page
         else:
             answer = self.passed
-        return await answer(scope, receive, send)
+        begun = False
+
+        async def sends(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await answer(scope, receive, sends)
+        except ClientDisconnect:
+            pass
+        except Exception:
+            log.exception("an answer failed")
+            if not begun:
+                await PlainTextResponse(FAILED, 500)(scope, receive, send)
 
     async def nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("", 404)(scope, receive, send)
@@ -132,14 +154,48 @@ class Front:
         await answer(scope, receive, send)
 
     async def upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """So much of each visitor, counted before it comes or as it comes; and of a photograph
+        nothing is left but the picture before anybody hears where it lies."""
         size = Headers(scope=scope).get("content-length", "")
         address = scope["client"][0] if scope.get("client") else ""
-        known_size = int(size) if size.isascii() and size.isdecimal() else UNTOLD
-        if known_size > LARGEST and size:
-            return await PlainTextResponse("", 413)(scope, receive, send)
-        if self.quota.take(address, known_size, time.monotonic()):
-            return await self.passed(scope, receive, send)
-        return await PlainTextResponse(TOO_MANY, 429)(scope, receive, send)
+        came, counted, status = 0, 0, 200
+        held: list[Message] = []
+
+        def count(more: int) -> None:
+            nonlocal counted, status
+            counted += more
+            if counted > LARGEST:
+                status = 413
+            elif not self.quota.take(address, more, time.monotonic()):
+                status = 429
+
+        async def counting() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > counted:
+                count(max(came - counted, PIECE))
+            if status != 200:
+                raise MultiPartException("")  # then Gradio leaves nothing of it on the disk
+            return message
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        count(int(size) if size.isascii() and size.isdecimal() else PIECE)
+        if status == 200:
+            with suppress(MultiPartException):
+                await self.passed(scope, counting, hold)
+        if status != 200:
+            words = TOO_MANY if status == 429 else ""
+            await PlainTextResponse(words, status)(scope, receive, send)
+            return
+        start, *parts = held
+        if start["status"] == 200:
+            for path in json.loads(b"".join(part.get("body", b"") for part in parts)):
+                await asyncio.to_thread(strip, Path(path))
+        for message in held:
+            await send(message)
 
     async def asset(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A file that Gradio was built with, named by its content: compressed once, kept."""

@@ -56,27 +56,31 @@ _answers: Cache[engine.At, Answer] = Cache(30e6, weight)  # bytes
 _stopped: Cache[str, None] = Cache(256)  # words by which visitors ended what takes long
 
 
-def take_turn(last: Chosen | None, chosen: Chosen, tell: Tell | None = None) -> Page | None:
-    """What the page says now that this is chosen; None where it says it already."""
+def take_turn(last: Chosen | None, chosen: Chosen, refusal: str = "") -> Page | None:
+    """What the page says now that this is chosen; None where it says it already.
+
+    refusal: why the network cannot be had, where that is known.
+    """
     spec = row_of(chosen.model)
     chosen = chosen._replace(labels=spec.labels if spec else ())
     asking = turn(last, chosen)
     if asking is None:
         return None
-    view = view_of(asking.asks, spec, asking.alone, tell)
+    view = View(error=refusal) if refusal else view_of(asking.asks, spec, asking.alone)
     return settle(last, chosen, asking.asks, view)
 
 
-def follow_link(
-    link: str, last: Chosen | None, chosen: Chosen, tell: Tell | None = None
-) -> Page | None:
-    """What the page says to a link; where its network cannot be had, what it says without it."""
+def follow_link(link: str, last: Chosen | None, chosen: Chosen, refusal: str = "") -> Page | None:
+    """What the page says to a link; where its network cannot be had, what it says without it.
+
+    refusal: why not, where that is known.
+    """
     asks, missing = from_link(link)
-    view = view_of(asks, row_of(asks.model), True, tell)
+    view = View(error=refusal) if refusal else view_of(asks, row_of(asks.model), True)
     if view.answer is not None:
         linked = view.model_copy(update={"link": missing})
         return settle(None, asks, asks, linked)._replace(model=asks.model)
-    page = take_turn(last, chosen, tell)
+    page = take_turn(last, chosen)
     if page is None:  # the answer before stands
         assert last
         return Page(view.model_copy(update={"stands": True, "link": missing}), last)
@@ -85,16 +89,14 @@ def follow_link(
     return page._replace(view=told)
 
 
-def view_of(
-    asks: Chosen, spec: ModelSpec | None = None, alone: bool = False, tell: Tell | None = None
-) -> View:
+def view_of(asks: Chosen, spec: ModelSpec | None = None, alone: bool = False) -> View:
     """The viewer's new value, or a sentence in it; what was there before stays on the screen.
 
     alone: a rival that is what the network itself says is dropped, with a note.
     """
 
     def make() -> View:
-        posed, note = from_widgets(asks, spec, tell), ""
+        posed, note = from_widgets(asks, spec), ""
         question = posed.question
         if alone and question.target is None and question.rival is not None:
             predicted = engine.first_look(posed).target.index
@@ -110,7 +112,7 @@ def view_at(chosen: Chosen, wanted: Mapping[str, Any], tell: Tell | None = None)
     """The same with one layer more, or one map of a method that asks many times: a wire.Wanted."""
 
     def make() -> View:
-        posed = from_widgets(chosen, tell=tell)
+        posed = from_widgets(chosen)
         layer = lookup.layer_of(posed.asked, wanted.get("name")).name
         method = method_of(wanted["method"]) if wanted.get("method") else ""
         token = wanted.get("token")
@@ -217,6 +219,7 @@ def answer(
                 "score": asked.meaning.score,
                 "crop": part is not None,
                 "own": bool(spec.findings),
+                "brought": engine.is_brought(spec),
                 "guesses": [words.guess(finding) for finding in spec.guesses],
                 "input": asked.shape[:2],
             },

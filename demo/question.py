@@ -57,29 +57,22 @@ def pose(
     rival: Any = None,
     detail: Any = False,
     spec: ModelSpec | None = None,
-    tell: Tell | None = None,
 ) -> Posed:
     """The question, and its network made ready. Raises UserError.
 
-    target, rival: None for none. spec: the row of the model, from whoever has it already. tell: of
-    weights that are fetched.
+    target, rival: None for none. spec: the row of the model, from whoever has it already.
     """
     file, row = own_file(picture), spec or models.find(model)
     wide = bool(detail) and row.fully_convolutional
     question = Question(file, model, class_of(target, row), class_of(rival, row), wide)
     if question.rival is not None and question.rival == question.target:
         raise UserError(lookup.SAME)
-
-    def fetching(part: float) -> None:
-        if tell is not None:  # Gradio's has a length, of nothing
-            tell(part, f"Fetching {row.title}")
-
-    return Posed(question, row, lookup.network(row, wide, fetching))
+    return Posed(question, row, lookup.network(row, wide))
 
 
-def from_widgets(chosen: Chosen, spec: ModelSpec | None = None, tell: Tell | None = None) -> Posed:
+def from_widgets(chosen: Chosen, spec: ModelSpec | None = None) -> Posed:
     target, rival = (None if value == "" else value for value in (chosen.target, chosen.rival))
-    return pose(chosen.picture, chosen.model, target, rival, chosen.detail, spec, tell)
+    return pose(chosen.picture, chosen.model, target, rival, chosen.detail, spec)
 
 
 def from_json(request: Any) -> tuple[Posed, str]:
@@ -97,7 +90,10 @@ def from_link(link: str) -> tuple[Chosen, list[str]]:
     link: JSON, [what stands behind the #, what the browser's tab alone knows: {"path", "model"}].
     The keys are those of viewer/address.js, or "own", "mine": of somebody's own picture, network.
     """
-    behind, kept = json.loads(link)
+    try:
+        behind, kept = json.loads(link)
+    except (ValueError, TypeError, RecursionError):  # of no page of ours
+        behind, kept = "", None
     kept = kept if isinstance(kept, dict) else {}
     asks = dict(parse_qsl(str(behind).removeprefix("#")))
     if "ver" in asks:  # of another version of the page

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ from demo import cheat, disk, engine, fair, front, handlers, lesson, trust
 from demo.api import check, endpoint, pointing_game
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
-from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
+from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
 from demo.wire import View
 from demo.words import STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
-from gradcam_core.types import ModelSpec, Stopped, UserError
+from gradcam_core.types import Stopped, UserError
 
 HERE = Path(__file__).parent
 FOLD = "not here"  # stands in the list of networks for all that cannot be had now
@@ -112,7 +113,8 @@ def viewer() -> Viewer:
             *map(at_once, (handlers.stop, handlers.labels)),
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
-        unfolded=UNFOLDED, fills=list(hide.FILLS), no_picture=NO_PICTURE, heavy=image.HEAVY,
+        unfolded=UNFOLDED, fills=list(hide.FILLS), no_picture=NO_PICTURE, no_models=NO_MODELS,
+        heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
         networks=list(models.MODELS), steps=len(lesson.step_rows()), **part("viewer"),
@@ -190,6 +192,8 @@ def stay_inside() -> None:
             check(path, check_in_upload_folder)
         except Exception:
             refuse()
+        if not os.path.isfile(path):  # its name would come into the log
+            refuse()
 
     processing_utils._check_allowed = check_allowed
     processing_utils.async_ssrf_protected_download = refuse
@@ -214,6 +218,12 @@ PUPILS = (
 SWITCHED_OFF = (
     "**A model of Teachable Machine** can be opened here too, once whoever runs this page starts "
     "it with `python app.py --allow-teachable-machine`."
+)
+
+
+NO_MODELS = (
+    "This is the file of a model, and this page takes pictures only; whoever runs it may allow "
+    "models: under More it says how."
 )
 
 
@@ -250,7 +260,7 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
 
         yield gr.skip(), "Opening it …", had
         try:
-            key = await queued("open", request, fair.UPLOADING, work)
+            key = await queued("open", request, (), work, at=fair.UPLOADING)
         except Stopped:
             return
         except UserError as error:
@@ -265,24 +275,27 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
     )  # fmt: skip
 
 
-def is_own(spec: ModelSpec) -> bool:
-    return bool(spec.findings)
-
-
 def save_own(model: gr.Dropdown) -> None:
-    """Where a model of somebody's own is saved in today's form."""
+    """Where a model that a visitor brought is saved in today's form."""
     button = gr.Button("Save this model as .keras", size="sm", elem_id="own-save")
     file = gr.File(label="Your model", visible=False, interactive=False, elem_id="own-saved")
 
-    def saved(key: Any) -> gr.File:
+    async def saved(key: Any, request: gr.Request) -> Any:
+        def work(_place: fair.Place) -> str:
+            return handlers.own_model_path(key)
+
         try:
-            return gr.File(handlers.own_model_path(key), visible=True)
+            path = await queued("save", request, (), work, at=fair.UPLOADING)
+        except Stopped:
+            return gr.skip()
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
+        return gr.File(path, visible=True)
 
     button.click(
-        saved, model, file, api_visibility="private", concurrency_limit=1, show_progress="hidden"
-    )
+        saved, model, file, api_visibility="private", concurrency_limit=None,
+        show_progress="hidden",
+    )  # fmt: skip
 
 
 def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
@@ -322,7 +335,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                     else:
                         gr.Markdown(SWITCHED_OFF, elem_id="own-off")
                     gr.HTML(KEPT, elem_id="kept", apply_default_css=False)
-                    if uploads or teachable_machine or any(map(is_own, models.MODELS.values())):
+                    if uploads or teachable_machine:
                         save_own(model)
             with gr.Tab("How it is made"):
                 steps_of_the_map()
@@ -355,14 +368,21 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                 every = gr.Dropdown(choices=offers(had, unfolded=True), value=before)
                 return View(note=UNFOLDED), every, *6 * [gr.skip()]
 
-            def work(_place: fair.Place) -> Page | None:
-                chosen = Chosen(not_lost(path, last), key, index, rival, wide)
+            chosen = Chosen(not_lost(path, last), key, index, rival, wide)
+            asks = from_link(link)[0] if link else chosen
+
+            def work(_place: fair.Place, refusal: str = "") -> Page | None:
                 if link:
-                    return handlers.follow_link(link, last, chosen, progress)
-                return handlers.take_turn(last, chosen, progress)
+                    return handlers.follow_link(link, last, chosen, refusal)
+                return handlers.take_turn(last, chosen, refusal)
 
             try:
-                after = await queued("look", request, fair.gate_of(key, wide), work, progress)
+                try:
+                    about: tuple[Any, ...] = asks.model, asks.detail
+                    after = await queued("look", request, about, work, progress)
+                except fair.NotHere as error:
+                    without, about = partial(work, refusal=str(error)), (key, wide) if link else ()
+                    after = await queued("look", request, about, without, progress)
             except UserError as error:
                 return View(error=str(error)), *7 * [gr.skip()]
             except Stopped:
@@ -409,9 +429,9 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             async def gone() -> bool:
                 return handlers.is_stopped(wanted.get("token"))
 
-            gate = fair.gate_of(key, wide, wanted.get("method"))
+            about = key, wide, wanted.get("method")
             try:
-                return await queued("layer", request, gate, work, progress, gone)
+                return await queued("layer", request, about, work, progress, gone)
             except UserError as error:
                 return View(error=str(error))
             except Stopped:
@@ -437,7 +457,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                 return engine.take_way(key, wanted)
 
             try:
-                way = await queued("way", request, fair.gate_of(key), work)
+                way = await queued("way", request, (key,), work)
             except Stopped:
                 return gr.skip()
             except UserError as error:

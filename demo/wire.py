@@ -80,6 +80,7 @@ class NetworkRow(TypedDict):
     score: str  # what is explained, in words
     crop: bool  # whether it sees the middle of this picture only
     own: bool  # somebody's own: how it wants its pixels had to be given or found
+    brought: bool  # by a visitor: the page saves it
     guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
     input: tuple[int, int]  # the sides of what it is given
 

@@ -25,6 +25,7 @@ from gradcam_core.types import F32, UserError
 if TYPE_CHECKING:
     import keras
 
+TOLD, MARK = "metadata.json", "gradcam_lab"  # where in a .keras file more is told, and by whom
 MAX_EXPORT = 20_000_000  # bytes; 2.5 million are usual
 _EXPORT = "choose Export Model, Tensorflow, Keras, Download my model"
 NOT_FETCHED = (
@@ -48,14 +49,25 @@ MODELLESS = (
 )
 
 
+class Pixels(NamedTuple):
+    """How a model is given its pixels, as its file says or its kind."""
+
+    preprocess: str  # a name of models.PREPROCESS, if the file tells the truth
+    crop: bool  # the middle of the picture only
+    why: str = ""  # in a sentence; empty: because the file says so
+
+
 class Opened(NamedTuple):
     """What a file holds: a model of Keras, or the numbers of an export of Teachable Machine."""
 
     model: "keras.Model | None"
     export: Sequence[F32] = ()
     labels: str = ""  # as the file has them
-    scaled: bool = False  # as Teachable Machine scales and crops
+    pixels: Pixels | None = None  # None: nothing is said
     notes: tuple[str, ...] = ()  # what was changed to read it
+
+
+AS_TRAINED = Pixels("scale11", True, teachable.SCALED)
 
 
 class Trust(NamedTuple):
@@ -170,7 +182,7 @@ def export_in(path: str | Path) -> Opened | None:
     parts = hdf5.read_parts(path, MAX_EXPORT)
     if not teachable.is_export(keras2.parsed(parts.description)):
         return None
-    return Opened(None, teachable.numbers_of(parts), parts.labels, True)
+    return Opened(None, teachable.numbers_of(parts), parts.labels, AS_TRAINED)
 
 
 def _is_hdf5(given: Given) -> bool:
@@ -201,10 +213,10 @@ def _ends(*suffixes: str) -> Callable[[Given], bool]:
 def _read_hdf5(path: Path, trust: Trust) -> Opened:
     parts = hdf5.read_parts(path, trust.limit)
     described = keras2.parsed(parts.description)
-    scaled = teachable.is_export(described)
-    if scaled:
+    pixels = AS_TRAINED if teachable.is_export(described) else None
+    if pixels:
         with suppress(UserError):
-            return Opened(None, teachable.numbers_of(parts), parts.labels, scaled)
+            return Opened(None, teachable.numbers_of(parts), parts.labels, pixels)
     with _loading(trust, described, parts.version):
         description, changes = keras2.modern(described)
         if not trust.own:
@@ -212,7 +224,7 @@ def _read_hdf5(path: Path, trust: Trust) -> Opened:
                 upload.judge(description)
         model = keras2.opened(parts, description, not trust.code)
     notes = (keras2.repaired(changes, parts.version),) if changes else ()
-    return Opened(model, (), parts.labels, scaled, notes)
+    return Opened(model, (), parts.labels, pixels, notes)
 
 
 def _read_keras(path: Path, trust: Trust) -> Opened:
@@ -225,8 +237,31 @@ def _read_keras(path: Path, trust: Trust) -> Opened:
     with file, _loading(trust, description, by):  # by its name Keras would refuse MY.KERAS
         safe = not trust.code
         model = saving_lib._load_model_from_fileobj(file, None, compile=False, safe_mode=safe)
-    scaled = teachable.is_export(description)
-    return Opened(model, (), "", scaled, (keras2.repaired(changes, by),) if changes else ())
+    labels, pixels = told_in(path)
+    if teachable.is_export(description):
+        pixels = pixels or AS_TRAINED
+    return Opened(model, (), labels, pixels, (keras2.repaired(changes, by),) if changes else ())
+
+
+def with_told(content: BytesIO, about: dict[str, Any]) -> bytes:
+    """A .keras file that also says this of its model; other programs do not look at it."""
+    with zipfile.ZipFile(content, "a") as archive:
+        said = json.loads(archive.read(TOLD)) | {MARK: about}
+        archive.filelist.remove(archive.NameToInfo.pop(TOLD))
+        archive.writestr(TOLD, json.dumps(said))
+    return content.getvalue()
+
+
+def told_in(path: Path) -> tuple[str, Pixels | None]:
+    """The class names in a .keras file, and how its model is given its pixels, as `with_told` put
+    them there; nothing, where they make no sense."""
+    with zipfile.ZipFile(path) as archive:
+        said = json.loads(archive.read(TOLD)).get(MARK)
+    said = said if isinstance(said, dict) else {}
+    names, preprocess = said.get("labels"), said.get("preprocess")
+    sound = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    pixels = Pixels(preprocess, said.get("crop") is True) if isinstance(preprocess, str) else None
+    return json.dumps(names) if sound else "", pixels
 
 
 @contextmanager

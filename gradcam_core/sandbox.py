@@ -207,11 +207,14 @@ class ModelProcess:
         """d score / d x (N, N, 3), guided, as `network.Network.guided_backprop` says."""
         return self._ask("guided_backprop", (x, target, shuffled), self.shape)[0]
 
-    def saved(self) -> bytes:
-        """The model as a .keras file of today, as its process writes it: not judged."""
+    def saved(self, about: dict[str, Any]) -> bytes:
+        """The model as a .keras file of today, as its process writes it: not judged.
+
+        about: what the file says of it.
+        """
         with self._lock:
             self._revive()
-            return self._exchange(("saved", ()), SECONDS, (), True)[0]["content"]
+            return self._exchange(("saved", (about,)), SECONDS, (), True)[0]["content"]
 
     def close(self) -> None:
         """End the process. Another question would start another."""
@@ -389,7 +392,7 @@ def serve(pipe: Connection) -> None:
         kind, arguments = pipe.recv()
         more_time(SECONDS)
         try:
-            content = models.saved(spec) if kind == "saved" else b""
+            content = models.saved(spec, *arguments) if kind == "saved" else b""
             arrays = [] if content else _answer(spec, net, kind, *arguments)
         except Exception as error:
             _send(pipe, {"error": _sentence(error)})

@@ -1,5 +1,7 @@
 """How the page is started."""
 
+import io
+import logging
 import os
 import socket
 import subprocess
@@ -14,6 +16,7 @@ from nets import teachable_machine
 import app
 from demo import ui
 from gradcam_core import models, sandbox
+from gradcam_core.types import UserError
 
 HOME = Path(__file__).parent.parent
 
@@ -179,6 +182,34 @@ libc.fclose(file)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc has arenas")
+def test_the_log_says_where_and_what_and_no_word_of_a_visitor_s() -> None:
+    """A traceback's own words hold paths, names, whole values."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(app.Discreet("%(levelname)s %(message)s"))
+
+    def fails() -> None:
+        try:
+            open("/nowhere/anna.jpg")  # noqa: SIM115
+        except OSError as error:
+            raise UserError("The file anna.jpg is away.") from error
+
+    try:
+        fails()
+    except UserError:
+        record = logging.LogRecord(
+            "x", logging.ERROR, "", 0, "an answer failed", (), sys.exc_info()
+        )
+    handler.emit(record)
+    said = stream.getvalue()
+    assert said.startswith("ERROR an answer failed\n")
+    first, second = said.index("FileNotFoundError"), said.index("UserError")
+    assert first < second, "the cause comes first"
+    assert said.count("in fails") == 2
+    assert 'anna.jpg"' not in said.replace('open("/nowhere/anna.jpg")', "")
+    assert "is away" not in said.replace('UserError("The file anna.jpg is away.")', "")
+
+
 def test_threads_share_two_arenas() -> None:
     """Else each of 16 keeps what it freed, and memory grows with every class of visitors."""
     done = subprocess.run(

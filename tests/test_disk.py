@@ -7,12 +7,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+import test_bare
 from browser.lab import serve
 from visitor import answered
 
 from demo import disk, engine, handlers
 from demo.disk import TOO_MANY, Folder, Quota
 from demo.question import EXAMPLES_DIR
+from gradcam_core import bare, models
 
 HOUR = 3600
 
@@ -128,6 +130,18 @@ def test_nothing_stays_in_memory_of_what_left(put: Callable[..., str], tiny: str
     assert of(stays) == [1, 1, 1]
 
 
+def test_of_a_photograph_that_is_too_large_only_its_size_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused for that, and for nothing else."""
+    photo = test_bare.FILES["JPEG"]
+    monkeypatch.setattr(disk, "MAX_BYTES", len(photo) - 1)
+    (tmp_path / "anna.jpg").write_bytes(photo)
+    disk.strip(tmp_path / "anna.jpg")
+    assert (tmp_path / "anna.jpg").read_bytes() == photo[:16].ljust(len(photo), b"\0")
+    assert list(tmp_path.iterdir()) == [tmp_path / "anna.jpg"]
+
+
 # ---- how much ----------------------------------------------------------------------------------
 
 
@@ -154,7 +168,7 @@ def test_when_it_is_told_to_end_nothing_stays(tmp_path: Path) -> None:
     """Though a page is open; and what an earlier run left leaves at the start."""
     asleep = """
 from demo import disk, ui
-ui.warm = lambda health: None
+ui.warm = lambda *_: None
 disk.LIFE = 0
 """
     killed = tmp_path / "uploads" / "gradcam-lab-killed" / "a"
@@ -163,13 +177,30 @@ disk.LIFE = 0
     running = serve(tmp_path, first=asleep)
     server = running.__enter__()
     with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
-        picture = {"files": (EXAMPLES_DIR / "lion.jpg").read_bytes()}
+        picture = {"files": ("anna.jpg", test_bare.FILES["JPEG"])}
         (path,) = client.post("gradio_api/upload", files=picture).json()
         assert Path(path).is_relative_to(server.uploads)
         assert Path(path).exists()
+        assert client.get(f"gradio_api/file={path}").content == bare.picture_alone(
+            picture["files"][1]
+        )
+        assert "no longer here" in asked_about(client, Path(path).with_name("berta.jpg"))
         assert not (killed / "lion.jpg").exists()
         with client.stream("GET", "gradio_api/heartbeat/somebody") as beat:
             assert next(beat.iter_lines()) == "data: ALIVE"
             running.__exit__(None, None, None)
     assert not server.uploads.exists()
-    assert "FATAL" not in server.log.read_text()
+    log = server.log.read_text()
+    for trace in ("FATAL", "Traceback", "anna", "berta", server.uploads.name):
+        assert trace not in log
+
+
+def asked_about(client: httpx.Client, path: Path) -> str:
+    """What the page hears when it asks about a file."""
+    events = client.get("config").json()["dependencies"]
+    look = next(event["id"] for event in events if event["api_name"] == "look")
+    file = {"path": str(path), "meta": {"_type": "gradio.FileData"}}
+    widgets = [file, models.DEFAULT, "", "", False, None, None, ""]
+    body = {"data": widgets, "fn_index": look, "session_hash": "x"}
+    client.post("gradio_api/queue/join", json=body).raise_for_status()
+    return client.get("gradio_api/queue/data", params={"session_hash": "x"}).text

@@ -17,8 +17,8 @@ from visitor import MEGABYTE, PICTURE, SPEC, answered, is_a_sentence, look, refu
 
 from demo import engine, handlers
 from demo.question import EXAMPLES_DIR, pose
+from gradcam_core import explain, files, lookup, models, sandbox
 from gradcam_core import image as pictures
-from gradcam_core import lookup, models, sandbox
 from gradcam_core.cache import Cache, weight
 
 pytestmark = pytest.mark.usefixtures("uploads")
@@ -324,11 +324,56 @@ def test_only_a_model_of_somebody_s_own_is_saved() -> None:
     assert "comes with the program" in said
 
 
+def test_what_the_host_brought_is_given_to_nobody(tiny: str) -> None:
+    """Nor with its pixels in a way that a visitor chose."""
+    way = engine.take_way(tiny, {"preprocess": "scale11", "crop": True})
+    for key in (tiny, way):
+        assert is_a_sentence(said := refused(lambda key=key: engine.own_model_file(key)))
+        assert "belongs to whoever runs this page" in said
+        assert not engine.is_brought(models.find(key))
+    del models.UPLOADS[way]
+
+
 @pytest.mark.usefixtures("no_uploads")
-def test_a_model_of_teachable_machine_is_saved_with_its_own_numbers(uploads: Path) -> None:
-    file = teachable_machine(uploads / "c.zip", ["Mug", "Plant"], 5)
+def test_a_saved_model_still_knows_its_names_and_how_it_is_given_its_pixels(uploads: Path) -> None:
+    """One of Teachable Machine, which looks at the middle square; a picture that is not square."""
+    file = teachable_machine(uploads / "c.zip", ["1 Mug", "Plant", "No thing"], 5)
     key = engine.open_upload(str(file), "", "", False)
     (uploads / "today.keras").write_bytes(engine.own_model_file(key))
-    one, two = (models.load_file(uploads / name).build(None) for name in ("c.zip", "today.keras"))
+    before, after = models.find(key), models.load_file(uploads / "today.keras")
+    assert engine.is_brought(before)
+    assert after.labels == before.labels
+    assert (after.crop, after.guesses) == (True, ())
+    assert "because the file says so" in " ".join(after.notes)
+    picture = np.random.default_rng(0).integers(0, 256, (61, 140, 3), np.uint8)
+    one, two = (explain(picture, spec, layer="out_relu") for spec in (before, after))
+    np.testing.assert_allclose(two.probabilities, one.probabilities, atol=1e-6)
+    np.testing.assert_allclose(
+        two.maps["Grad-CAM"], one.maps["Grad-CAM"], atol=1e-5 * np.abs(one.maps["Grad-CAM"]).max()
+    )
+    np.testing.assert_allclose(two.heatmaps["Grad-CAM"], one.heatmaps["Grad-CAM"], atol=1e-5)
+    plain = keras.models.load_model(uploads / "today.keras")
     x = np.random.default_rng(0).uniform(-1, 1, (1, 224, 224, 3)).astype(np.float32)
-    np.testing.assert_allclose(one(x), two(x), rtol=1e-5)
+    np.testing.assert_allclose(models.load_file(file).build(None)(x), plain(x), rtol=1e-5)
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_what_a_visitor_said_of_a_model_is_saved_with_it_and_a_guess_is_not(
+    uploads: Path, small_model: Path
+) -> None:
+    file = shutil.copy(small_model, uploads)
+    guessed = engine.open_upload(str(file), "cat\ndog\nlion", "")
+    way = engine.take_way(guessed, {"preprocess": "caffe", "crop": True})
+    for key, name in ((guessed, "guessed"), (way, "way")):
+        (uploads / f"{name}.keras").write_bytes(engine.own_model_file(key))
+    spec = models.load_file(uploads / "guessed.keras")
+    assert spec.labels == ("cat", "dog", "lion")
+    assert [finding.basis for finding in spec.findings] == ["guessed"]
+    spec = models.load_file(uploads / "way.keras")
+    assert spec.labels == ("cat", "dog", "lion")
+    assert (spec.crop, [finding.taken for finding in spec.findings]) == (True, ["caffe"])
+    picture = np.random.default_rng(0).integers(0, 256, (40, 25, 3), np.uint8)
+    one, two = (explain(picture, row).probabilities for row in (models.find(way), spec))
+    np.testing.assert_allclose(two, one, atol=1e-6)
+    assert models.load_file(uploads / "way.keras", preprocess="scale01").crop is False
+    files.check_upload(uploads / "way.keras")

@@ -2,17 +2,20 @@
 
 import asyncio
 import inspect
+import json
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from visitor import PICTURE
 
 from demo import fair, ui
 from demo.fair import Gate, Place, Visitor
-from demo.words import FULL, place_in_line
+from demo.words import FAILED, FULL, place_in_line
 from gradcam_core import lookup, models
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS
@@ -166,6 +169,24 @@ def test_a_full_gate(monkeypatch: pytest.MonkeyPatch) -> None:
             end.set()
         await asyncio.gather(first, *crowd, one, two)
         assert await gate.run(PUPIL, lambda _place: 1) == 1
+
+    played(play())
+
+
+def test_who_would_have_as_many_as_the_crowd_drives_out_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair, "WAITING", 3)
+
+    async def play() -> None:
+        works, gate = Works(), Gate(1, patience=60)
+        every = [Visitor("x", "x"), PUPIL, OTHER, STRANGER]
+        tasks = [asks(gate, who, works.of(who.session)) for who in every]
+        await until(lambda: len(gate.waiting) == 3)
+        assert await said(asks(gate, Visitor("far", "d"), works.of("d"))) == FULL
+        for end in works.ends.values():
+            end.set()
+        assert await asyncio.gather(*tasks) == ["x", "a", "b", "c"]
 
     played(play())
 
@@ -392,6 +413,108 @@ def test_a_network_that_is_not_here_goes_through_a_gate_of_its_own(
     )
 
 
+class Fetches:
+    """Stands for `lookup.network`: a network comes when it is told to, or is refused."""
+
+    def __init__(self, error: Exception | None = None):
+        self.error, self.asked = error, list[tuple[str, bool]]()
+        self.go = threading.Event()
+
+    def __call__(self, spec: Any, twice: bool, progress: Callable[[float], None]) -> None:
+        self.asked.append((spec.title, twice))
+        assert self.go.wait(60)
+        if self.error:
+            raise self.error
+        progress(0.5)
+        lookup._networks.get((spec, twice), object)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def gates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fresh ones, with one place each; and no network is in memory."""
+    monkeypatch.setattr(lookup, "_networks", Cache(2))
+    for name in ("QUICK", "FETCHING", "LONG"):
+        monkeypatch.setattr(fair, name, Gate(1, patience=60))
+
+
+@pytest.mark.usefixtures("gates")
+def test_who_waited_for_a_network_then_waits_in_line_like_all(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that is fetched keeps nobody from computing; then its visitor takes a turn."""
+    fetches, told = Fetches(), list[tuple[float, str]]()
+    monkeypatch.setattr(lookup, "network", fetches)
+
+    async def play() -> None:
+        works = Works()
+        asked = asyncio.ensure_future(
+            fair.ask_network(
+                PUPIL, (tiny, True), works.of("asked"), progress=lambda *part: told.append(part)
+            )
+        )
+        await until(lambda: fetches.asked == [("Tiny", False)])
+        other = asks(fair.QUICK, OTHER, works.of("other"))
+        await until(lambda: works.begun == ["other"])
+        fetches.go.set()
+        await until(lambda: bool(fair.QUICK.waiting))
+        assert (fair.FETCHING.at_work, fair.FETCHING.waiting) == ([], [])
+        assert works.begun == ["other"]
+        works.ends["other"].set()
+        works.ends["asked"].set()
+        assert await asyncio.gather(asked, other) == ["asked", "other"]
+
+    played(play())
+    assert fetches.asked == [("Tiny", False), ("Tiny", True)], "the usual one says the percentages"
+    assert told == [(0.5, "Fetching Tiny")] * 2
+
+
+@pytest.mark.usefixtures("gates")
+def test_what_asks_many_times_fetches_its_network_elsewhere_too(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetches = Fetches()
+    fetches.go.set()
+    monkeypatch.setattr(lookup, "network", fetches)
+    slow = replace(METHODS["Grad-CAM"], weights=None, ask=lambda *_: iter(()))
+    monkeypatch.setitem(METHODS, "Slow-CAM", slow)
+
+    async def play() -> None:
+        works = Works()
+        for about, at in (((tiny, False, "Slow-CAM"), None), ((tiny,), fair.LONG)):
+            lookup._networks.forget(lambda _key: True)
+            done = fair.ask_network(PUPIL, about, works.of("slow"), at=at)
+            asked = asyncio.ensure_future(done)
+            await until(lambda: bool(fair.LONG.at_work))
+            works.ends["slow"].set()
+            assert await asked == "slow"
+
+    played(play())
+    assert fetches.asked == [("Tiny", False)] * 2
+
+
+@pytest.mark.usefixtures("gates")
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(UserError("The server is away."), "The server is away."), (OSError("/a/b"), FAILED)],
+)
+def test_a_network_that_cannot_be_had_is_tried_once_and_computes_nothing(
+    error: Exception, sentence: str, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetches = Fetches(error)
+    fetches.go.set()
+    monkeypatch.setattr(lookup, "network", fetches)
+
+    async def play() -> None:
+        works = Works()
+        with pytest.raises(fair.NotHere) as caught:
+            await fair.ask_network(PUPIL, (tiny,), works.of("never"))
+        assert str(caught.value) == sentence
+        assert works.begun == []
+
+    played(play())
+    assert fetches.asked == [("Tiny", False)]
+
+
 @pytest.mark.parametrize("name", [None, 3, "nothing", [], {}, float("nan")])
 def test_names_that_are_none(name: Any) -> None:
     assert fair.gate_of(name, name, name) is fair.QUICK
@@ -402,13 +525,45 @@ def test_every_refusal_is_a_sentence(sentence: Callable[[object], str]) -> None:
         sentence(said)
 
 
-def test_all_that_computes_is_asked_in_turn() -> None:
-    """What the page may call is a coroutine: none of it waits in a thread of Gradio's."""
-
+@pytest.fixture(scope="module")
+def page() -> Any:
     async def build() -> Any:
         return ui.build_page(uploads=True)
 
-    page = played(build())  # Gradio makes a loop of its own where there is none
+    return played(build())  # Gradio makes a loop of its own where there is none
+
+
+def test_a_link_whose_network_cannot_be_had_is_told_and_the_page_goes_on(
+    page: Any, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not tried a second time; nor is one that was chosen, which leaves the list."""
+    real, away, tried = lookup.network, "The server is away.", list[str]()
+
+    def network(spec: Any, *more: Any) -> Any:
+        tried.append(spec.title)
+        if spec.title == "VGG19":
+            raise UserError(away)
+        return real(spec, *more)
+
+    monkeypatch.setattr(lookup, "network", network)
+    look = next(event.fn for event in page.fns.values() if event.fn.__name__ == "look")
+    request = SimpleNamespace(client=None, session_hash="x")
+
+    def said(key: str, last: Any, link: str = "") -> Any:
+        return played(look(PICTURE, key, "", "", False, last, [], link, request, None))
+
+    view, listed, last, *_ = said(tiny, None, json.dumps(["#m=vgg19&p=tower", None]))
+    assert (view.error, view.answer["model"]["key"]) == (away, tiny)
+    assert last.model == tiny
+    view, listed, now, *_ = said("vgg19", last)
+    assert (view.error, view.stands, now) == (away, True, last)
+    assert listed.value == tiny
+    assert tried.count("VGG19") == 2
+    assert said("vgg19", None, "nonsense")[0].error == ""
+
+
+def test_all_that_computes_is_asked_in_turn(page: Any) -> None:
+    """What the page may call is a coroutine: none of it waits in a thread of Gradio's."""
     parts = [block for block in page.blocks.values() if hasattr(block, "server_fns")]
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
     names = {"figure", "cover", "doctor", "stop", "labels"}

@@ -138,7 +138,27 @@ def in_time():
     return keras.Model(image, L.Dense(3)(L.Flatten()(x)))
 
 
-@pytest.mark.parametrize("make", [looped, normed, adapted, in_eight_bits])
+@pytest.mark.parametrize(
+    "said",
+    [
+        None, 3, [], {"labels": 3}, {"labels": ["a", 3, "c"]}, {"crop": True},
+        {"preprocess": "scale99", "crop": True}, {"preprocess": [], "crop": True},
+    ],
+)  # fmt: skip
+def test_what_a_file_says_that_makes_no_sense_is_not_heard(said, small_model, tmp_path):
+    content = io.BytesIO(small_model.read_bytes())
+    (tmp_path / "mine.keras").write_bytes(files.with_told(content, said))
+    spec = models.load_file(tmp_path / "mine.keras")
+    assert spec.labels == ("class 0", "class 1", "class 2")
+    assert not spec.crop
+    assert [finding.basis for finding in spec.findings] == ["guessed"]
+    with zipfile.ZipFile(tmp_path / "mine.keras") as archive:
+        assert archive.testzip() is None
+        assert sorted(archive.namelist()) == upload.MEMBERS
+        assert "keras_version" in json.loads(archive.read("metadata.json"))
+
+
+@pytest.mark.parametrize("make", [looped, normed, adapted, in_eight_bits, in_time])
 def test_what_keras_loads_in_safe_mode_is_loaded(make, tmp_path):
     keras.utils.set_random_seed(0)
     model = make()

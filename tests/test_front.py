@@ -1,6 +1,7 @@
 """What stands before Gradio: before the real page, and before an app made by hand."""
 
 import gzip
+import json
 import random
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -11,6 +12,7 @@ import anyio
 import brotli
 import httpx
 import pytest
+import test_bare
 from browser.lab import serve
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -29,7 +31,8 @@ from demo import front, handlers, ui
 from demo.disk import TOO_MANY, Quota
 from demo.question import Chosen
 from demo.wire import View
-from demo.words import FULL
+from demo.words import FAILED, FULL
+from gradcam_core import bare
 from gradcam_core.types import UserError
 
 EMBED = "'self' https://moodle.example.org"
@@ -87,6 +90,10 @@ def client(asked: list[str], health: front.Health, tmp_path: Path) -> TestClient
 
         return StreamingResponse(lines(), media_type="text/event-stream")
 
+    async def upload(request: Request) -> Response:
+        (tmp_path / "came").write_bytes(await request.body())
+        return JSONResponse([str(tmp_path / "came")])
+
     async def join(request: Request) -> Response:
         if await request.body() == b"full":
             return JSONResponse({"detail": "Queue is full. Max size is 128."}, 503)
@@ -99,7 +106,7 @@ def client(asked: list[str], health: front.Health, tmp_path: Path) -> TestClient
         Route("/gradio_api/file=photo.jpg", photo),
         Route("/gradio_api/queue/data", stream),
         Route("/gradio_api/queue/join", join, methods=["POST"]),
-        Route("/gradio_api/upload", join, methods=["POST"]),
+        Route("/gradio_api/upload", upload, methods=["POST"]),
     ]
     quota = Quota(each=10, every=15, least=1)
     return TestClient(front.Front(Starlette(routes=routes), health, EMBED, quota))
@@ -312,7 +319,10 @@ def test_who_has_sent_much_is_told_so(client: TestClient) -> None:
     def send(content: bytes, address: str = "here") -> tuple[int, bytes]:
         here = TestClient(client.app, client=(address, 1))
         answer = here.post("/gradio_api/upload", content=content)
-        return answer.status_code, answer.content
+        if answer.status_code != 200:
+            return answer.status_code, answer.content
+        (path,) = answer.json()
+        return 200, Path(path).read_bytes()
 
     assert send(b"1234567") == (200, b"1234567")
     assert send(b"1234") == (429, TOO_MANY.encode())
@@ -324,9 +334,83 @@ def test_who_has_sent_much_is_told_so(client: TestClient) -> None:
 
 
 def test_an_upload_that_does_not_say_its_size(client: TestClient) -> None:
-    """It counts as the largest that there may be."""
+    """It counts as a megabyte at least."""
     answer = client.post("/gradio_api/upload", content=iter([b"1"]))
     assert (answer.status_code, answer.text) == (429, TOO_MANY)
+
+
+@pytest.mark.parametrize(
+    ("largest", "came", "status", "asked_for"),
+    [
+        (99, [b"123", b"45", b"678"], 200, 3),
+        (99, [b"123", b"45", b"6789", b"x" * 99], 429, 3),  # a third piece is more than ten
+        (7, [b"123", b"45", b"6"], 413, 2),
+        (99, [b"x" * 11, b"1"], 429, 1),
+    ],
+)
+def test_what_does_not_say_its_size_is_counted_as_it_comes(
+    largest: int,
+    came: list[bytes],
+    status: int,
+    asked_for: int,
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In pieces of four bytes, of ten in all; what is too much is not waited for."""
+    monkeypatch.setattr(front, "PIECE", 4)
+    monkeypatch.setattr(front, "LARGEST", largest)
+    left, sent = list(came), list[Any]()
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    async def keep(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/gradio_api/upload", "root_path": "",
+        "headers": [], "query_string": b"", "client": ("here", 1),
+    }  # fmt: skip
+    anyio.run(client.app, scope, receive, keep)
+    assert sent[0]["status"] == status
+    assert len(came) - len(left) == asked_for
+    if status == 200:
+        (path,) = json.loads(sent[1]["body"])
+        assert Path(path).read_bytes() == b"12345678"
+        again = client.post("/gradio_api/upload", content=b"123", headers={"x-real": "1"})
+        assert again.status_code == 200, "another address has its own"
+        assert client.app.quota.taken[0][2] + client.app.quota.taken[1][2] == 8  # type: ignore[attr-defined]
+
+
+def test_what_a_photograph_says_is_gone_before_anybody_hears_where_it_lies(
+    health: front.Health, tmp_path: Path
+) -> None:
+    """Whatever the file is called; what is no photograph stays as it came."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await JSONResponse([str(tmp_path / name) for name in files])(scope, receive, send)
+
+    photo = test_bare.FILES["JPEG"]
+    files = {"a.jpg": photo, "b.h5": photo, "c.keras": b"PK\3\4" + test_bare.SECRET}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    answer = TestClient(front.Front(app, health, EMBED, Quota())).post("/gradio_api/upload")
+    assert answer.json() == [str(tmp_path / name) for name in files]
+    assert REST.items() <= dict(answer.headers).items()
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == files | {"a.jpg": bare.picture_alone(photo), "b.h5": bare.picture_alone(photo)}
+
+
+def test_an_answer_that_fails_is_a_sentence_and_a_line_of_our_log(
+    health: front.Health, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise OSError(2, "No such file", "/somewhere/anna.jpg")
+
+    answer = TestClient(front.Front(app, health, EMBED, Quota())).get("/gradio_api/file=x")
+    assert (answer.status_code, answer.text) == (500, FAILED)
+    ((_, _, said),) = caplog.record_tuples
+    assert said == "an answer failed"
 
 
 def test_a_full_queue_is_told_in_our_words(client: TestClient) -> None:

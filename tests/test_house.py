@@ -21,7 +21,7 @@ RULES = {
     "starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
-    "demo.disk": "",
+    "demo.disk": "bare image",
     "demo.front": "demo.disk demo.words types starlette brotli",
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
@@ -73,6 +73,7 @@ RULES = {
     "image": "types numpy PIL",
     "blas": "threadpoolctl scipy",
     "cache": "",
+    "bare": "",
     "types": "numpy",
 }
 ONLY_IN = {  # package -> where it may be

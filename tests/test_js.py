@@ -342,6 +342,26 @@ def test_the_box_is_the_same_to_the_pixel(rng: np.random.Generator) -> None:
     assert any(box is not None for box in expected)
 
 
+def test_the_lines_of_python_take_a_visitor_s_model_as_the_page_saves_it() -> None:
+    """That file says how its pixels are scaled and cropped, whatever way was taken of it."""
+    about = {"key": "k", "title": "Mug, Plant"}
+    answer = {"target": 1, "rival": None, "detail": False, "classes": [{"index": 1}]}
+    seen = {"layer": "out_relu", "method": "Grad-CAM", "band": "target"}
+    cases = [
+        ({"answer": answer | {"model": about | {"own": own, "brought": brought}}} | seen, "a.jpg")
+        for own, brought in ((True, True), (True, False), (False, False))
+    ]
+    brought, hosts, listed = computed("python", "pythonOf", cases)
+    for lines in (brought, hosts, listed):
+        compile(lines, "copied", "exec")
+    button = "Save this model as .keras"
+    assert f'gr.Button("{button}"' in Path(ui.__file__).read_text("utf-8")
+    assert f'"{button}" gives; it says how its pixels are scaled and cropped' in brought
+    assert button not in hosts + listed
+    assert [lines.count('model = load_file("model.keras")') for lines in (brought, hosts)] == [1, 1]
+    assert "load_file" not in listed
+
+
 # ---- the contract: demo/wire.py and viewer/wire.js say the same ----------------------------------
 
 

@@ -110,6 +110,42 @@ export function markExample(url) {
   }
 }
 
+// ---- a model -----------------------------------------------------------------------------------
+
+const MODEL = /\.(keras|h5|hdf5|zip)$/i, BESIDE = /\.(txt|csv|json)$/i; // its class names
+
+/** @param {string} selector @param {(node: Element) => void} act as soon as there is such a node */
+function once(selector, act) {
+  const node = find(selector);
+  if (node) act(node);
+  else setTimeout(() => once(selector, act), 50);
+}
+
+/**
+ * A model that is dropped anywhere goes into the box for it, which may be shut; it is no picture.
+ * @param {() => void} opened shows where that box is
+ * @param {() => void} refused there is none
+ */
+export function catchModels(opened, refused) {
+  listen('drop', (e) => {
+    const files = [...e.dataTransfer?.files ?? []];
+    if (within(e, '#own') || !files.some((file) => MODEL.test(file.name))) return;
+    e.preventDefault();
+    e.stopPropagation();
+    if (!find('#own')) return void refused();
+    opened();
+    if (!find('#own-open')?.checkVisibility()) find('#own button').click();
+    const list = new DataTransfer();
+    for (const file of files) if (MODEL.test(file.name) || BESIDE.test(file.name)) list.items.add(file);
+    find('#own-file [aria-label="Clear"]')?.click();
+    once('#own-file input[type=file]', (box) => {
+      box.files = list.files;
+      box.dispatchEvent(new Event('change', { bubbles: true }));
+      find('#own').scrollIntoView({ block: 'nearest' });
+    });
+  });
+}
+
 // ---- around the page ---------------------------------------------------------------------------
 
 /** The arrangement of the page, for what stands around it. */

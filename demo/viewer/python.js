@@ -5,6 +5,8 @@ import { shownClass } from './maps.js';
 /** @import { Answer } from './wire.js' */
 /** @import { Band } from './maps.js' */
 
+const SAVED = 'the file that "Save this model as .keras" gives; it says how its pixels are scaled and cropped';
+const OF_THE_HOST = 'a file of whoever runs the page; add preprocess= where it does not say how it wants its pixels';
 const literal = (text) => JSON.stringify(text); // a string of JSON is one of Python's
 
 /**
@@ -12,12 +14,11 @@ const literal = (text) => JSON.stringify(text); // a string of JSON is one of Py
  * @param {string} picture its file
  */
 export function pythonOf({ answer, layer, method, band }, picture) {
-  const { own, key, title } = answer.model, { target, rival, detail } = answer, two = band === 'contrast';
+  const { own, brought, key, title } = answer.model, { target, rival, detail } = answer, two = band === 'contrast';
   const names = [...(two ? ['Target'] : []), 'explain', ...(own ? ['load_file'] : [])];
   return [
     `from gradcam_core import ${names.join(', ')}`,
-    ...(own ? ['', `# ${title}: the file that you gave, and preprocess= where it does not say how it wants its pixels`,
-      'model = load_file("model.keras")'] : []),
+    ...(own ? ['', `# ${title}: ${brought ? SAVED : OF_THE_HOST}`, 'model = load_file("model.keras")'] : []),
     '',
     'seen = explain(',
     `    ${literal(picture)},`,

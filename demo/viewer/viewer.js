@@ -8,7 +8,8 @@ import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy, takeFiles,
+  adopt, catchModels, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy,
+  takeFiles,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -198,6 +199,7 @@ function comeBack() {
 const choseInLists = followLists();
 refuseHeavy(props.heaviest, () => say(props.heavy));
 followUpload((sending) => put({ sending }));
+catchModels(() => openMore(true), () => say(props.no_models));
 easeLists();
 takeFiles();
 const narrow = matchMedia('(max-width: 639px)');

@@ -72,6 +72,7 @@
  * @property {string} score what is explained, in words
  * @property {boolean} crop whether it sees the middle of this picture only
  * @property {boolean} own somebody's own: how it wants its pixels had to be given or found
+ * @property {boolean} brought by a visitor: the page saves it
  * @property {string[]} guesses what nobody gave and nothing decides, in sentences; empty: all is known
  * @property {number[]} input the sides of what it is given, h and w
  */

@@ -15,6 +15,7 @@ import os
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from tests.bench.load import ROOT, cpu, served
 LAYER = "block5c_add"  # of the second question
 CLASS, STRANGER = {"x-forwarded-for": "10.0.0.1"}, {"x-forwarded-for": "10.9.9.9"}
 LATEST = 180  # seconds that a visitor waits
+OUTCOMES = ("answered", "refused", "failed", "wrong")
 
 
 @dataclass
@@ -193,7 +195,7 @@ async def growth(url: str, process: int, many: int) -> list[float]:
             for number in numbers:
                 file = await uploaded(client, drawn(number))
                 session = f"visitor{number}"
-                widgets = [file, models.DEFAULT, "", "", False, None, None]
+                widgets = [file, models.DEFAULT, "", "", False, None, None, ""]
                 body = {"data": widgets, "fn_index": look, "session_hash": session}
                 (await client.post("gradio_api/queue/join", json=body)).raise_for_status()
                 said = await client.get("gradio_api/queue/data", params={"session_hash": session})
@@ -253,7 +255,7 @@ async def all_of_it(url: str, process: int, which: str) -> dict[str, Any]:
 
     async def came(name: str, times: list[float], hostile: int) -> None:
         runs.append(await crowd(url, process, name, times, hostile, fresh(len(times))))
-        print(line(runs[-1]), flush=True)
+        print(line(vars(runs[-1])), flush=True)
 
     if which == "short":
         await came("burst of 6, 1 hostile", burst(6, dice), 1)
@@ -278,18 +280,77 @@ HEADING = (
     "| again p50 / p95 | server CPU | memory before, after | one question, 10 s later |\n"
     "|---|---|---|---|---|---|---|---|"
 )
+INTRO = """# Many visitors at once
+
+Written by `make load`; the numbers are in [load.json](load.json). The real page runs on one machine
+together with its visitors, who so take a part of its cores. Each opens the page, gives a picture
+that nobody else has, asks, and asks again for another layer; each answer is compared with the one
+computed alone. They come at times drawn beforehand and wait from then on, however late the server
+is. The hostile ones ask without end, one question after the other, for the most expensive thing
+that there is, the lesson at twice the side.
+
+![Of each crowd, which part has its first answer after how long](load.png)
+
+"""
 
 
-def line(run: Run) -> str:
+def line(run: Mapping[str, Any]) -> str:
     def at(times: list[float], *parts: float) -> str:
         return " / ".join(f"{np.quantile(times, p):.2f}" for p in parts) if times else "-"
 
-    counts = ", ".join(str(run.outcomes[k]) for k in ("answered", "refused", "failed", "wrong"))
+    counts = ", ".join(str(run["outcomes"].get(k, 0)) for k in OUTCOMES)
     return (
-        f"| {run.name} | {counts} | {at(run.page, 0.5, 0.95)} s | "
-        f"{at(run.first, 0.5, 0.95, 0.99)} s | {at(run.second, 0.5, 0.95)} s | {run.cpu:.1f} s | "
-        f"{run.memory[0]:.0f}, {run.memory[1]:.0f} MB | {run.back:.2f} s |"
+        f"| {run['name']} | {counts} | {at(run['page'], 0.5, 0.95)} s | "
+        f"{at(run['first'], 0.5, 0.95, 0.99)} s | {at(run['second'], 0.5, 0.95)} s | "
+        f"{run['cpu']:.1f} s | {run['memory'][0]:.0f}, {run['memory'][1]:.0f} MB | "
+        f"{run['back']:.2f} s |"
     )
+
+
+def slope(sizes: Sequence[float]) -> float:
+    """MB an answer from the 1,000th to the last, of sizes after each 100: the least squares."""
+    late = sizes[9:]
+    return float(np.polyfit(100 * np.arange(len(late)), late, 1)[0])
+
+
+def aims(report: Mapping[str, Any]) -> list[tuple[str, float, float, str]]:
+    """What was to be reached: in words, what was measured, what it may be at most, its unit."""
+    runs, sizes = report.get("runs", []), report.get("sizes", [])
+    rows: list[tuple[str, float, float, str]] = []
+    if runs:
+        count = {k: sum(run["outcomes"].get(k, 0) for run in runs) for k in OUTCOMES}
+        rows += [
+            ("wrong answers", count["wrong"], 0, ""),
+            ("failed, without a sentence", count["failed"], 0, ""),
+            ("memory after any of them", max(max(run["memory"]) for run in runs), 1800, " MB"),
+            ("one question, 10 s after a crowd", max(run["back"] for run in runs), 5, " s"),
+        ]
+    rows += [
+        (
+            f"the longest first answer of an honest visitor, {run['name']}",
+            max(run["first"]),
+            5,
+            " s",
+        )
+        for run in runs
+        if run["hostile"] >= 60 and run["first"]
+    ]
+    if len(sizes) > 10:
+        many = 100 * len(sizes)
+        rows.append((f"memory, answer 1,000 to {many:,}", 1000 * slope(sizes), 50, " MB in 1,000"))
+    return rows
+
+
+def document(report: Mapping[str, Any]) -> str:
+    """The report as a page, what was missed included."""
+    parts = [INTRO, HEADING, *map(line, report.get("runs", []))]
+    if "capacity" in report:
+        parts.append(f"\nFour at a time it serves {report['capacity']:.2f} visitors a second.")
+    parts.append("\n| aim | measured | at most | |\n|---|---|---|---|")
+    for words, measured, most, unit in aims(report):
+        met = "met" if measured <= most else "**missed**"
+        parts.append(f"| {words} | {measured:.4g}{unit} | {most:g}{unit} | {met} |")
+    return "\n".join(parts) + "\n"
 
 
 def draw(report: dict[str, Any], file: Path) -> None:
@@ -316,18 +377,25 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=ROOT, help="the program, or an older one")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where the report goes")
     parser.add_argument("--which", choices=("all", "short", "hostile"), default="all")
-    parser.add_argument("--memory", type=int, default=0, help="only this: after so many pictures")
+    parser.add_argument(
+        "--memory",
+        type=int,
+        default=0,
+        help="only this: after so many pictures, added to the report",
+    )
     options = parser.parse_args()
-    if options.memory:
-        with served(str(options.root / "app.py")) as (url, process):
-            asyncio.run(growth(url, process, options.memory))
-        return
-    print(HEADING)
-    with served(str(options.root / "app.py")) as (url, process):
-        report = asyncio.run(all_of_it(url, process, options.which))
     options.out.mkdir(exist_ok=True)
-    (options.out / "load.json").write_text(json.dumps(report, indent=1) + "\n")
-    draw(report, options.out / "load.png")
+    file = options.out / "load.json"
+    report = json.loads(file.read_text()) if file.exists() else {}
+    with served(str(options.root / "app.py")) as (url, process):
+        if options.memory:
+            report["sizes"] = asyncio.run(growth(url, process, options.memory))
+        else:
+            print(HEADING)
+            report |= asyncio.run(all_of_it(url, process, options.which))
+            draw(report, options.out / "load.png")
+    file.write_text(json.dumps(report, indent=1) + "\n")
+    (options.out / "load.md").write_text(document(report))
 
 
 if __name__ == "__main__":

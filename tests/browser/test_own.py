@@ -1,5 +1,6 @@
 """A visitor's own model, where the host allows it."""
 
+import base64
 import re
 import shutil
 import zipfile
@@ -15,6 +16,7 @@ from nets import KERAS_2, save, teachable_machine
 from PIL import Image
 from playwright.sync_api import Browser, Locator
 
+from demo import ui
 from gradcam_core import models
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -33,16 +35,33 @@ def visitor(browser: Browser, open_server: Server) -> Iterator[Lab]:
     context.close()
 
 
-def hand_in(lab: Lab, file: Path, names: str = "") -> str:
-    """Upload a model and open it; what the page then says of it."""
+def drop(lab: Lab, file: Path, onto: str) -> None:
+    """As from the machine's own folders."""
+    held = lab.page.evaluate_handle(
+        """([name, text]) => {
+          const list = new DataTransfer();
+          list.items.add(new File([Uint8Array.from(atob(text), c => c.charCodeAt(0))], name));
+          return list;
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )
+    lab.page.locator(onto).dispatch_event("drop", {"dataTransfer": held})
+
+
+def hand_in(lab: Lab, file: Path, names: str = "", onto: str = "") -> str:
+    """Upload a model and open it; what the page then says of it. onto: dropped there."""
     own, said = lab.page.locator("#own"), lab.page.locator("#own-said .md")
-    lab.more()
-    if not lab.page.locator("#own-open").is_visible():
-        own.get_by_text("Your own model").click()
-    for old in own.get_by_role("button", name="Clear").all():
-        old.click()
+    if not onto:
+        lab.more()
+        if not lab.page.locator("#own-open").is_visible():
+            own.get_by_text("Your own model").click()
+        for old in own.get_by_role("button", name="Clear").all():
+            old.click()
     with lab.page.expect_response(lambda response: "/upload?" in response.url):
-        own.locator("input[type=file]").set_input_files(file)
+        if onto:
+            drop(lab, file, onto)
+        else:
+            own.locator("input[type=file]").set_input_files(file)
     own.locator("#own-file").get_by_text(file.stem).first.wait_for()
     if names:
         own.locator("#own-names textarea").fill(names)
@@ -64,6 +83,9 @@ def test_by_default_nobody_uploads_a_model(lab: Lab) -> None:
     lab.more()
     said = lab.page.locator("#own-off").inner_text()
     assert "python app.py --allow-teachable-machine" in said
+    lab.more(False)
+    refused = lab.complained(lambda: drop(lab, KERAS_2 / "flat.h5", "#picture"))
+    assert refused == ui.NO_MODELS
 
 
 def test_a_pupil_drops_the_zip_of_teachable_machine(
@@ -116,15 +138,28 @@ def no_export(folder: Path) -> Path:
 
 
 def test_a_visitor_brings_a_model(
-    visitor: Lab, small_model: Path, browser: Browser, open_server: Server
+    visitor: Lab, small_model: Path, browser: Browser, open_server: Server, tmp_path: Path
 ) -> None:
-    assert hand_in(visitor, small_model, "cat\ndog\nlion") == "It is first in the list now."
+    said = hand_in(visitor, small_model, "cat\ndog\nlion", onto="#viewer .gv-over")
+    assert said == "It is first in the list now."
     visitor.until("() => document.querySelector('[data-drawn]').dataset.layer === 'shapes'")
     assert visitor.layers == ["edges", "shapes"]
     rows = visitor.find(".gv-classes button").all_inner_texts()
     assert sorted(row.split()[0] for row in rows) == ["cat", "dog", "lion"]
     visitor.drawn_after(lambda: visitor.choose("class", "dog"))
     assert "dog" in visitor.say
+
+    visitor.page.get_by_role("button", name="Save this model as .keras").click()
+    link = visitor.page.locator("#own-saved a[href*='/file=']").first
+    (tmp_path / "saved.keras").write_bytes(
+        visitor.page.request.get(str(link.get_attribute("href"))).body()
+    )
+    saved = models.load_file(tmp_path / "saved.keras")
+    assert saved.labels == ("cat", "dog", "lion")
+    for ours, theirs in zip(
+        saved.build(None).weights, models.load_file(small_model).build(None).weights, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
 
     guess = "How this network wants its pixels is a guess: pixels divided by 255."
     assert guess in visitor.text(".gv-guess")

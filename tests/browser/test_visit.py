@@ -80,7 +80,12 @@ def test_the_page_works_under_its_headers(
 ) -> None:
     """Picture, lesson and the description of the endpoint; nothing is complained of."""
     said: list[tuple[str, str]] = []
+    asked: list[str] = []
     page = visitor.new_page()
+    page.on(
+        "request",
+        lambda r: asked.append(r.post_data_json["fn_name"]) if "component_s" in r.url else None,
+    )
     page.on(
         "console",
         lambda m: said.append((m.text, m.location["url"])) if m.type == "error" else None,
@@ -88,8 +93,10 @@ def test_the_page_works_under_its_headers(
     lab = Lab(page, server).open()
     lab.drawn_after(lambda: lab.upload(photos / "cheetah.jpg"))
     assert "speaks for cheetah" in lab.say
+    assert "lesson" not in asked, "its data comes when its tab is opened"
     page.get_by_role("tab", name="How it is made").click()
     expect(page.locator("#lesson .gl-play canvas, #lesson .gl-play img").first).to_be_visible()
+    assert asked.count("lesson") == 1
     page.get_by_role("tab", name="Look").click()
     lab.more()
     page.get_by_role("button", name="Use via API").click()

@@ -4,9 +4,10 @@
 import { text } from 'node:stream/consumers';
 
 import * as maps from '../../demo/viewer/maps.js';
+import * as python from '../../demo/viewer/python.js';
 import * as words from '../../demo/viewer/words.js';
 
-const ROOMS = { maps, words };
+const ROOMS = { maps, python, words };
 
 const READ = {
   bytes: maps.bytesOf,
