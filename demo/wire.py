@@ -279,6 +279,16 @@ class Whole(TypedDict):
     max: float
 
 
+class LayerTile(TypedDict):
+    """A layer beside the others, by the method that suits it."""
+
+    name: str
+    shape: tuple[int, int, int]  # h, w, K
+    method: str
+    map: StepMap
+    placement: list[float] | None  # of its cells, as of a SignedMap
+
+
 class Lesson(TypedDict):
     """All that the steps show before anything is played with."""
 
@@ -295,6 +305,7 @@ class Lesson(TypedDict):
     switches: list[Term]
     map: StepMap  # the whole sum
     whole: Whole
+    layers: list[LayerTile]  # the suggested ones, from early to late
     bytes: str  # of all maps, in base64
 
 

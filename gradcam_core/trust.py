@@ -92,8 +92,9 @@ def verdict(title: str, layer: Layer, method: str, is_even: bool | None) -> Verd
 
 
 def film_method(layer: str, best: str, contrast: bool) -> str:
-    """The method that shows this layer beside the others: Grad-CAM at the best layer; before it,
-    where the mean of the gradients forgets places, one that keeps them. contrast: what speaks for
-    one class rather than another has both signs, which LayerCAM has not.
+    """The method that shows this layer beside the others, in the film and in the lesson: Grad-CAM
+    at the best layer; before it, where the mean of the gradients forgets places, one that keeps
+    them. contrast: what speaks for one class rather than another has both signs, which LayerCAM
+    has not.
     """
     return "HiResCAM" if contrast else "Grad-CAM" if layer == best else "LayerCAM"

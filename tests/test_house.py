@@ -25,7 +25,8 @@ RULES = {
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
     "models methods heatmap image cache types gradio",
-    "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
+    "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image trust types "
+    "numpy",
     "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
     "methods heatmap hide image cache types numpy",
     "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "

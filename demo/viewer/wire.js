@@ -235,6 +235,7 @@
  * @property {Term[]} switches
  * @property {StepMap} map the whole sum
  * @property {Whole} whole
+ * @property {LayerTile[]} layers the suggested ones, from early to late
  * @property {string} bytes of all maps, in base64
  */
 
@@ -288,6 +289,16 @@
  * @property {number} above cells above zero
  * @property {number} min
  * @property {number} max
+ */
+
+/**
+ * A layer beside the others, by the method that suits it.
+ * @typedef {object} LayerTile
+ * @property {string} name
+ * @property {number[]} shape h, w, K
+ * @property {string} method
+ * @property {StepMap} map
+ * @property {number[] | null} placement of its cells, as of a SignedMap
  */
 
 /**

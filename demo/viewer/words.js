@@ -6,7 +6,7 @@ import {
   valueAt,
 } from './maps.js';
 
-/** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
+/** @import { Answer, ClassRow, CoverAnswer, LayerTile, Lesson, MethodRow, Nudge } from './wire.js' */
 /** @import { Station, Term, Tile, WayRow, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
@@ -658,6 +658,12 @@ export function aboutOverlay({ layer, whole }, label) {
   return `This map says where layer ${layer} found evidence for ${quoted(label)}. It does not say that the answer is ` +
     'right, nor that the network needs those places: to know that, cover them in the picture and look again.';
 }
+
+export const ABOUT_FILM = 'Before the best layer a mean over all places forgets where the evidence was. There LayerCAM ' +
+  'takes each place by itself.';
+
+/** @param {LayerTile} tile */
+export const aboutLayerTile = ({ name, shape, method }) => `${name}, ${grids(shape)}: ${method}.`;
 
 /**
  * That a grid is drawn from fewer cells.
