@@ -328,9 +328,8 @@ def draw(request: Any) -> FigureAnswer:
     p = float(engine.first_look(posed).probabilities[seen.target.index])
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
-        nothing = 0.5 if sign == "both" else 0.0
         placement = placement_of(posed.asked.layers[layer], method, engine.part_of(posed))
-        heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
+        heat = heatmap.project(unit, seen.image.shape[:2], placement, heatmap.NO_MAP)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map

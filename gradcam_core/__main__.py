@@ -116,7 +116,7 @@ def run_check(options: argparse.Namespace) -> None:
         made, found = pipeline.checked(
             options.picture, spec, options.layer, options.target, options.method, progress
         )
-    print(made, faithfulness.sentence_of(found), sep="\n")
+    print(*made.remarks, made, faithfulness.sentence_of(found), sep="\n")
     for one in found.fills:
         print(f"  {one.fill}: {faithfulness.said_by(one)}")
     print(f"{found.passes} passes of the network, {time.monotonic() - start:.0f} s")
@@ -155,7 +155,7 @@ def run(options: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError("The figure could not be saved there; choose another --output.") from error
     if not options.quiet:
-        print(*result.remarks, result, sep="\n")
+        print(*spec.notes, *result.remarks, result, sep="\n")
         print(f"saved {output}")
     if not options.output:
         webbrowser.open(output.as_uri())

@@ -281,6 +281,27 @@ def test_a_bad_question_for_a_figure_gets_a_sentence(
     assert not caplog.records, "it is no fault of the server's"
 
 
+def test_beside_a_crop_the_figure_shows_the_photograph(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = models.from_keras(grown(), ["cat", "dog", "lion"], "scale01", size=25)
+    monkeypatch.setitem(models.MODELS, "middle", replace(spec, crop=True))
+    drawn: list[Any] = []
+    real = heatmap.figure
+    monkeypatch.setattr(heatmap, "figure", lambda *a: drawn.append(a) or real(*a))
+    asked = {"path": put(), "model": "middle", "target": 1, "rival": None, "method": "HiResCAM"}
+    for sign in ("for", "both"):
+        assert "png" in handlers.draw(asked | {"sign": sign, "colours": "jet", "opacity": 1})
+        image, over, *_ = drawn.pop()
+        h, w = image.shape[:2]
+        cut = (w - h) // 2  # a square in the middle is seen
+        assert cut > 9
+        same = (over == image).all(axis=(0, 2))
+        assert same[: cut - 1].all()
+        assert same[w - cut + 1 :].all()
+        assert not same[cut + 1 : w - cut - 1].any()
+
+
 @pytest.mark.parametrize("name", ["moves.gif", "still.png"])
 def test_a_picture_that_moves_is_shown_still(uploads: Path, name: str) -> None:
     frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
