@@ -32,6 +32,7 @@ from demo.wire import (
     CoverAnswer,
     DoctorAnswer,
     FigureAnswer,
+    MeaningRow,
     MethodRow,
     Packing,
     View,
@@ -218,6 +219,7 @@ def answer(
                 "crop": part is not None,
                 "own": bool(spec.findings),
                 "guesses": [words.guess(finding) for finding in spec.guesses],
+                "meanings": meanings_of(spec),
                 "input": asked.shape[:2],
             },
             "picture": [h, w],
@@ -245,6 +247,17 @@ def answer(
     if layer and layer not in asked.suggested:
         return make()  # out of surveys that are few: it drives out no answer
     return _answers.get(engine.At(question, layer, method), make)
+
+
+def meanings_of(spec: ModelSpec) -> list[MeaningRow]:
+    """What a network's numbers may mean, where that is a guess; the one taken first."""
+    return [
+        {"head": head, "words": models.MEANT[head], "taken": head == finding.taken}
+        for finding in spec.guesses
+        if finding.kind == "head"
+        for head in sorted(models.MEANT, key=lambda head: head != finding.taken)
+        if head in (finding.taken, *finding.options)
+    ]
 
 
 def forget_gone() -> None:

@@ -72,6 +72,14 @@ class Row(TypedDict):
     verdicts: dict[str, str]  # method -> what is known of it here, a key of VERDICTS
 
 
+class MeaningRow(TypedDict):
+    """What a network's numbers may mean."""
+
+    head: Head
+    words: str
+    taken: bool  # whether the program goes by it
+
+
 class NetworkRow(TypedDict):
     key: str
     title: str
@@ -81,6 +89,7 @@ class NetworkRow(TypedDict):
     crop: bool  # whether it sees the middle of this picture only
     own: bool  # somebody's own: how it wants its pixels had to be given or found
     guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
+    meanings: list[MeaningRow]  # where it is a guess what its numbers mean: what they may be
     input: tuple[int, int]  # the sides of what it is given
 
 

@@ -155,7 +155,8 @@ def run(options: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError("The figure could not be saved there; choose another --output.") from error
     if not options.quiet:
-        print(*spec.notes, *result.remarks, result, sep="\n")
+        guesses = [finding.why for finding in spec.guesses]
+        print(*dict.fromkeys([*spec.notes, *guesses, *result.remarks]), result, sep="\n")
         print(f"saved {output}")
     if not options.output:
         webbrowser.open(output.as_uri())

@@ -271,6 +271,11 @@ SAID = {  # of pixels from 0 to 255
     "torch": "pixels divided by 255, less the mean colour, divided by its spread",
     "none": "pixels from 0 to 255 as they are",
 }
+MEANT: dict[Head, str] = {  # what a model's numbers are, in words
+    "softmax": "scores of classes, of which one is right",
+    "sigmoid": "each a yes or no",
+    "linear": "measured numbers",
+}
 KERAS_2_IN_MEMORY = ("tf_keras.", "tensorflow.python.keras.", "keras.engine.", "keras.src.engine.")
 SIZES = {"Resizing", "Resize", "CenterCrop", "RandomCrop"}  # what they make has one size
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -302,6 +307,7 @@ def from_keras(
     """
     import keras
 
+    from gradcam_core.heads import guess_of
     from gradcam_core.network import Network
     from gradcam_core.scaling import first_part
 
@@ -344,7 +350,7 @@ def from_keras(
         fully_convolutional=grows(model),
         shape=shape,
         notes=(*filter(None, [finding.why]), *net.notes),
-        findings=(finding,),
+        findings=(finding, *filter(None, [guess_of(net.meaning)])),
         head=head,
         meaning=net.meaning,
     )
@@ -540,6 +546,36 @@ def in_that_way(spec: ModelSpec, preprocess: str, crop: bool, channels: int) -> 
         ),
         notes=tuple(note for note in spec.notes if note not in said),
     )
+
+
+def with_meaning(spec: ModelSpec, head: Head) -> ModelSpec:
+    """The same network, whose numbers mean this because somebody said it: no longer a guess."""
+    from gradcam_core.network import Network
+
+    may_be_meant(spec, head)
+    assert spec.shape
+    net = Network(spec.build(None), spec.shape, head=head)
+    old = [finding for finding in spec.findings if finding.kind == "head"]
+    notes = [note for note in spec.notes if note not in {finding.why for finding in old}]
+    return replace(
+        spec,
+        head=head,
+        meaning=net.meaning,
+        labels=spec.labels
+        if len(spec.labels) == net.classes
+        else named(None, net.classes, single=True),
+        findings=(
+            *(finding for finding in spec.findings if finding.kind != "head"),
+            Finding("head", head, "given"),
+        ),
+        notes=tuple(dict.fromkeys([*notes, *net.notes])),
+    )
+
+
+def may_be_meant(spec: ModelSpec, head: str) -> None:
+    """Or else a sentence: of a network whose numbers are known nobody has to say it."""
+    if head not in tuple(MEANT) or not any(finding.kind == "head" for finding in spec.findings):
+        raise UserError("The numbers of this network cannot be taken in that way.")
 
 
 def read_off(evidence: "Evidence") -> Finding:

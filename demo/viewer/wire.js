@@ -64,6 +64,14 @@
  */
 
 /**
+ * What a network's numbers may mean.
+ * @typedef {object} MeaningRow
+ * @property {'softmax' | 'sigmoid' | 'linear'} head
+ * @property {string} words
+ * @property {boolean} taken whether the program goes by it
+ */
+
+/**
  * @typedef {object} NetworkRow
  * @property {string} key
  * @property {string} title
@@ -73,6 +81,7 @@
  * @property {boolean} crop whether it sees the middle of this picture only
  * @property {boolean} own somebody's own: how it wants its pixels had to be given or found
  * @property {string[]} guesses what nobody gave and nothing decides, in sentences; empty: all is known
+ * @property {MeaningRow[]} meanings where it is a guess what its numbers mean: what they may be
  * @property {number[]} input the sides of what it is given, h and w
  */
 
