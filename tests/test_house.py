@@ -38,7 +38,8 @@ RULES = {
     "demo.wire": "demo.words explanation heatmap image methods trust types gradio numpy",
     "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
-    "__main__": "__init__ pipeline lookup models methods faithfulness heatmap explanation types",
+    "__main__": "__init__ doctor pipeline lookup models methods faithfulness heatmap image "
+    "explanation types",
     "trust": "methods types numpy",
     "hide": "types numpy scipy",
     "faithfulness": "blas hide types numpy scipy",
