@@ -68,6 +68,7 @@ class Row(TypedDict):
     shape: tuple[int, int, int]  # h, w, K
     poor: str  # why not to look here, empty: good
     suggested: bool
+    tokens: str  # what attention does to its places, in sentences; empty: its cells are no tokens
     film: dict[str, str]  # band -> the method that shows this layer beside the others
     verdicts: dict[str, str]  # method -> what is known of it here, a key of VERDICTS
 
@@ -541,6 +542,7 @@ def pack(
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
+            "tokens": trust.about_tokens(layer),
             "film": {b: trust.film_method(layer.name, best, b == "contrast") for b in maps},
             "verdicts": verdicts[layer.name],
         }

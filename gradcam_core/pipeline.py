@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gradcam_core import blas, faithfulness, heatmap, lookup, models
+from gradcam_core import blas, faithfulness, heatmap, lookup, models, trust
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
 from gradcam_core.faithfulness import Judgement, Score
@@ -236,6 +236,7 @@ def explain(
 def to_be_careful(layer: Layer, signed: F32, placement: Placement | None) -> list[str]:
     """What to be careful with in a map (h, w) of this layer that lies so, in sentences."""
     said = [f"This is not a good layer to explain with: {layer.poor}."] if layer.poor else []
+    said += filter(None, [trust.about_tokens(layer)])
     beyond = heatmap.share_beyond(signed, placement)
     if beyond > WORTH_SAYING:
         said.append(

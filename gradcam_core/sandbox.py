@@ -113,8 +113,8 @@ class ModelProcess:
     def _describe(self, said: Any) -> None:
         """Take over what the process says of the model. Raises anything if it makes no sense."""
         layers = [
-            Layer(name, _sides(shape), kind, poor, suggested, _placed(*place))
-            for name, shape, kind, poor, suggested, *place in said["layers"]
+            Layer(name, _sides(shape), kind, poor, suggested, _placed(*more[:1]), _count(*more[1:]))
+            for name, shape, kind, poor, suggested, *more in said["layers"]
         ]
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
@@ -344,6 +344,12 @@ def _placed(numbers: Any = None) -> Placement | None:
     return Placement((a, b, c), (d, e, f))
 
 
+def _count(number: Any = None) -> int | None:
+    if number is not None and not (type(number) is int and 0 <= number < 10**6):
+        raise ValueError
+    return number
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -421,7 +427,15 @@ def _opened(
     told["crop"] = spec.crop
     told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
     layers = [
-        (x.name, x.shape, x.kind, x.poor, x.suggested, x.placement and x.placement.numbers)
+        (
+            x.name,
+            x.shape,
+            x.kind,
+            x.poor,
+            x.suggested,
+            x.placement and x.placement.numbers,
+            x.leading,
+        )
         for x in net.layers.values()
     ]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}

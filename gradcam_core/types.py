@@ -132,6 +132,8 @@ class Layer:
     poor: str = ""  # why not to look here, in words; empty: good
     suggested: bool = False
     placement: Placement | None = None  # of its grid in the picture; None: over all of it
+    leading: int | None = None  # of tokens laid out as a grid: how many come before them, such as
+    # a class token; None: it is a grid by itself
 
     @property
     def title(self) -> str:

@@ -44,7 +44,8 @@ RULES = {
     "hide": "types numpy scipy",
     "faithfulness": "blas hide types numpy scipy",
     "doctor": "lookup models image types numpy",
-    "pipeline": "lookup models image methods heatmap explanation faithfulness blas types numpy",
+    "pipeline": "lookup models image methods heatmap explanation faithfulness blas trust types "
+    "numpy",
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
@@ -60,7 +61,7 @@ RULES = {
     "efficientnet_lite": "types numpy keras",
     "weights": "types filelock",
     "upload": "keras2 types",
-    "network": "gradients heads layers placement types numpy keras tensorflow",
+    "network": "coordinates gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types numpy keras tensorflow",
     "placement": "coordinates types numpy tensorflow",

@@ -93,6 +93,7 @@
  * @property {number[]} shape h, w, K
  * @property {string} poor why not to look here, empty: good
  * @property {boolean} suggested
+ * @property {string} tokens what attention does to its places, in sentences; empty: its cells are no tokens
  * @property {Record<string, string>} film band -> the method that shows this layer beside the others
  * @property {Record<string, string>} verdicts method -> what is known of it here, a key of props.verdicts
  */

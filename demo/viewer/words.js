@@ -406,7 +406,8 @@ export function warnings(look) {
  * @returns {string[]}
  */
 export function notes({ answer, grid, method }, twins, known = '') {
-  const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  const sentences = known ? [known.replaceAll('{method}', method.name)] : [], { tokens } = grid.row;
+  if (tokens) sentences.push(tokens);
   if (grid.placement) {
     sentences.push(
       'On its way to this layer the picture is cropped, padded, mirrored or turned. The map is drawn where its cells ' +

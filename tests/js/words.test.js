@@ -223,6 +223,9 @@ test('methods that give the same map are named, and averages are said to be such
   assert.deepEqual(words.notes(look({ rival: 293 }), []), ['All three questions share one scale.']);
   assert.deepEqual(words.notes(now, ['A', 'B']), ['At this layer A and B give the same map: the score’s gradient is ' +
     'the same at every place, as it is where the network only averages over the places after this layer.']);
+  now.grid.row.tokens = 'Its cells read from each other.';
+  assert.deepEqual(words.notes(now, []), ['Its cells read from each other.']);
+  now.grid.row.tokens = '';
   now.grid.row.shape = [10, 20, 8];
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
 });
