@@ -364,7 +364,7 @@ def open_upload(
     """Open an uploaded model; the key under which `models.find` has it.
 
     names: class names, as `class_names` takes them, or nothing. preprocess: a name of PREPROCESS,
-    or nothing; head: a key of MEANT, or nothing. any_model: in a process of its own; or else only
+    or nothing; head: a key of SENSES, or nothing. any_model: in a process of its own; or else only
     what Teachable Machine exports, which is data. Raises UserError.
     """
     file = own_file(path, NO_MODEL, MODEL_GONE)

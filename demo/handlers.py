@@ -252,10 +252,10 @@ def answer(
 def meanings_of(spec: ModelSpec) -> list[MeaningRow]:
     """What a network's numbers may mean, where that is a guess; the one taken first."""
     return [
-        {"head": head, "words": models.MEANT[head], "taken": head == finding.taken}
+        {"head": head, "words": models.SENSES[head], "taken": head == finding.taken}
         for finding in spec.guesses
         if finding.kind == "head"
-        for head in sorted(models.MEANT, key=lambda head: head != finding.taken)
+        for head in sorted(models.SENSES, key=lambda head: head != finding.taken)
         if head in (finding.taken, *finding.options)
     ]
 

@@ -229,7 +229,7 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
             elem_id="own-preprocess", visible=any_model,
         )  # fmt: skip
         head = gr.Dropdown(
-            [("find it out", ""), *((words, key) for key, words in models.MEANT.items())],
+            [("find it out", ""), *((words, key) for key, words in models.SENSES.items())],
             value="", label="What its numbers are", elem_id="own-head", visible=any_model,
         )  # fmt: skip
         button = gr.Button("Open it", elem_id="own-open")

@@ -67,7 +67,7 @@ def found_out(spec: ModelSpec, asked: Asked) -> str:
 def guess(finding: Finding) -> str:
     """What is taken for granted of a model, short: it stands beside each answer."""
     if finding.kind == "head":
-        meant = models.MEANT[cast(Head, finding.taken)]
+        meant = models.SENSES[cast(Head, finding.taken)]
         return f"What this network’s numbers mean is a guess: {meant}."
     how = models.SAID.get(finding.taken, "its own")
     return f"How this network wants its pixels is a guess: {how}."

@@ -41,7 +41,7 @@ LOOPS = {  # inside them the graph is not followed
 PICTURE = "only the picture, prepared for the network"
 CUT = "the gradient is cut on the way from here to the answer (rounding, argmax or stop_gradient)"
 ASIDE = "does not lead to the answer"
-UNREAD = "after it only the class token is read, and its other tokens no more"
+PASSED_OVER = "after it only the class token is read, and its other tokens no more"
 
 
 def inspect_layers(
@@ -85,7 +85,7 @@ def inspect_layers(
         if None in tensor.shape[1:] or not tensor.dtype.is_floating:
             continue
         kind = type(operation).__name__
-        leading, h, w = grid or (None, *tensor.shape[1:3])
+        before, h, w = grid or (None, *tensor.shape[1:3])
         poor = ""
         if h * w == 1:
             poor = "1×1: no place left"
@@ -109,7 +109,7 @@ def inspect_layers(
         layers.pop(name, None)
         shape = int(h), int(w), int(tensor.shape[-1])
         merges = _merges(tensor, seen, live)
-        layers[name] = Layer(name, shape, kind, poor, merges, leading=leading)
+        layers[name] = Layer(name, shape, kind, poor, merges, leading=before)
     return layers
 
 

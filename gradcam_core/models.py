@@ -271,7 +271,7 @@ SAID = {  # of pixels from 0 to 255
     "torch": "pixels divided by 255, less the mean colour, divided by its spread",
     "none": "pixels from 0 to 255 as they are",
 }
-MEANT: dict[Head, str] = {  # what a model's numbers are, in words
+SENSES: dict[Head, str] = {  # what a model's numbers are, in words
     "softmax": "scores of classes, of which one is right",
     "sigmoid": "each a yes or no",
     "linear": "measured numbers",
@@ -574,7 +574,7 @@ def with_meaning(spec: ModelSpec, head: Head) -> ModelSpec:
 
 def may_be_meant(spec: ModelSpec, head: str) -> None:
     """Or else a sentence: of a network whose numbers are known nobody has to say it."""
-    if head not in tuple(MEANT) or not any(finding.kind == "head" for finding in spec.findings):
+    if head not in tuple(SENSES) or not any(finding.kind == "head" for finding in spec.findings):
         raise UserError("The numbers of this network cannot be taken in that way.")
 
 

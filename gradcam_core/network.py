@@ -24,8 +24,8 @@ from gradcam_core.gradients import GUIDED, batch_norm, convolution
 from gradcam_core.heads import answers, meaning_of, output_of, steps_back, trial_pictures
 from gradcam_core.layers import (
     CUT,
+    PASSED_OVER,
     RECURRENT,
-    UNREAD,
     Seen,
     has_loops,
     inspect_layers,
@@ -218,11 +218,12 @@ class Network:
         self._calls = Counter(name for name, *_ in seen)
         runs = [(name, made) for name, _, _, made in seen]
         walk = Walk(kept["x"], [y for _, layer, _, y in seen if isinstance(layer, RECURRENT)])
-        layers = inspect_layers(seen, kept["x"], y, tokens_in(runs, walk))
-        self.layers: Mapping[str, Layer] = (layers := lay(layers, runs, walk))
+        inspected = inspect_layers(seen, kept["x"], y, tokens_in(runs, walk))
+        layers = lay(inspected, runs, walk)
+        self.layers: Mapping[str, Layer] = layers
         if has_loops(graph):
             layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
-        layers |= {name: replace(layers[name], poor=UNREAD) for name in self._unread()}
+        layers |= {name: replace(layers[name], poor=PASSED_OVER) for name in self._unread()}
         good = [layer.name for layer in layers.values() if not layer.poor]
         placed = {n: layer for n, layer in layers.items() if layer.poor not in NOWHERE}
         best = good[-1] if good else last_resort(placed) or last_resort(layers)
@@ -238,7 +239,8 @@ class Network:
             )
         self.best = suggested[0] if suggested else best
         after = list(layers.values())[list(layers).index(self.best) :]
-        if any(layer.leading is not None and layer.poor == STREWN for layer in after):
+        lost = [x for x in after if x.poor == STREWN and not inspected[x.name].poor]
+        if any(layer.leading is not None for layer in lost):
             self.notes += (LOST_TOKENS,)
         chosen = set(suggested) or suggest_layers(layers)
         self.layers = {

@@ -4,13 +4,15 @@ import { readLink } from './address.js';
 import { $, $$, clear, frame, make, tell, write } from './dom.js';
 import { isPending, watchBeside } from './gradio.js';
 import {
-  bytesOf, cellAt, cellBeside, earlier, filmOf, frameOf, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf, without,
+  bytesOf, cellAt, cellBeside, earlier, filmOf, frameOf, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf,
+  without,
 } from './maps.js';
 import { plotCurves, plotStems } from './plot.js';
 import { figure, image, over, photo, row, sheet, slider, table, tiles } from './sheets.js';
 import { store } from './store.js';
 import {
-  ABOUT_FILM, UNREACHED, aboutLayerTile, aboutMaps, aboutNudge, aboutOverlay, aboutPooling, aboutQuestion, aboutRelu, aboutScaling, aboutSum,
+  ABOUT_FILM, UNREACHED, aboutLayerTile, aboutMaps, aboutNudge, aboutOverlay, aboutPooling, aboutQuestion, aboutRelu,
+  aboutScaling, aboutSum,
   aboutSwitches, averaged, firstTerms, grids, number, scoreTable, signed,
 } from './words.js';
 

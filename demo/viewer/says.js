@@ -5,8 +5,8 @@ import { choose, chooseClass, goOn } from './acts.js';
 import { bandsOf, classOf, findClasses, isEmpty, rivalOf, shownClass, ticksOf, twinsOf } from './maps.js';
 import { isLit, look, methodNow, plainPalette, ramp, ready, put, signNow, state, topNow, addView } from './shown.js';
 import {
-  chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried, unfound,
-  warnings,
+  better, chance, comparison, notes, number, saying, sayingCovered, sayingTried, second, secondCovered, secondTried,
+  unfound, warnings,
 } from './words.js';
 
 /** @import { Look } from './words.js' */
@@ -59,9 +59,16 @@ function showWarnings() {
   if (!ready()) return;
   const now = look(), { grid, method, band } = now, empty = isEmpty(grid, now.sign, now.top);
   const twins = empty ? [] : twinsOf(props.methods, grid.row, state.bytes, method, band);
-  tell($('.gv-warn'), warnings(now).join(' '));
-  tell($('.gv-note'), notes(now, twins, props.verdicts[grid.row.verdicts[method.name]]).join(' '));
+  const known = grid.row.verdicts[method.name], suits = empty ? '' : better(now, known), said = props.verdicts[known];
+  const doubt = suits ? [said.replaceAll('{method}', method.name)] : [];
+  tell($('.gv-warn'), [...warnings(now), ...doubt].join(' '));
+  tell($('.gv-note'), notes(now, twins, doubt.length ? '' : said).join(' '));
   if (empty) $('.gv-warn').append(' ', wayOut(now));
+  if (suits) {
+    const button = make('button', `Show ${suits}`, { type: 'button', class: 'gv-link' });
+    button.onclick = () => goOn({ method: '' });
+    $('.gv-warn').append(' ', button);
+  }
 }
 
 /** From an empty map: a button to one that is not. @param {Look} now */

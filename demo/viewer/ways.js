@@ -16,7 +16,8 @@ function showGuess() {
   const { answer } = state, part = $('.gv-guess');
   tell(part, answer?.model.guesses.join(' ') ?? '');
   if (part.hidden) return;
-  const { guesses, meanings } = answer.model, button = (text, more) => make('button', text, { type: 'button', ...more });
+  const { guesses, meanings } = answer.model;
+  const button = (text, more) => make('button', text, { type: 'button', ...more });
   if (isOfPixels(answer.model)) {
     part.replaceChildren(`${guesses[0]} `, button('Compare the ways', { class: 'gv-link gv-compare-ways' }), ' ');
   }

@@ -429,6 +429,16 @@ export function notes({ answer, grid, method }, twins, known = '') {
 }
 
 /**
+ * The method that suits the layer, where the one in view averages over places and is not to be trusted about them.
+ * @param {Look} look
+ * @param {string} known of the method in view at this layer, a key of the verdicts
+ */
+export function better({ grid, method, band, covered }, known) {
+  const suits = grid.row.film[band];
+  return !covered && ['worse', 'mean'].includes(known) && suits !== method.name ? suits : '';
+}
+
+/**
  * The cell that is read.
  * @param {Look} look
  * @param {number[]} cell row, column
@@ -660,8 +670,8 @@ export function aboutOverlay({ layer, whole }, label) {
     'right, nor that the network needs those places: to know that, cover them in the picture and look again.';
 }
 
-export const ABOUT_FILM = 'Before the best layer a mean over all places forgets where the evidence was. There LayerCAM ' +
-  'takes each place by itself.';
+export const ABOUT_FILM = 'Before the best layer a mean over all places forgets where the evidence was. There ' +
+  'LayerCAM takes each place by itself.';
 
 /** @param {LayerTile} tile */
 export const aboutLayerTile = ({ name, shape, method }) => `${name}, ${grids(shape)}: ${method}.`;

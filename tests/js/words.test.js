@@ -230,6 +230,16 @@ test('methods that give the same map are named, and averages are said to be such
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
 });
 
+test('from a method that averages over places it is one click to the one that suits the layer', () => {
+  const now = look();
+  now.grid.row.film = { target: 'For' };
+  assert.equal(words.better(now, 'mean'), 'For');
+  assert.equal(words.better(now, 'worse'), 'For');
+  for (const known of ['better', 'alike', 'exact', 'unknown']) assert.equal(words.better(now, known), '');
+  assert.equal(words.better({ ...now, covered: {} }, 'mean'), '', 'a covered picture has one method only');
+  assert.equal(words.better({ ...now, method: FOR }, 'worse'), '', 'it is that one');
+});
+
 test('that a map lies elsewhere is said, and what of it cannot be drawn', () => {
   const cropped = look({ placement: [0.5, 0, 0.25, 0, 0.5, 0.25] });
   assert.match(words.notes(cropped, [])[0], /^On its way to this layer the picture is cropped/);
