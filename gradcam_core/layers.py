@@ -146,7 +146,7 @@ def last_resort(layers: Mapping[str, Layer]) -> str | None:
     The last that has a gradient, or else the last that leads to the answer, or else the last.
     """
     grids = [layer for layer in layers.values() if layer.shape[0] * layer.shape[1] > 1]
-    for useless in ((PICTURE, ASIDE, CUT), (PICTURE, ASIDE), ()):
+    for useless in ((PICTURE, ASIDE, CUT, PASSED_OVER), (PICTURE, ASIDE), ()):
         if left := [layer.name for layer in grids if layer.poor not in useless]:
             return left[-1]
     return None

@@ -266,16 +266,17 @@ class Network:
         return [n for n, a in others.items() if np.ptp(self.score_from(n, a, traces[0])) > 0]
 
     def _unread(self) -> list[str]:
-        """The good layers of tokens that get no gradient at any place, as after the last attention
-        where the answer is read off the class token. Asked with two pictures, where there is one.
+        """The good layers of tokens with a class token that get no gradient at any place, as after
+        the last attention where the answer is read off that token. Asked with two pictures.
         """
         names = tuple(n for n, layer in self.layers.items() if layer.leading and not layer.poor)
-        traces = [
-            self.trace(picture, None, names)
-            for picture in islice(trial_pictures(self.shape), 3, 5)  # not those of one colour
-            if names
-        ]
-        return [n for n in names if not any(trace.gradients[n].any() for trace in traces)]
+        if not names:
+            return []
+        traces = list[Trace]()
+        for picture in islice(trial_pictures(self.shape), 3, 5):  # the first are of one colour
+            with suppress(UserError):
+                traces.append(self.trace(picture, None, names))
+        return [n for n in names if traces and not any(t.gradients[n].any() for t in traces)]
 
     def _answers(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return answers(output_of(self.model, x), self.meaning)
