@@ -291,7 +291,8 @@ def test_beside_a_crop_the_figure_shows_the_photograph(
     drawn: list[Any] = []
     real = heatmap.figure
     monkeypatch.setattr(heatmap, "figure", lambda *a: drawn.append(a) or real(*a))
-    asked = {"path": put(), "model": "middle", "target": 1, "rival": None, "method": "HiResCAM"}
+    path = put("cheetah_and_lion.jpg")
+    asked = {"path": path, "model": "middle", "target": 1, "rival": None, "method": "HiResCAM"}
     for sign in ("for", "both"):
         assert "png" in handlers.draw(asked | {"sign": sign, "colours": "jet", "opacity": 1})
         image, over, *_ = drawn.pop()

@@ -276,7 +276,9 @@ def test_what_is_to_be_known_is_told_unless_quiet(tmp_path, capsys):
         keras.layers.ZeroPadding2D((6, 10)),
         keras.layers.Conv2D(1, 1, kernel_initializer="zeros", bias_initializer="ones", name="ones"),
         keras.layers.GlobalAveragePooling2D(),
-        keras.layers.Dense(2, "softmax", kernel_initializer=lambda *_, **__: [[1.0, -1.0]]),
+        keras.layers.Dense(
+            2, "softmax", kernel_initializer=keras.initializers.Constant([[1.0, -1.0]])
+        ),
     ]
     model = str(save(keras.Sequential(layers), tmp_path / "rim.keras"))
     pictures.save_png(np.full((12, 20, 3), 7, np.uint8), tmp_path / "picture.png")
