@@ -250,12 +250,12 @@ def answer(
 
 
 def meanings_of(spec: ModelSpec) -> list[MeaningRow]:
-    """What a network's numbers may mean, where that is a guess; the one taken first."""
+    """What a network's numbers may mean, where that is a guess."""
     return [
         {"head": head, "words": models.SENSES[head], "taken": head == finding.taken}
         for finding in spec.guesses
         if finding.kind == "head"
-        for head in sorted(models.SENSES, key=lambda head: head != finding.taken)
+        for head in models.SENSES
         if head in (finding.taken, *finding.options)
     ]
 

@@ -557,13 +557,14 @@ def with_meaning(spec: ModelSpec, head: Head) -> ModelSpec:
     net = Network(spec.build(None), spec.shape, head=head)
     old = [finding for finding in spec.findings if finding.kind == "head"]
     notes = [note for note in spec.notes if note not in {finding.why for finding in old}]
+    labels, nameless = spec.labels, spec.labels == named(None, 1, single=True)
+    if len(labels) != net.classes:  # one number has become a no and a yes
+        labels = named(None if nameless else labels, net.classes, single=True)
     return replace(
         spec,
         head=head,
         meaning=net.meaning,
-        labels=spec.labels
-        if len(spec.labels) == net.classes
-        else named(None, net.classes, single=True),
+        labels=labels,
         findings=(
             *(finding for finding in spec.findings if finding.kind != "head"),
             Finding("head", head, "given"),

@@ -217,7 +217,8 @@ class Network:
         self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         runs = [(name, made) for name, _, _, made in seen]
-        walk = Walk(kept["x"], [y for _, layer, _, y in seen if isinstance(layer, RECURRENT)])
+        read = tf.nest.flatten([y for _, layer, _, y in seen if isinstance(layer, RECURRENT)])
+        walk = Walk(kept["x"], [t for t in read if tf.is_tensor(t) and t.shape.rank == 3])
         inspected = inspect_layers(seen, kept["x"], y, tokens_in(runs, walk))
         layers = lay(inspected, runs, walk)
         self.layers: Mapping[str, Layer] = layers

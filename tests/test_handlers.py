@@ -987,6 +987,8 @@ def test_one_number_that_is_said_to_be_a_yes_or_no_becomes_two(monkeypatch: Any)
     monkeypatch.setitem(models.MODELS, "one", models.from_keras(model, None, "scale01"))
     assert models.find("one").labels == ("output",)
     assert models.find(engine.take_way("one", {"head": "sigmoid"})).labels == ("no", "yes")
+    monkeypatch.setitem(models.MODELS, "ill", models.from_keras(model, ["ill"], "scale01"))
+    assert models.find(engine.take_way("ill", {"head": "sigmoid"})).labels == ("not ill", "ill")
 
 
 # ---- links ---------------------------------------------------------------------------------------

@@ -275,6 +275,13 @@ def test_a_sequence_is_not_taken_for_a_grid(sequence):
     assert net.best == "patches"
 
 
+def test_a_recurrent_layer_may_hand_on_its_state_too():
+    image = keras.Input(SHAPE)
+    steps, *_ = L.GRU(K, return_sequences=True, return_state=True, unroll=True)(patches(image))
+    net = Network(keras.Model(image, answer(L.GlobalAveragePooling1D()(steps))), SHAPE)
+    assert net.best == "patches"
+
+
 def test_rows_read_one_by_one_are_no_grid():
     image = keras.Input(SHAPE)
     conv = L.Conv2D(K, 4, strides=4, name="conv")(image)
