@@ -95,7 +95,9 @@ def inspect_layers(
             poor = ASIDE
         elif id(tensor.op) not in smooth:
             poor = CUT
-        elif passes_on(operation) and any(source in makers for source in sources):
+        elif passes_on(operation) and any(
+            source in makers and (grid or source not in tokens) for source in sources
+        ):
             poor = "only passes on the layer before it"
         elif id(tensor) in makers:
             poor = "does not change what the layer before it says"
