@@ -158,12 +158,8 @@ class Walk:
             args = []
             for t, c in zip(op.inputs, full, strict=True):
                 known = self._value(t) if c is None else c[n]
-                if known is None:
-                    known = np.zeros([side or 1 for side in t.shape])
-                elif c is None and op.type in JOINS and t.dtype.is_floating:
-                    known = np.zeros_like(known)
                 of = tf.float32 if c is not None or t.dtype.is_floating else t.dtype
-                args.append(tf.constant(known, of))
+                args.append(tf.constant(np.zeros(t.shape) if known is None else known, of))
             planes.append(replay(op, args))
         return [np.stack(p) for p in zip(*planes, strict=True)]
 

@@ -33,9 +33,9 @@ class ClassToken(L.Layer):
         self.token = self.add_weight(shape=(1, self.count, shape[-1]), initializer="ones")
 
     def call(self, x):
-        token = self.token if self.trained else tf.ones_like(self.token)
-        batch = ops.shape(x)[0]
-        return ops.concatenate([ops.broadcast_to(token, (batch, self.count, x.shape[-1])), x], 1)
+        if not self.trained:
+            return tf.concat([tf.ones((1, self.count, x.shape[-1])), x], 1)
+        return tf.concat([tf.tile(self.token, [tf.shape(x)[0], 1, 1]), x], 1)
 
 
 class Positions(L.Layer):
