@@ -133,10 +133,12 @@ function tryEarlier() {
 /** The layers of the film, each over the picture. */
 function filmTiles() {
   const { lesson: { layers }, topic } = state, best = topic.layers.find((l) => l.best)?.name;
-  return row(...filmOf(layers.map((one) => ({ ...one, suggested: true })), best).map((one) => {
+  const holder = row(...filmOf(layers.map((one) => ({ ...one, suggested: true })), best).map((one) => {
     const map = { ...drawn(one.map), placement: one.placement };
     return photo(over(map, topic, one.name !== best), aboutLayerTile(one), topic.picture, 130, 20);
   }));
+  holder.style.flexWrap = 'wrap';
+  return holder;
 }
 
 // ---- the steps: each fills the right half and says its numbers ---------------------------------
