@@ -24,6 +24,8 @@ from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
     U8,
+    Finding,
+    Head,
     Layer,
     ModelSpec,
     Placement,
@@ -336,38 +338,57 @@ def keep_own(key: str, spec: ModelSpec) -> None:
 
 
 def take_way(model: Any, wanted: Any) -> str:
-    """A network that is given its pixels in that way from now on; the key under which it is found.
+    """A network that is taken in that way from now on; the key under which it is found.
 
-    wanted: "preprocess" and "crop" of a way that the doctor showed. Raises UserError.
+    wanted: "head", what its numbers mean; or "preprocess" and "crop" of a way to give it its pixels
+    that the doctor showed. Raises UserError.
     """
     spec = models.find(model)
     part = wanted.get if isinstance(wanted, dict) else {}.get
-    preprocess, crop = str(part("preprocess")), part("crop") is True
-    channels = lookup.network(spec).shape[2]
-    said = replace(
-        models.in_that_way(spec, preprocess, crop, channels),
-        title=f"{spec.title.partition(' · ')[0]} · {preprocess}{', the middle' * crop}",
-    )
-    key = hashlib.sha256(repr((model, preprocess, crop)).encode()).hexdigest()
+    head, preprocess, crop = part("head"), str(part("preprocess")), part("crop") is True
+    if head:
+        said = in_that_meaning(spec, head)
+    else:
+        said = models.in_that_way(spec, preprocess, crop, lookup.network(spec).shape[2])
+    told = [finding.taken for finding in said.findings if finding.basis == "given"]
+    title = spec.title.partition(" · ")[0]
+    said = replace(said, title=f"{title} · {', '.join([*told, *['the middle'] * said.crop])}")
+    key = hashlib.sha256(repr((model, head, preprocess, crop)).encode()).hexdigest()
     keep_own(key, said)
     return key
 
 
-def open_upload(path: Any, names: Any, preprocess: Any, any_model: bool = True) -> str:
+def in_that_meaning(spec: ModelSpec, head: Any) -> ModelSpec:
+    """The same network, whose numbers are said to mean this, wherever it runs. Raises UserError."""
+    models.may_be_meant(spec, head)
+    asked = lookup.network(spec)
+    if not isinstance(asked, sandbox.ModelProcess):
+        return models.with_meaning(spec, head)
+    said = asked.told(head).spec
+    said = replace(said, findings=(*said.findings, Finding("head", head, "given")))
+    pixels = next(finding for finding in spec.findings if finding.kind == "preprocess")
+    if pixels.basis != "given":
+        return said
+    return models.in_that_way(said, pixels.taken, spec.crop, asked.shape[2])
+
+
+def open_upload(
+    path: Any, names: Any, preprocess: Any, any_model: bool = True, head: Any = None
+) -> str:
     """Open an uploaded model; the key under which `models.find` has it.
 
     names: class names, as `class_names` takes them, or nothing. preprocess: a name of PREPROCESS,
-    or nothing. any_model: in a process of its own; or else only what Teachable Machine exports,
-    which is data. Raises UserError.
+    or nothing; head: a key of SENSES, or nothing. any_model: in a process of its own; or else only
+    what Teachable Machine exports, which is data. Raises UserError.
     """
     file = own_file(path, NO_MODEL, MODEL_GONE)
     labels = class_names.names_in(str(names)) if str(names or "").strip() else None
     with open(file, "rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
-    key = hashlib.sha256(repr((file, digest, labels, preprocess)).encode()).hexdigest()
+    key = hashlib.sha256(repr((file, digest, labels, preprocess, head)).encode()).hexdigest()
     try:
         if key not in models.UPLOADS:
-            spec = _taken_in(file, labels, str(preprocess or "") or None, any_model)
+            spec = _taken_in(file, labels, str(preprocess or "") or None, any_model, head or None)
             log.info("a model was taken in: %s, %d classes", spec.shape, len(spec.labels))
             keep_own(key, spec)
     except UserError:
@@ -379,10 +400,10 @@ def open_upload(path: Any, names: Any, preprocess: Any, any_model: bool = True) 
 
 
 def _taken_in(
-    file: str, labels: list[str] | None, preprocess: str | None, any_model: bool
+    file: str, labels: list[str] | None, preprocess: str | None, any_model: bool, head: Head | None
 ) -> ModelSpec:
     try:
-        opened = None if preprocess else files.export_in(file)
+        opened = None if preprocess or head else files.export_in(file)
     except UserError:
         if not any_model:
             raise
@@ -395,4 +416,4 @@ def _taken_in(
         raise UserError("Give the class names as plain text, one a line, 100 letters at most.")
     if opened:
         return models.row_of_file(opened, "", labels)
-    return sandbox.ModelProcess(file, labels, preprocess).spec
+    return sandbox.ModelProcess(file, labels, preprocess, head).spec

@@ -32,6 +32,7 @@ from demo.wire import (
     CoverAnswer,
     DoctorAnswer,
     FigureAnswer,
+    MeaningRow,
     MethodRow,
     Packing,
     View,
@@ -221,6 +222,7 @@ def answer(
                 "own": bool(spec.findings),
                 "brought": engine.is_brought(spec),
                 "guesses": [words.guess(finding) for finding in spec.guesses],
+                "meanings": meanings_of(spec),
                 "input": asked.shape[:2],
             },
             "picture": [h, w],
@@ -248,6 +250,17 @@ def answer(
     if layer and layer not in asked.suggested:
         return make()  # out of surveys that are few: it drives out no answer
     return _answers.get(engine.At(question, layer, method), make)
+
+
+def meanings_of(spec: ModelSpec) -> list[MeaningRow]:
+    """What a network's numbers may mean, where that is a guess."""
+    return [
+        {"head": head, "words": models.SENSES[head], "taken": head == finding.taken}
+        for finding in spec.guesses
+        if finding.kind == "head"
+        for head in models.SENSES
+        if head in (finding.taken, *finding.options)
+    ]
 
 
 def forget_gone() -> None:
@@ -331,9 +344,8 @@ def draw(request: Any) -> FigureAnswer:
     p = float(engine.first_look(posed).probabilities[seen.target.index])
     with engine.compute_slots:
         unit = heatmap.signed_to_unit(signed, sign, top)
-        nothing = 0.5 if sign == "both" else 0.0
         placement = placement_of(posed.asked.layers[layer], method, engine.part_of(posed))
-        heat = heatmap.project(unit, seen.image.shape[:2], placement, nothing)
+        heat = heatmap.project(unit, seen.image.shape[:2], placement, heatmap.NO_MAP)
         over = heatmap.overlay(seen.image, heat, colours, opacity)
         title = words.figure_title(posed.spec, posed.asked, seen.target, p, layer, method, sign)
         of = " on the page" if top else ""  # its scale is that of more than this map

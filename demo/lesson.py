@@ -14,6 +14,7 @@ from demo.question import from_json
 from demo.wire import (
     CellSum,
     Guided,
+    LayerTile,
     Lesson,
     Nudge,
     Packing,
@@ -22,10 +23,11 @@ from demo.wire import (
     Tile,
     Without,
     served,
+    shrink,
     six_numbers,
     url_of,
 )
-from gradcam_core import heatmap, steps
+from gradcam_core import heatmap, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam, placement_of
 from gradcam_core.types import F32, Asked, Placement, Survey, UserError
@@ -33,6 +35,7 @@ from gradcam_core.types import F32, Asked, Placement, Survey, UserError
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
 SIDE = 56  # of a tile at most
+LAYER_SIDE = 28  # of the tile of a layer
 NUMBERED = 64  # cells at most of a grid whose numbers are sent as they are
 STEPS_EACH_WAY = 10  # of a nudge
 NOT_IN_VIEW = (
@@ -47,14 +50,15 @@ class InView(NamedTuple):
     survey: Survey
     layer: str
     part: Placement | None  # where what the network sees lies in the picture; None: it is all
+    suggested: Survey  # of the suggested layers
 
 
 def in_view(request: Any) -> InView:
     """The survey out of the kept ones; made anew if it has left them."""
     posed, layer = from_json(request)
-    return InView(
-        posed.asked, engine.survey_of(engine.kept(posed), layer), layer, engine.part_of(posed)
-    )
+    same = engine.kept(posed)
+    seen, suggested = engine.survey_of(same, layer), engine.survey_of(same)
+    return InView(posed.asked, seen, layer, engine.part_of(posed), suggested)
 
 
 def taken_apart(name: str) -> Callable[[Callable[[InView, list[Any]], Any]], Any]:
@@ -96,7 +100,7 @@ def rounded(values: F32) -> list[float]:
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
-    asked, survey, layer, part = view
+    asked, survey, layer, part, suggested = view
     trace = survey.trace
     a, g = trace.activations[layer], trace.gradients[layer]
     alpha = grad_cam(a, g)
@@ -120,6 +124,17 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
             "total": total,
             "cells": cells,
             "mean": mean,
+        }
+
+    def layer_tile(name: str) -> LayerTile:
+        method = trust.film_method(name, asked.best, contrast=False)
+        placement = placement_of(asked.layers[name], method, part)
+        return {
+            "name": name,
+            "shape": asked.layers[name].shape,
+            "method": method,
+            "map": put(shrink(suggested.maps[name, method], LAYER_SIDE)),
+            "placement": six_numbers(placement),
         }
 
     def put(grid: F32) -> StepMap:
@@ -159,6 +174,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
             "min": float(signed.min()),
             "max": float(signed.max()),
         },
+        "layers": [layer_tile(name) for name in asked.suggested],
         "bytes": packing.text(),
     }
 
@@ -166,7 +182,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
 @taken_apart("nudge")
 def nudged(view: InView, more: list[Any]) -> Nudge:
     """What changes of A^k_ij do to the score: as the gradient says, and truly. more: k, i, j."""
-    asked, survey, layer, _ = view
+    asked, survey, layer, *_ = view
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
     k, i, j = indices(more, (channels, h, w))
@@ -186,7 +202,7 @@ def nudged(view: InView, more: list[Any]) -> Nudge:
 @taken_apart("without")
 def switched_off(view: InView, more: list[Any]) -> Without:
     """The score as it was, and with some channels set to zero. more: a list of them."""
-    asked, survey, layer, _ = view
+    asked, survey, layer, *_ = view
     channels = survey.trace.activations[layer].shape[-1]
     given = more[0] if len(more) == 1 and isinstance(more[0], list) else None
     off = indices(given, (channels,) * len(given or ()))
@@ -197,7 +213,7 @@ def switched_off(view: InView, more: list[Any]) -> Without:
 @taken_apart("cell")
 def summed(view: InView, more: list[Any]) -> CellSum:
     """The sum that made one cell of the map. more: i, j."""
-    _, survey, layer, _ = view
+    _, survey, layer, *_ = view
     a = survey.trace.activations[layer]
     i, j = indices(more, a.shape[:2])
     alpha = grad_cam(a, survey.trace.gradients[layer])

@@ -248,15 +248,19 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
             [("guess it", ""), *models.PREPROCESS], value="", label="How its pixels were scaled",
             elem_id="own-preprocess", visible=any_model,
         )  # fmt: skip
+        head = gr.Dropdown(
+            [("find it out", ""), *((words, key) for key, words in models.SENSES.items())],
+            value="", label="What its numbers are", elem_id="own-head", visible=any_model,
+        )  # fmt: skip
         button = gr.Button("Open it", elem_id="own-open")
         said = gr.Markdown(elem_id="own-said")
 
     async def opened(
-        path: Any, lines: Any, scale: Any, had: list[str], request: gr.Request
+        path: Any, lines: Any, scale: Any, meant: Any, had: list[str], request: gr.Request
     ) -> AsyncIterator[Any]:
         def work(_place: fair.Place) -> str:
             model_file, names = engine.told_apart(path, lines)
-            return engine.open_upload(model_file, names, scale, any_model)
+            return engine.open_upload(model_file, names, scale, any_model, meant)
 
         yield gr.skip(), "Opening it …", had
         try:
@@ -270,7 +274,7 @@ def own_model(model: gr.Dropdown, own: gr.State, any_model: bool) -> None:
         yield gr.Dropdown(choices=offers(had), value=key), "It is first in the list now.", had
 
     button.click(
-        opened, [file, names, preprocess, own], [model, said, own],
+        opened, [file, names, preprocess, head, own], [model, said, own],
         api_visibility="private", concurrency_limit=None, show_progress="hidden",
     )  # fmt: skip
 

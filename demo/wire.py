@@ -68,8 +68,17 @@ class Row(TypedDict):
     shape: tuple[int, int, int]  # h, w, K
     poor: str  # why not to look here, empty: good
     suggested: bool
+    tokens: str  # what attention does to its places, in sentences; empty: its cells are no tokens
     film: dict[str, str]  # band -> the method that shows this layer beside the others
     verdicts: dict[str, str]  # method -> what is known of it here, a key of VERDICTS
+
+
+class MeaningRow(TypedDict):
+    """What a network's numbers may mean."""
+
+    head: Head
+    words: str
+    taken: bool  # whether the program goes by it
 
 
 class NetworkRow(TypedDict):
@@ -82,6 +91,7 @@ class NetworkRow(TypedDict):
     own: bool  # somebody's own: how it wants its pixels had to be given or found
     brought: bool  # by a visitor: the page saves it
     guesses: list[str]  # what nobody gave and nothing decides, in sentences; empty: all is known
+    meanings: list[MeaningRow]  # where it is a guess what its numbers mean: what they may be
     input: tuple[int, int]  # the sides of what it is given
 
 
@@ -280,6 +290,16 @@ class Whole(TypedDict):
     max: float
 
 
+class LayerTile(TypedDict):
+    """A layer beside the others, by the method that suits it."""
+
+    name: str
+    shape: tuple[int, int, int]  # h, w, K
+    method: str
+    map: StepMap
+    placement: list[float] | None  # of its cells, as of a SignedMap
+
+
 class Lesson(TypedDict):
     """All that the steps show before anything is played with."""
 
@@ -296,6 +316,7 @@ class Lesson(TypedDict):
     switches: list[Term]
     map: StepMap  # the whole sum
     whole: Whole
+    layers: list[LayerTile]  # the suggested ones, from early to late
     bytes: str  # of all maps, in base64
 
 
@@ -610,6 +631,7 @@ def pack(
             "shape": layer.shape,
             "poor": layer.poor,
             "suggested": layer.suggested,
+            "tokens": trust.about_tokens(layer),
             "film": {b: trust.film_method(layer.name, best, b == "contrast") for b in maps},
             "verdicts": verdicts[layer.name],
         }

@@ -1,9 +1,10 @@
 """Numbers and facts in words, for a visitor."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from gradcam_core import models
-from gradcam_core.types import Asked, Finding, ModelSpec, Target
+from gradcam_core.types import Asked, Finding, Head, ModelSpec, Target
 
 FAILED = "Something went wrong on the server; try once more, or choose another picture or network."
 STOPPED = "Stopped."
@@ -72,7 +73,8 @@ def found_out(spec: ModelSpec, asked: Asked) -> str:
 def guess(finding: Finding) -> str:
     """What is taken for granted of a model, short: it stands beside each answer."""
     if finding.kind == "head":
-        return f"What this network’s numbers mean is a guess: {finding.taken}."
+        meant = models.SENSES[cast(Head, finding.taken)]
+        return f"What this network’s numbers mean is a guess: {meant}."
     how = models.SAID.get(finding.taken, "its own")
     return f"How this network wants its pixels is a guess: {how}."
 

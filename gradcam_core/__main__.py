@@ -17,7 +17,8 @@ from gradcam_core import BACKEND, SETTINGS
 # With oneDNN TensorFlow greets on standard error; one picture gains nothing by it.
 os.environ |= SETTINGS | {"TF_ENABLE_ONEDNN_OPTS": "0"} | os.environ | BACKEND
 
-from gradcam_core import faithfulness, heatmap, lookup, models, pipeline
+from gradcam_core import doctor, faithfulness, heatmap, lookup, models, pipeline
+from gradcam_core import image as pictures
 from gradcam_core.explanation import ENDINGS
 from gradcam_core.methods import METHODS
 from gradcam_core.types import Head, ModelSpec, Progress, UserError
@@ -28,11 +29,15 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     prog = "gradcam" if Path(sys.argv[0]).stem == "gradcam" else "python -m gradcam_core"
     if given[:1] == ["check"]:
         return parse_check(f"{prog} check", given[1:])
+    if given[:1] == ["doctor"]:
+        return parse_doctor(f"{prog} doctor", given[1:])
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Show where a convolutional network sees the evidence for a class.",
-        epilog=f"{prog} check PICTURE asks whether such a map tells the truth.",
+        epilog=f"{prog} check PICTURE asks whether such a map tells the truth; "
+        f"{prog} doctor PICTURE --model FILE how a model wants its pixels.",
     )
+    parser.set_defaults(do=run_explain)
     add = parser.add_argument
     add("-i", "--input", type=Path, help="the picture")
     add(
@@ -52,6 +57,13 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def add_question(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-l", "--layer", help="the layer to look at (default: the model's best)")
+    add("--class", dest="target", help="class number or name (default: the likeliest)")
+    add("--method", default=next(iter(METHODS)), help=f"one of: {', '.join(METHODS)}")
+    add_model(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--model", default=models.DEFAULT, metavar="NAME|FILE",
         help=f"a file of your own, - for standard input, or one of: {', '.join(models.MODELS)}",
@@ -62,8 +74,6 @@ def add_question(parser: argparse.ArgumentParser) -> None:
     own("--head", choices=get_args(Head), help="what its outputs mean; linear: a regression")
     own("--trust", action="store_true", help="run code that is inside the file (a Lambda)")
     own("--custom", type=Path, metavar="FILE.py", help="classes that it needs; the file is run")
-    add("--class", dest="target", help="class number or name (default: the likeliest)")
-    add("--method", default=next(iter(METHODS)), help=f"one of: {', '.join(METHODS)}")
     add("--weights", type=Path, metavar="FILE", help="a local weights file instead of a download")
 
 
@@ -76,6 +86,24 @@ def parse_check(prog: str, arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("picture", type=Path)
     add_question(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress")
+    parser.set_defaults(do=run_check)
+    return parser.parse_args(arguments)
+
+
+def parse_doctor(prog: str, arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="How does a model want its pixels? What it answers for each way of preparing a "
+        "picture, side by side, and which way the evidence favours.",
+    )
+    parser.add_argument("picture", type=Path)
+    parser.add_argument(
+        "--labelled", type=Path, metavar="FOLDER",
+        help="pictures whose class is known: a folder with a folder of each class, of its name",
+    )  # fmt: skip
+    add_model(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="tell no progress")
+    parser.set_defaults(do=run_doctor)
     return parser.parse_args(arguments)
 
 
@@ -116,16 +144,30 @@ def run_check(options: argparse.Namespace) -> None:
         made, found = pipeline.checked(
             options.picture, spec, options.layer, options.target, options.method, progress
         )
-    print(made, faithfulness.sentence_of(found), sep="\n")
+    print(*made.remarks, made, faithfulness.sentence_of(found), sep="\n")
     for one in found.fills:
         print(f"  {one.fill}: {faithfulness.said_by(one)}")
     print(f"{found.passes} passes of the network, {time.monotonic() - start:.0f} s")
 
 
-def run(options: argparse.Namespace) -> None:
-    if "picture" in options:
-        run_check(options)
-        return
+def run_doctor(options: argparse.Namespace) -> None:
+    spec = row_for(options)
+    with telling("fetching the weights", options.quiet) as progress:
+        net = lookup.network(spec, progress=progress)
+    known = doctor.labelled_in(options.labelled) if options.labelled else ()
+    found = doctor.diagnose(pictures.read_rgb(options.picture), spec, net, known)
+    for number, way in enumerate(found.ways):
+        said = ["no numbers come out"]
+        if way.target is not None and way.probabilities is not None:
+            p = way.probabilities[way.target]
+            share = f"{p:.1%}" if net.meaning.percent else f"{p:.3g}"
+            said = [f"{spec.labels[way.target]} ({share})"]
+        said += ["in use"] * (number == found.used) + ["favoured"] * (number == found.favoured)
+        print(f"{way.preprocess}: {doctor.in_words(way)}", *said, sep=" · ")
+    print(*found.why, sep="\n")
+
+
+def run_explain(options: argparse.Namespace) -> None:
     spec = row_for(options)
     if not options.list_layers:
         if not options.input:
@@ -155,7 +197,8 @@ def run(options: argparse.Namespace) -> None:
     except OSError as error:
         raise UserError("The figure could not be saved there; choose another --output.") from error
     if not options.quiet:
-        print(*result.remarks, result, sep="\n")
+        guesses = [finding.why for finding in spec.guesses]
+        print(*dict.fromkeys([*spec.notes, *guesses, *result.remarks]), result, sep="\n")
         print(f"saved {output}")
     if not options.output:
         webbrowser.open(output.as_uri())
@@ -165,7 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # where it cannot show a ×
     try:
-        run(parse(arguments))
+        options = parse(arguments)
+        options.do(options)
         sys.stdout.flush()
     except UserError as error:
         print(error, file=sys.stderr)

@@ -49,16 +49,18 @@ class Walk:
     """The planes of every tensor that is made of the picture x (1, H, W, C), in `at`.
 
     moved: those to which every way from the picture leads through a crop, a turn or the like.
-    Behind an operation that cannot be followed the place is lost; nothing is raised.
+    Behind an operation that cannot be followed the place is lost; nothing is raised. mixed: tensors
+    of which it is known that all places are in each element, whatever their graph looks like.
     """
 
-    def __init__(self, x: Any):
+    def __init__(self, x: Any, mixed: Sequence[Any] = ()):
         _, h, w, _ = x.shape
         pixels = np.ones((4, 1, h, w, 1), np.float32)
         pixels[:2, 0, :, :, 0] = middles(h, w)
         pixels[2] = 0
         self.at: dict[Any, F32] = {x.ref(): pixels}
         self.moved: set[Any] = set()
+        self._mixed = {t.ref() for t in mixed}
         self._known: dict[Any, Any] = {}
         self._follow(x.graph)
 
@@ -76,7 +78,7 @@ class Walk:
             for t, planes in made:
                 if planes is None:  # not of the picture
                     continue
-                self.at[t.ref()] = planes
+                self.at[t.ref()] = lost(t.shape.rank) if t.ref() in self._mixed else planes
                 if stays or (op.type in (*MOVERS, *CALLS) and displaced(planes)):
                     self.moved.add(t.ref())
 
@@ -85,12 +87,7 @@ class Walk:
         if op.type not in WINDOWS or t.op.type not in PADS:
             return t
         rim = np.max(self._value(t.op.inputs[1])[1:-1], axis=1)
-        if "Pool" in op.type:
-            reach = np.array(op.get_attr("ksize")[1:-1])
-        else:
-            kernel = np.array(op.inputs[1].shape[: len(rim)])
-            reach = (kernel - 1) * op.get_attr("dilations")[1:-1] + 1
-        return t.op.inputs[0] if (rim < reach).all() else t
+        return t.op.inputs[0] if (rim < reach_of(op)).all() else t
 
     def _step(self, op: Any, ins: list[Any]) -> list[Any]:
         """The planes of each output. Raises anything where the place is lost."""
@@ -102,10 +99,13 @@ class Walk:
         if kind in CALLS:
             return self._call(op)
         if kind in WINDOWS:
+            slides = ins[2] if kind in UP else ins[0]
+            if goes_through_rows(slides) and reach_of(op).max() > 1:
+                raise NotImplementedError
             steps = np.array(op.get_attr("strides")[1:-1], np.float32)
             if kind in UP:
-                return [window(ins[2], out[1:-1], 1 / steps)]
-            return [window(ins[0], out[1:-1], steps)] * len(op.outputs)
+                return [window(slides, out[1:-1], 1 / steps)]
+            return [window(slides, out[1:-1], steps)] * len(op.outputs)
         if kind in RESIZES:
             sides, last = self._value(op.inputs[1]), int(op.get_attr("align_corners"))
             return [window(c, sides, (np.array(c.shape[2:4]) - last) / np.maximum(sides - last, 1))]
@@ -264,6 +264,24 @@ def window(planes: F32, sides: Sequence[int], steps: Any) -> F32:
     for axis, (side, step) in enumerate(zip(sides, steps, strict=True), 2):
         c = along(c, axis, side, step)
     return c
+
+
+def reach_of(op: Any) -> Any:
+    """How far a window reaches along each side: the cells from its first to its last."""
+    if "Pool" in op.type:
+        return np.array(op.get_attr("ksize")[1:-1])
+    dilations = op.get_attr("dilations")[1:-1]
+    return (np.array(op.inputs[1].shape[: len(dilations)]) - 1) * dilations + 1
+
+
+def goes_through_rows(planes: F32) -> bool:
+    """Whether a tensor (B, h, w, K) is one line, on which one row of the picture follows another:
+    what slides along it would reach from the end of a row into the next one."""
+    if planes.ndim != 5 or min(planes.shape[2:4]) > 1:
+        return False
+    inside = planes[3, 0, ..., 0] > 0.99
+    rows, columns = (plane[0, ..., 0][inside] for plane in planes[:2])
+    return bool(inside.any() and min(np.ptp(rows), np.ptp(columns)) > 1e-4)
 
 
 def along(planes: F32, axis: int, side: int, step: float) -> F32:

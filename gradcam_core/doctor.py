@@ -3,12 +3,14 @@ and which way the evidence favours."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from gradcam_core import image as pictures
 from gradcam_core import lookup, models
-from gradcam_core.types import F32, U8, Asked, Finding, ModelSpec
+from gradcam_core.image import AnyPicture
+from gradcam_core.types import F32, U8, Asked, Finding, ModelSpec, UserError
 
 CLEARLY = 3  # pictures by which a way must lead: by chance, among equals, in one case of eight
 KNOWN = "How this network wants its pixels is known: it comes with its weights."
@@ -39,7 +41,10 @@ class Diagnosis:
 
 
 def diagnose(
-    image: U8, spec: ModelSpec, asked: Asked, labelled: Sequence[tuple[U8, int | str]] = ()
+    image: U8,
+    spec: ModelSpec,
+    asked: Asked,
+    labelled: Sequence[tuple[AnyPicture, int | str]] = (),
 ) -> Diagnosis:
     """Ask the model about one picture, prepared in every way, in one batch.
 
@@ -65,11 +70,11 @@ def diagnose(
     used = names.index((taken, spec.crop))
     favoured, why = _by_itself(finding, used, names)
     if labelled:
+        targets = [lookup.target_of(name, spec.labels, asked.classes) for _, name in labelled]
         hits = np.zeros(len(names), int)
-        for picture, name in labelled:
-            target = lookup.target_of(name, spec.labels, asked.classes)
+        for (picture, _), target in zip(labelled, targets, strict=True):
+            given = answers(pictures.from_any(picture)[0])
             assert target
-            given = answers(picture)
             hits += np.all(np.isfinite(given), axis=1) & (given.argmax(1) == target.index)
         favoured, more = _by_pictures(hits.tolist(), len(labelled), used, favoured, ways)
         why.append(more)
@@ -80,6 +85,18 @@ def diagnose(
     if len({way.target for way in ways}) == 1 and not lost:
         why.append("Each way finds the same class likeliest: for this picture it matters little.")
     return Diagnosis(ways, used, favoured, tuple(why))
+
+
+def labelled_in(folder: Path) -> list[tuple[Path, str]]:
+    """The pictures in a folder that has a folder of each class, and their classes. Raises
+    UserError."""
+    files = sorted(f for f in folder.glob("*/*") if f.is_file() and not f.name.startswith("."))
+    if not files:
+        raise UserError(
+            "There are no labelled pictures; give a folder that has a folder of each class, of its "
+            "name, with pictures in it."
+        )
+    return [(file, file.parent.name) for file in files]
 
 
 def _name(

@@ -3,7 +3,7 @@
 import base64
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcam_core import heatmap
 from gradcam_core.methods import METHODS
-from gradcam_core.types import F32, U8, Meaning, Survey, UserError
+from gradcam_core.types import F32, U8, Meaning, Placement, Survey, UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,9 @@ class Explanation:
     survey: Survey
     labels: tuple[str, ...]  # C
     meaning: Meaning  # of the model's output
-    remarks: tuple[str, ...] = ()  # what was done to the picture, in sentences
+    remarks: tuple[str, ...] = ()  # what was done to the picture and is to be known, in sentences
+    placements: Mapping[str, Placement] = field(default_factory=dict)  # of the maps that lie on
+    # a part of the picture, or beyond it
 
     @property
     def label(self) -> str:
@@ -62,7 +64,12 @@ class Explanation:
             raise UserError(f"There is no such colour map; choose from: {known}.")
         if opacity is not None and not 0 <= opacity <= 1:
             raise UserError("The opacity must be a number from 0 to 1.")
-        return heatmap.overlay(self.image, self.heatmaps[self._one(method)], colours, opacity)
+        name = self._one(method)
+        heat = self.heatmaps[name]
+        if placement := self.placements.get(name):
+            places = heatmap.on_grid((heat.shape[0], heat.shape[1]), placement)
+            heat = np.where(heatmap.inside_grid(places), heat, np.float32(heatmap.NO_MAP))
+        return heatmap.overlay(self.image, heat, colours, opacity)
 
     def figure(self, method: str | None = None, colours: str = heatmap.COLOURS[0]) -> "Figure":
         """The article's figure: the picture, and the overlay beside it."""

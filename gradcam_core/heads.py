@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gradcam_core.types import F32, Head, Meaning, UserError
+from gradcam_core.types import F32, Finding, Head, Meaning, UserError
 
 BLENDS = {  # operations that make probabilities out of probabilities, if what they make is one
     "Identity", "Cast", "Reshape", "Squeeze", "ExpandDims", "Transpose", "ConcatV2", "Pack",
@@ -36,6 +36,15 @@ PROBABILITY_OR_NUMBER = (
     "The answer is one number between 0 and 1, and this may be a probability or a measured number: "
     "say head='sigmoid' (or give two names, for no and yes) or head='linear'; until then it is "
     "shown and explained as the number that it is."
+)
+NUMBER_OR_SCORE = (
+    "The answer is one plain number and is taken for a measured one, which is a guess: if it is "
+    "the score of a yes or no, say so by head= or --head: sigmoid."
+)
+SCORES_OR_NUMBERS = (
+    "The answers are plain numbers and are taken for the scores of classes of which one is right, "
+    "which is a guess: if each is the score of a yes or no, or a measured number, say so by head= "
+    "or --head: sigmoid, linear."
 )
 PROBABILITIES_OR_NUMBERS = (
     "The answers lie between 0 and 1 and do not add up to 1, so they are taken for probabilities, "
@@ -222,15 +231,28 @@ def meaning_by_trials(
         return probability
     if single:
         return replace(numbers, notes=(PROBABILITY_OR_NUMBER,))
-    return replace(probability, notes=(PROBABILITIES_OR_NUMBERS,))
+    return replace(probability, notes=(PROBABILITIES_OR_NUMBERS,), guessed=("linear",))
 
 
 def plain(classes: int, told: Head | None) -> Meaning:
     """Numbers that are no probabilities: one is a measurement, several are logits, unless told."""
     if told == "linear" or (classes == 1 and told is None):
-        return Meaning("linear", percent=False, score=OUTPUT, path=())
+        number = Meaning("linear", percent=False, score=OUTPUT, path=())
+        return number if told else replace(number, guessed=("sigmoid",))
     head = told or "softmax"
-    return Meaning(head, score=f"the output, taken for the score before {head}")
+    scores = Meaning(head, score=f"the output, taken for the score before {head}")
+    return scores if told else replace(scores, guessed=("sigmoid", "linear"))
+
+
+def guess_of(meaning: Meaning) -> Finding | None:
+    """As what an output is meant, where that is a guess."""
+    if not meaning.guessed:
+        return None
+    plain = SCORES_OR_NUMBERS if meaning.head == "softmax" else NUMBER_OR_SCORE
+    why = next((note for note in meaning.notes if "head=" in note), plain)
+    # probabilities that nobody has to make any more are those of a sigmoid
+    taken = "sigmoid" if meaning.percent and meaning.head == "linear" else meaning.head
+    return Finding("head", taken, "guessed", why, meaning.guessed)
 
 
 def by_hand(p: F32, back: Mapping[tuple[int, ...], F32]) -> tuple[Head, tuple[int, ...]] | None:

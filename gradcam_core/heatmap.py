@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from gradcam_core.types import F32, U8, Placement
@@ -23,6 +24,7 @@ LIT = {  # of looks that mute the picture: where in [0, 1] a colour stands; red,
         (0.75, 226, 72, 38), (1, 255, 132, 92),
     ],
 }  # fmt: skip
+NO_MAP = float("nan")  # of a heat: no cell lies there, and the photograph is seen
 TITLE = 42  # letters in a line of a figure's title
 THRESHOLD = 0.15  # of the maximum: where the paper draws its box (section 3.2)
 
@@ -76,13 +78,34 @@ def project(
     """
     if placement is None:
         return upsample(grid, size)
+    places = on_grid(size, placement)
+    cells = places * np.array(grid.shape)[:, None, None] - 0.5
+    heat = ndimage.map_coordinates(grid, cells, order=1, mode="nearest")
+    return np.where(inside_grid(places), heat, outside).astype(np.float32)
+
+
+def on_grid(size: tuple[int, int], placement: Placement) -> NDArray[np.float64]:
+    """Where the middle of each pixel lies on a grid, in shares of the grid's sides: (2, H, W)."""
     matrix = np.array([placement.rows, placement.columns])
     pixels = ((np.indices(size) + 0.5).reshape(2, -1).T / size).T
-    places = np.linalg.solve(matrix[:, :2], pixels - matrix[:, 2:])
-    cells = places * np.array(grid.shape)[:, None] - 0.5
-    heat = ndimage.map_coordinates(grid, cells, order=1, mode="nearest")
-    covered = ((places >= 0) & (places <= 1)).all(axis=0)
-    return np.where(covered, heat, outside).reshape(size).astype(np.float32)
+    return np.linalg.solve(matrix[:, :2], pixels - matrix[:, 2:]).reshape(2, *size)
+
+
+def inside_grid(places: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of these places (2, H, W) a cell covers, (H, W)."""
+    return np.asarray(((places >= 0) & (places <= 1)).all(axis=0))
+
+
+def share_beyond(signed: F32, placement: Placement | None) -> float:
+    """How much of a map's evidence is in cells (h, w) that lie beyond the picture, in [0, 1]."""
+    if placement is None:
+        return 0.0
+    matrix = np.array([placement.rows, placement.columns])
+    cells = (np.indices(signed.shape) + 0.5).reshape(2, -1) / np.array(signed.shape)[:, None]
+    places = matrix[:, :2] @ cells + matrix[:, 2:]
+    evidence = np.maximum(signed, 0).ravel()
+    beyond = ((places < 0) | (places > 1)).any(axis=0)
+    return float(evidence[beyond].sum() / (evidence.sum() or 1))
 
 
 @lru_cache
@@ -115,7 +138,9 @@ def lit(image: U8, heat: F32, colours: str, opacity: float) -> U8:
     """The picture muted, and over it a colour of LIT, the more of it the more evidence there is.
 
     (H, W, 3) and (H, W) in [0, 1] -> (H, W, 3). In shadows yellow turns to amber, not to olive.
+    Without a map it is muted too: in this look what is bright would be taken for evidence.
     """
+    heat = np.where(np.isnan(heat), 0 if colours == "light" else 0.5, heat)
     grey = image @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     grey = grey[..., None]
     one_sign = colours == "light"
@@ -132,13 +157,15 @@ def lit(image: U8, heat: F32, colours: str, opacity: float) -> U8:
 def overlay(image: U8, heat: F32, colours: str = COLOURS[0], opacity: float | None = None) -> U8:
     """(1 - opacity) * image + opacity * colour: (H, W, 3) and (H, W) in [0, 1] -> (H, W, 3).
 
-    opacity None: what is usual for the colours. Those of LIT are mixed in their own way.
+    Where the heat is NO_MAP, the image as it is. opacity None: what is usual for the colours. Those
+    of LIT are mixed in their own way.
     """
     opacity = usual_opacity(colours) if opacity is None else opacity
     if colours in LIT:
         return lit(image, heat, colours, opacity)
-    mixed = (1 - opacity) * image + opacity * paint(heat, colours).astype(np.float32)
-    return np.rint(mixed).astype(np.uint8)
+    colour = paint(np.nan_to_num(heat), colours).astype(np.float32)
+    mixed = np.rint((1 - opacity) * image + opacity * colour).astype(np.uint8)
+    return np.where(np.isnan(heat)[..., None], image, mixed)
 
 
 def box(heat: F32, threshold: float = THRESHOLD) -> tuple[int, int, int, int] | None:

@@ -18,6 +18,7 @@ PASSES_ON = {  # classes of Keras itself
     "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Identity", "MaxPool", "MaxPooling2D", "Pad",
     "Permute", "Reshape", "SpatialDropout2D", "Transpose", "UpSampling2D", "ZeroPadding2D",
 }  # fmt: skip
+RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 NORMS = ("BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization")
 ACTIVATIONS = (
@@ -40,15 +41,22 @@ LOOPS = {  # inside them the graph is not followed
 PICTURE = "only the picture, prepared for the network"
 CUT = "the gradient is cut on the way from here to the answer (rounding, argmax or stop_gradient)"
 ASIDE = "does not lead to the answer"
+PASSED_OVER = "after it only the class token is read, and its other tokens no more"
 
 
-def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, Layer]:
+def inspect_layers(
+    seen: Sequence[Seen],
+    x: tf.Tensor,
+    y: tf.Tensor,
+    tokens: Mapping[int, tuple[int, int, int]],
+) -> dict[str, Layer]:
     """Each layer with a (1, h, w, K) output, and why it is poor, from the traced graph itself.
 
     seen: in the order of the run. A layer is a good place to look if every path from the picture x
     to the answer y goes through its output (no branch leads round it), and if it is not only
     half-way: before its activation, or thinned by pooling. Where no gradient comes, no map can be
-    made at all. The insides of loops are left out: nothing outside can see them.
+    made at all. The insides of loops are left out: nothing outside can see them. tokens: the
+    outputs (1, tokens, K) that are laid out as a grid, too, by id: how many come before it, h, w.
     """
     order, live = _between(x, y)
     leading, smooth = _leading(x, y), _smooth(y)
@@ -64,7 +72,10 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
     half_way -= done
     inside = tuple(f"{name}/" for name, operation, *_ in seen if isinstance(operation, ATTENTION))
     for name, operation, sources, tensor in seen:
-        if not tf.is_tensor(tensor) or tensor.shape.rank != 4 or name.startswith(inside):
+        grid = tokens.get(id(tensor))
+        if not tf.is_tensor(tensor) or not (grid or tensor.shape.rank == 4):
+            continue
+        if name.startswith(inside):
             continue
         if tensor.graph is not x.graph:
             layers.pop(name, None)
@@ -74,7 +85,7 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
         if None in tensor.shape[1:] or not tensor.dtype.is_floating:
             continue
         kind = type(operation).__name__
-        h, w, k = (int(n) for n in tensor.shape[1:])
+        before, h, w = grid or (None, *tensor.shape[1:3])
         poor = ""
         if h * w == 1:
             poor = "1×1: no place left"
@@ -84,7 +95,9 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
             poor = ASIDE
         elif id(tensor.op) not in smooth:
             poor = CUT
-        elif passes_on(operation) and any(source in makers for source in sources):
+        elif passes_on(operation) and any(
+            source in makers and (grid or source not in tokens) for source in sources
+        ):
             poor = "only passes on the layer before it"
         elif id(tensor) in makers:
             poor = "does not change what the layer before it says"
@@ -96,7 +109,9 @@ def inspect_layers(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str
             poor = "before the activation"
         makers.setdefault(id(tensor), name)
         layers.pop(name, None)
-        layers[name] = Layer(name, (h, w, k), kind, poor, _merges(tensor, seen, live))
+        shape = int(h), int(w), int(tensor.shape[-1])
+        merges = _merges(tensor, seen, live)
+        layers[name] = Layer(name, shape, kind, poor, merges, leading=before)
     return layers
 
 
@@ -133,7 +148,7 @@ def last_resort(layers: Mapping[str, Layer]) -> str | None:
     The last that has a gradient, or else the last that leads to the answer, or else the last.
     """
     grids = [layer for layer in layers.values() if layer.shape[0] * layer.shape[1] > 1]
-    for useless in ((PICTURE, ASIDE, CUT), (PICTURE, ASIDE), ()):
+    for useless in ((PICTURE, ASIDE, CUT, PASSED_OVER), (PICTURE, ASIDE), ()):
         if left := [layer.name for layer in grids if layer.poor not in useless]:
             return left[-1]
     return None

@@ -294,6 +294,11 @@ SAID = {  # of pixels from 0 to 255
     "torch": "pixels divided by 255, less the mean colour, divided by its spread",
     "none": "pixels from 0 to 255 as they are",
 }
+SENSES: dict[Head, str] = {  # what a model's numbers are, in words
+    "softmax": "scores of classes, of which one is right",
+    "sigmoid": "each a yes or no",
+    "linear": "measured numbers",
+}
 KERAS_2_IN_MEMORY = ("tf_keras.", "tensorflow.python.keras.", "keras.engine.", "keras.src.engine.")
 SIZES = {"Resizing", "Resize", "CenterCrop", "RandomCrop"}  # what they make has one size
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
@@ -325,6 +330,7 @@ def from_keras(
     """
     import keras
 
+    from gradcam_core.heads import guess_of
     from gradcam_core.network import Network
     from gradcam_core.scaling import first_part
 
@@ -367,7 +373,7 @@ def from_keras(
         fully_convolutional=grows(model),
         shape=shape,
         notes=(*filter(None, [finding.why]), *net.notes),
-        findings=(finding,),
+        findings=(finding, *filter(None, [guess_of(net.meaning)])),
         head=head,
         meaning=net.meaning,
     )
@@ -580,6 +586,37 @@ def in_that_way(spec: ModelSpec, preprocess: str, crop: bool, channels: int) -> 
         ),
         notes=tuple(note for note in spec.notes if note not in said),
     )
+
+
+def with_meaning(spec: ModelSpec, head: Head) -> ModelSpec:
+    """The same network, whose numbers mean this because somebody said it: no longer a guess."""
+    from gradcam_core.network import Network
+
+    may_be_meant(spec, head)
+    assert spec.shape
+    net = Network(spec.build(None), spec.shape, head=head)
+    old = [finding for finding in spec.findings if finding.kind == "head"]
+    notes = [note for note in spec.notes if note not in {finding.why for finding in old}]
+    labels, nameless = spec.labels, spec.labels == named(None, 1, single=True)
+    if len(labels) != net.classes:  # one number has become a no and a yes
+        labels = named(None if nameless else labels, net.classes, single=True)
+    return replace(
+        spec,
+        head=head,
+        meaning=net.meaning,
+        labels=labels,
+        findings=(
+            *(finding for finding in spec.findings if finding.kind != "head"),
+            Finding("head", head, "given"),
+        ),
+        notes=tuple(dict.fromkeys([*notes, *net.notes])),
+    )
+
+
+def may_be_meant(spec: ModelSpec, head: str) -> None:
+    """Or else a sentence: of a network whose numbers are known nobody has to say it."""
+    if head not in tuple(SENSES) or not any(finding.kind == "head" for finding in spec.findings):
+        raise UserError("The numbers of this network cannot be taken in that way.")
 
 
 def read_off(evidence: "Evidence") -> Finding:

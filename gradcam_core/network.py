@@ -12,23 +12,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from gradcam_core.coordinates import Walk
 from gradcam_core.gradients import GUIDED, batch_norm, convolution
 from gradcam_core.heads import answers, meaning_of, output_of, steps_back, trial_pictures
 from gradcam_core.layers import (
     CUT,
+    PASSED_OVER,
+    RECURRENT,
     Seen,
     has_loops,
     inspect_layers,
     last_resort,
     suggest_layers,
 )
-from gradcam_core.placement import NOWHERE, lay
+from gradcam_core.placement import NOWHERE, STREWN, lay, tokens_in
 from gradcam_core.types import (
     F32,
     Head,
@@ -45,6 +49,10 @@ COMPILED = 8  # compiled functions kept for each network, the least used leaves 
 NOT_FINITE = (
     "The network's answer is not a finite number; its weights or its preprocessing are damaged, so "
     "there is nothing to explain."
+)
+LOST_TOKENS = (
+    "Later layers of this model hold tokens whose places in the picture could not be followed, so "
+    "the map is that of a layer before them."
 )
 SHARES = {"Identity", "IdentityN", "ReadVariableOp"}  # operations that make no new numbers
 
@@ -219,11 +227,15 @@ class Network:
         self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
         self._weighted = weighted(operation for _, operation, *_ in seen)
-        layers = inspect_layers(seen, kept["x"], y)
-        layers = lay(layers, [(name, made) for name, _, _, made in seen], kept["x"])
+        runs = [(name, made) for name, _, _, made in seen]
+        read = tf.nest.flatten([y for _, layer, _, y in seen if isinstance(layer, RECURRENT)])
+        walk = Walk(kept["x"], [t for t in read if tf.is_tensor(t) and t.shape.rank == 3])
+        inspected = inspect_layers(seen, kept["x"], y, tokens_in(runs, walk))
+        layers = lay(inspected, runs, walk)
         self.layers: Mapping[str, Layer] = layers
         if has_loops(graph):
             layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
+        layers |= {name: replace(layers[name], poor=PASSED_OVER) for name in self._unread()}
         good = [layer.name for layer in layers.values() if not layer.poor]
         placed = {n: layer for n, layer in layers.items() if layer.poor not in NOWHERE}
         best = good[-1] if good else last_resort(placed) or last_resort(layers)
@@ -238,6 +250,10 @@ class Network:
                 f"better, and its map may mislead ({layers[best].poor}).",
             )
         self.best = suggested[0] if suggested else best
+        after = list(layers.values())[list(layers).index(self.best) :]
+        lost = [x for x in after if x.poor == STREWN and not inspected[x.name].poor]
+        if any(layer.leading is not None for layer in lost):
+            self.notes += (LOST_TOKENS,)
         chosen = set(suggested) or suggest_layers(layers)
         self.layers = {
             name: replace(layer, suggested=name in chosen or name == self.best)
@@ -260,6 +276,19 @@ class Network:
                 silent = {n for n in silent if not traces[-1].gradients[n].any()}
         others = {n: np.array([t.activations[n] for t in traces]) for n in silent if traces}
         return [n for n, a in others.items() if np.ptp(self.score_from(n, a, traces[0])) > 0]
+
+    def _unread(self) -> list[str]:
+        """The good layers of tokens with a class token that get no gradient at any place, as after
+        the last attention where the answer is read off that token. Asked with two pictures.
+        """
+        names = tuple(n for n, layer in self.layers.items() if layer.leading and not layer.poor)
+        if not names:
+            return []
+        traces = list[Trace]()
+        for picture in islice(trial_pictures(self.shape), 3, 5):  # the first are of one colour
+            with suppress(UserError):
+                traces.append(self.trace(picture, None, names))
+        return [n for n in names if traces and not any(t.gradients[n].any() for t in traces)]
 
     def _answers(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return answers(output_of(self.model, x), self.meaning)
@@ -331,7 +360,9 @@ class Network:
                 score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
             a = [tensors[name] for name in layers]
             g = tape.gradient(score, a, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            return y[0], p[0], [_plain(t) for t in a], [_plain(t) for t in g]
+            places = [self.layers[name] for name in layers]
+            made = ([_cells(t, at) for t, at in zip(ts, places, strict=True)] for ts in (a, g))
+            return y[0], p[0], *made
 
         wanted = set(layers)
         return self._traced(run, (1, *self.shape), (None,), tf.bool, tf.bool)
@@ -359,16 +390,20 @@ class Network:
 
             def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
                 calls[name] += 1  # of a layer that is called twice, A is its last output
-                here = name == layer and calls[name] == self._calls[name]
-                return tf.cast(a, y.dtype) if here else y
+                if name != layer or calls[name] != self._calls[name]:
+                    return y
+                if leading is None:
+                    return tf.cast(a, y.dtype)
+                tokens = tf.reshape(tf.cast(a, y.dtype), (-1, h * w, channels))
+                return tf.concat([y[:, :leading], tokens], axis=1)
 
             x = tf.repeat(x, tf.shape(a)[0], axis=0)
             with tapped(self.model, visit, self._weights):
                 y, p = self._answers(x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
-        a_shape = self.layers[layer].shape
-        return self._traced(run, (1, *self.shape), (None, *a_shape), (None,), tf.bool)
+        (h, w, channels), leading = self.layers[layer].shape, self.layers[layer].leading
+        return self._traced(run, (1, *self.shape), (None, h, w, channels), (None,), tf.bool)
 
     def _compile_gradient(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
@@ -543,6 +578,12 @@ def finite(numbers: F32) -> bool:
 def _plain(tensor: tf.Tensor) -> tf.Tensor:
     """(1, h, w, K) of any precision -> (h, w, K) float32; some gradients name only some rows."""
     return tf.cast(tf.convert_to_tensor(tensor)[0], tf.float32)
+
+
+def _cells(tensor: tf.Tensor, layer: Layer) -> tf.Tensor:
+    """The same of a layer of tokens (1, tokens, K): those that form the grid."""
+    plain = _plain(tensor)
+    return plain if layer.leading is None else tf.reshape(plain[layer.leading :], layer.shape)
 
 
 def _shared(tensor: tf.Tensor) -> F32:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gradcam_core import blas, faithfulness, heatmap, lookup, models
+from gradcam_core import blas, faithfulness, heatmap, lookup, models, trust
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
 from gradcam_core.faithfulness import Forgetting, Held, Judgement, Score
@@ -16,7 +16,9 @@ from gradcam_core.types import (
     F32,
     U8,
     Asked,
+    Layer,
     ModelSpec,
+    Placement,
     Progress,
     Shuffled,
     Survey,
@@ -28,6 +30,7 @@ from gradcam_core.types import (
 PARALLEL = (
     1 << 18
 )  # numbers in a layer; below, two threads wait longer for each other than they gain
+WORTH_SAYING = 0.1  # a share of the evidence that is not drawn
 Made = TypeVar("Made")
 _beside = ThreadPoolExecutor(2)
 
@@ -291,23 +294,34 @@ def explain(
         remarks += (pictures.MIDDLE,)
     if usual:
         remarks += (twice_the_side(usual[1], seen, spec.labels, asked.meaning.percent),)
+    placed = {m: placement_of(asked.layers[name], m, part) for m in names}
+    cautions = [one for m in names for one in to_be_careful(asked.layers[name], maps[m], placed[m])]
     return Explanation(
         image=picture,
         target=seen.target.index,
         probabilities=usual[1] if usual else seen.probabilities,
         layer=name,
         maps={m: maps[m] for m in names},
-        heatmaps={
-            m: heatmap.project(
-                heatmap.normalise(maps[m]), size, placement_of(asked.layers[name], m, part)
-            )
-            for m in names
-        },
+        heatmaps={m: heatmap.project(heatmap.normalise(maps[m]), size, placed[m]) for m in names},
         survey=seen,
         labels=spec.labels,
         meaning=asked.meaning,
-        remarks=remarks,
+        remarks=tuple(dict.fromkeys([*remarks, *cautions])),
+        placements={m: placement for m, placement in placed.items() if placement},
     )
+
+
+def to_be_careful(layer: Layer, signed: F32, placement: Placement | None) -> list[str]:
+    """What to be careful with in a map (h, w) of this layer that lies so, in sentences."""
+    said = [f"This is not a good layer to explain with: {layer.poor}."] if layer.poor else []
+    said += filter(None, [trust.about_tokens(layer)])
+    beyond = heatmap.share_beyond(signed, placement)
+    if beyond > WORTH_SAYING:
+        said.append(
+            f"The network puts a rim round the picture. {beyond:.0%} of the evidence lies there, "
+            "and is not drawn."
+        )
+    return said
 
 
 def twice_the_side(usual: F32, seen: Survey, labels: Sequence[str], percent: bool) -> str:

@@ -1,40 +1,98 @@
 """Where each layer's grid lies in the picture, or why it cannot be laid over it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from gradcam_core.coordinates import Walk, alike, far, lost, middles
+from gradcam_core.coordinates import LOST, Walk, alike, far, lost, middles
 from gradcam_core.types import F32, Layer, Placement
 
 PIECES = "the picture is cut into pieces, and this is the map of one of them"
 RUNS = "runs several times, at different places of the picture, and this is the map of its last run"
 STREWN = "its cells could not be laid over the picture in rows and columns"
 NOWHERE = (PIECES, RUNS, STREWN)
+LOCAL = 0.05  # a share of the picture by which some tokens may be less local than others
 NEAR = 0.01  # a share of the picture that is not worth placing
 
 
-def lay(layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], x: Any) -> dict[str, Layer]:
-    """The layers with their placement; poor is one whose cells cannot be laid over the picture x.
+def tokens_in(runs: Sequence[tuple[str, Any]], walk: Walk) -> dict[int, tuple[int, int, int]]:
+    """The outputs (1, tokens, K) whose tokens form a grid: id -> how many come before it, h, w.
+
+    So many tokens as at an earlier layer are taken for the same grid, even where they cannot be
+    followed any more: `lay` then says so. runs: name and output of each run of each layer.
+    """
+    grids: dict[int, tuple[int, int, int]] = {}
+    known: dict[int, tuple[int, int, int]] = {}
+    for _, y in runs:
+        if tf.is_tensor(y) and y.shape.rank == 3 and y.ref() in walk.at:
+            with suppress(Exception):  # of a shape that was not known before the run
+                planes, count = walk.at[y.ref()], y.shape[1]
+                grid = grid_of_tokens(planes, y.shape)
+                if grid and fitted(cells_of(planes, *grid), (1, *grid[1:], 1), True) != STREWN:
+                    known[count] = grids[id(y)] = grid
+                elif count in known:
+                    grids[id(y)] = known[count]
+    return grids
+
+
+def grid_of_tokens(planes: F32, shape: Any) -> tuple[int, int, int] | None:
+    """How many tokens of (1, tokens, K) come before those that are places of the picture, and the
+    rows and columns of those; None: they are no grid of two rows or more.
+
+    Whatever comes before is no place at all, as a class token, or is made of all of them.
+    """
+    if shape[0] not in (1, None) or planes.shape[1] != 1:
+        return None
+    row, column, spread, m = np.broadcast_to(alike(planes, -1), (4, 1, shape[1], 1))[:, 0, :, 0]
+    inside = m > 0.99
+    local = inside & (spread <= spread[inside].min(initial=LOST) + LOCAL)
+    leading = int(local.argmax())
+    steps = np.diff(np.stack([row, column])[:, leading:])
+    if not local[leading:].all() or steps.shape[1] < 3:
+        return None
+    turns = np.abs(steps - steps[:, :1]).max(0) > 0.5 * np.abs(steps[:, 0]).max()
+    w = int(turns.argmax()) + 1
+    count = steps.shape[1] + 1
+    return (leading, count // w, w) if turns.any() and count % w == 0 else None
+
+
+def cells_of(planes: F32, leading: int, h: int, w: int) -> F32:
+    """The planes of tokens (1, tokens, K) as those of a grid (1, h, w, 1)."""
+    full = np.broadcast_to(alike(planes, -1), (4, 1, leading + h * w, 1))
+    return full[:, :, leading:].reshape(4, 1, h, w, 1)
+
+
+def lay(
+    layers: Mapping[str, Layer], runs: Sequence[tuple[str, Any]], walk: Walk
+) -> dict[str, Layer]:
+    """The layers with their placement; poor is one whose cells cannot be laid over the picture.
 
     runs: name and output of each run of each layer.
     """
-    walk, nowhere = Walk(x), lost(4)
+    nowhere = {rank: lost(rank) for rank in (3, 4)}
     found: dict[str, list[Placement | str | None]] = {}
     met: dict[tuple[int, bool], Placement | str | None] = {}
     for name, y in runs:
-        if name in layers and tf.is_tensor(y) and y.shape.rank == 4:
-            planes, moved = walk.at.get(y.ref(), nowhere), y.ref() in walk.moved
-            key = id(planes), moved
-            if key not in met:
-                try:
+        if name not in layers or not tf.is_tensor(y):
+            continue
+        leading, (h, w, _) = layers[name].leading, layers[name].shape
+        if y.shape.rank != (4 if leading is None else 3):
+            continue
+        planes, moved = walk.at.get(y.ref(), nowhere[y.shape.rank]), y.ref() in walk.moved
+        key = id(planes), moved
+        if key not in met:
+            try:
+                if leading is None:
                     met[key] = fitted(planes, y.shape, moved)
-                except Exception:  # of a shape that was not known before the run
-                    met[key] = STREWN
-            found.setdefault(name, []).append(met[key])
+                else:
+                    met[key] = fitted(cells_of(planes, leading, h, w), (1, h, w, 1), moved)
+            except Exception:  # of a shape that was not known before the run
+                met[key] = STREWN
+        found.setdefault(name, []).append(met[key])
     laid = {}
     for name, layer in layers.items():
         places = found[name]

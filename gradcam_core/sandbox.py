@@ -94,10 +94,11 @@ class ModelProcess:
         path: str | Path,
         labels: Sequence[str] | None = None,
         preprocess: str | None = None,
+        head: Head | None = None,
     ):
         files.check_upload(path)
         names = labels if labels is None else list(labels)
-        self._order = (Path(path).resolve(), names, preprocess)
+        self._order = (Path(path).resolve(), names, preprocess, head)
         self._lock = threading.Lock()
         self._end: Any = None
         with self._lock:
@@ -112,8 +113,8 @@ class ModelProcess:
     def _describe(self, said: Any) -> None:
         """Take over what the process says of the model. Raises anything if it makes no sense."""
         layers = [
-            Layer(name, _sides(shape), kind, poor, suggested, _placed(*place))
-            for name, shape, kind, poor, suggested, *place in said["layers"]
+            Layer(name, _sides(shape), kind, poor, suggested, _placed(*more[:1]), _count(*more[1:]))
+            for name, shape, kind, poor, suggested, *more in said["layers"]
         ]
         self.shape = _sides(said["shape"])
         self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
@@ -206,6 +207,10 @@ class ModelProcess:
     def guided_backprop(self, x: F32, target: Target, shuffled: Shuffled | None = None) -> F32:
         """d score / d x (N, N, 3), guided, as `network.Network.guided_backprop` says."""
         return self._ask("guided_backprop", (x, target, shuffled), self.shape)[0]
+
+    def told(self, head: Head) -> "ModelProcess":
+        """The same network, whose numbers are said to mean this, in a process more."""
+        return ModelProcess(*self._order[:3], head)
 
     def saved(self, about: dict[str, Any]) -> bytes:
         """The model as a .keras file of today, as its process writes it: not judged.
@@ -345,6 +350,12 @@ def _placed(numbers: Any = None) -> Placement | None:
     return Placement((a, b, c), (d, e, f))
 
 
+def _count(number: Any = None) -> int | None:
+    if number is not None and not (type(number) is int and 0 <= number < 10**6):
+        raise ValueError
+    return number
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """The process and all that it may have started."""
     with suppress(ProcessLookupError):
@@ -403,12 +414,15 @@ def serve(pipe: Connection) -> None:
 
 
 def _opened(
-    path: Path, labels: list[str] | None, preprocess: str | None
+    path: Path,
+    labels: list[str] | None,
+    preprocess: str | None,
+    head: Head | None = None,
 ) -> tuple[ModelSpec, Asked, Any]:
     """The row, the Network, and what is said of them; refused before it is run if it is costly."""
     from gradcam_core.network import Network
 
-    spec = models.load_file(path, labels, preprocess, most=MAX_MAPS)
+    spec = models.load_file(path, labels, preprocess, head, most=MAX_MAPS)
     assert spec.shape
     net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
     told: dict[str, Any] = {"title": spec.title, "labels": spec.labels, "notes": spec.notes}
@@ -416,7 +430,15 @@ def _opened(
     told["crop"] = spec.crop
     told["findings"] = [(f.kind, f.taken, f.basis, f.why, f.options) for f in spec.findings]
     layers = [
-        (x.name, x.shape, x.kind, x.poor, x.suggested, x.placement and x.placement.numbers)
+        (
+            x.name,
+            x.shape,
+            x.kind,
+            x.poor,
+            x.suggested,
+            x.placement and x.placement.numbers,
+            x.leading,
+        )
         for x in net.layers.values()
     ]
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}

@@ -29,6 +29,11 @@ VERDICTS: dict[Verdict, str] = {  # of a method at a layer, in words
     "unknown": "Whether {method} points at the right place at this layer was not measured for this "
     "network.",
 }
+TOKENS = (
+    "The cells of this layer are tokens: by attention, or what stands in for it, each reads from "
+    "the others. So a cell stands for its own place and for what it has read elsewhere."
+)
+CLASS_TOKEN = "What the class token has read already is in none of the cells."
 GOOD: tuple[Verdict, ...] = ("better", "exact")
 
 _AVERAGES: dict[str, Verdict] = {
@@ -91,9 +96,17 @@ def verdict(title: str, layer: Layer, method: str, is_even: bool | None) -> Verd
     return "unknown"
 
 
+def about_tokens(layer: Layer) -> str:
+    """What attention does to the places of a layer; empty: its cells are no tokens."""
+    if layer.leading is None:
+        return ""
+    return f"{TOKENS} {CLASS_TOKEN}" if layer.leading else TOKENS
+
+
 def film_method(layer: str, best: str, contrast: bool) -> str:
-    """The method that shows this layer beside the others: Grad-CAM at the best layer; before it,
-    where the mean of the gradients forgets places, one that keeps them. contrast: what speaks for
-    one class rather than another has both signs, which LayerCAM has not.
+    """The method that shows this layer beside the others, in the film and in the lesson: Grad-CAM
+    at the best layer; before it, where the mean of the gradients forgets places, one that keeps
+    them. contrast: what speaks for one class rather than another has both signs, which LayerCAM
+    has not.
     """
     return "HiResCAM" if contrast else "Grad-CAM" if layer == best else "LayerCAM"

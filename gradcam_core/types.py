@@ -52,6 +52,7 @@ class Meaning:
     notes: tuple[str, ...] = ()  # what is doubtful about it, in sentences
     path: tuple[int, ...] | None = None  # from the output back to the score; see `heads.answers`
     log: bool = False  # whether the model answers with the logarithms of probabilities
+    guessed: tuple[Head, ...] = ()  # as what else it may be meant, where nothing decides
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class Layer:
     poor: str = ""  # why not to look here, in words; empty: good
     suggested: bool = False
     placement: Placement | None = None  # of its grid in the picture; None: over all of it
+    leading: int | None = None  # of tokens laid out as a grid: how many come before them, such as
+    # a class token; None: it is a grid by itself
 
     @property
     def title(self) -> str:

@@ -16,7 +16,7 @@ from visitor import answered
 from demo import engine, lesson
 from demo.question import EXAMPLES, EXAMPLES_DIR
 from demo.words import FAILED
-from gradcam_core import heatmap, models, steps
+from gradcam_core import heatmap, lookup, models, steps
 from gradcam_core.cache import Cache
 
 PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
@@ -70,6 +70,27 @@ def test_few_numbers_are_sent_as_they_are() -> None:
     assert np.allclose(first["a"]["numbers"], true, rtol=1e-4)
     assert earlier["tiles"][0]["a"]["numbers"] is None
     assert [tile["even"] for tile in (first, earlier["tiles"][0])] == [True, False]
+
+
+def test_each_layer_is_shown_by_the_method_that_suits_it() -> None:
+    """Grad-CAM at the best layer and LayerCAM before it, each by its equation; also where a layer
+    is in view that is none of them."""
+    said, net = lesson.whole(request(layer="block5c_dwconv")), lookup.network()
+    data = np.frombuffer(base64.b64decode(said["bytes"]), np.int8)
+    trace = lesson.in_view(request()).survey.trace
+    assert [tile["name"] for tile in said["layers"]] == list(net.suggested)
+    for tile in said["layers"]:
+        name, sent = tile["name"], tile["map"]
+        a, g = trace.activations[name], trace.gradients[name]
+        best = name == BEST
+        by_hand = (a * (g.mean((0, 1)) if best else np.maximum(g, 0))).sum(-1)
+        side = min(28, len(a))
+        blocks = by_hand.reshape(side, len(a) // side, side, -1).mean((1, 3))
+        assert (tile["method"], tile["shape"]) == ("Grad-CAM" if best else "LayerCAM", a.shape)
+        assert (sent["sent"], tile["placement"]) == ([side, side], None)
+        q = data[sent["at"] : sent["at"] + side * side].reshape(side, side).astype(float)
+        got = q / 127 * np.where(q > 0, sent["top"], sent["bottom"])
+        np.testing.assert_allclose(got, blocks, atol=np.abs(blocks).max() / 127)
 
 
 def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,9 @@ from keras import layers as L
 from keras import ops
 from nets import save
 
+from gradcam_core import __main__ as command_line
 from gradcam_core import doctor, models, sandbox
+from gradcam_core import image as pictures
 from gradcam_core.doctor import diagnose
 from gradcam_core.network import Network
 from gradcam_core.types import ModelSpec, UserError
@@ -27,7 +29,7 @@ def grey_mean(first=None, limit=0.5):
 
 
 def asked(model, **more):
-    spec = models.from_keras(model, ["dark", "bright"], **more)
+    spec = models.from_keras(model, ["dark", "bright"], **({"head": "softmax"} | more))
     return spec, Network(model, SHAPE, head=spec.head)
 
 
@@ -89,6 +91,39 @@ def test_pictures_of_known_classes_decide_where_they_are_many():
     assert "Of 4 pictures" in enough.why[1]
     assert "right about 4" in enough.why[1]
     assert "about 1 with pixels divided by 255" in enough.why[1]
+
+
+def test_the_command_line_says_the_same(tmp_path, capsys, sentence):
+    """Of a folder with a folder of each class: the same four pictures."""
+    file = save(grey_mean(limit=100), tmp_path / "limit.keras")
+    (tmp_path / "names.txt").write_text("dark\nbright\n")
+    known = tmp_path / "known"
+    for name, value, count in (("bright", 200, 3), ("dark", 51, 1)):
+        for n in range(count):
+            (known / name).mkdir(parents=True, exist_ok=True)
+            pictures.save_png(np.full((8, 12, 3), value, np.uint8), known / name / f"{n}.png")
+    (known / "bright" / ".hidden").write_text("no picture")
+    (known / "notes.txt").write_text("no picture")
+    picture = str(known / "dark" / "0.png")
+    model = ["--model", str(file), "--labels", str(tmp_path / "names.txt"), "--head", "softmax"]
+    given = ["doctor", picture, *model, "-q"]
+    assert command_line.main([*given, "--labelled", str(known)]) == 0
+    *ways, guess, verdict, same = capsys.readouterr().out.splitlines()
+    assert ways[0] == (
+        "scale01: pixels divided by 255, of the whole picture · dark (100.0%) · in use"
+    )
+    assert [way.endswith("· favoured") for way in ways] == [False] * 4 + [True, False]
+    assert "which is a guess" in guess
+    assert "Of 4 pictures" in verdict
+    assert verdict.endswith("that decides.")
+    assert "same class" in same
+    assert command_line.main(given) == 0
+    assert "favoured" not in capsys.readouterr().out
+    (known / "dark").rename(known / "dusk")
+    given = ["doctor", str(known / "dusk" / "0.png"), *model, "-q"]
+    for folder, part in ((known, "no class"), (tmp_path / "none", "a folder of each class")):
+        assert command_line.main([*given, "--labelled", str(folder)]) == 2
+        assert part in sentence(capsys.readouterr().err)
 
 
 def test_what_is_favoured_stays_until_pictures_speak_clearly_against_it():
@@ -170,7 +205,8 @@ def test_colour_has_all_ways_and_one_answer_is_said():
 def test_an_upload_in_its_process(tmp_path):
     """The same model in this process is the referee, also where no numbers come out."""
     model = grey_mean(ops.sqrt)
-    child = sandbox.ModelProcess(save(model, tmp_path / "model.keras"), ["dark", "bright"])
+    file = save(model, tmp_path / "model.keras")
+    child = sandbox.ModelProcess(file, ["dark", "bright"], head="softmax")
     spec, net = asked(model)
     assert child.spec.findings == spec.findings
     theirs, ours = diagnose(GREY, child.spec, child), diagnose(GREY, spec, net)

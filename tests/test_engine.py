@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from nets import KERAS_2, grown, teachable_machine
+from nets import KERAS_2, grown, save, teachable_machine
 from visitor import MEGABYTE, PICTURE, SPEC, answered, is_a_sentence, look, refused
 
 from demo import engine, handlers
@@ -207,6 +207,33 @@ def test_no_model_chosen(path: Any) -> None:
 
 def test_only_an_uploaded_model(small_model: Path) -> None:
     assert refused(lambda: engine.open_upload(str(small_model), "", "")) == engine.MODEL_GONE
+
+
+@pytest.mark.usefixtures("no_uploads")
+def test_what_an_upload_s_numbers_mean_is_said_in_the_form_or_later(
+    uploads: Path, put: Callable[..., str]
+) -> None:
+    """In its process; a way to scale its pixels that was taken before stays."""
+    layers = [
+        keras.Input((9, 12, 3)),
+        keras.layers.Conv2D(4, 3, activation="relu"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3),
+    ]
+    model, path, names = keras.Sequential(layers), put(), "cat\ndog\nlion"
+    file = str(save(model, uploads / "plain.keras"))
+    x = pictures.fit(pictures.read_rgb(path), (9, 12)) / 127.5 - 1
+    y = np.asarray(model(x[None])[0])
+    key = engine.open_upload(file, names, "")
+    assert [f.taken for f in models.find(key).guesses] == ["scale01", "softmax"]
+    key = engine.take_way(key, {"preprocess": "scale11"})
+    later = engine.take_way(key, {"head": "sigmoid"})
+    form = engine.open_upload(file, names, "scale11", head="sigmoid")
+    for told in (later, form):
+        assert not models.find(told).guesses
+        shown = {row["label"]: row["p"] for row in answered(path, told)["classes"]}
+        p = 1 / (1 + np.exp(-y))
+        assert shown == pytest.approx(dict(zip(names.split(), p, strict=True)), abs=1e-5)
 
 
 @pytest.mark.usefixtures("no_uploads")

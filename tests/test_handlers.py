@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+from keras import layers as L
 from nets import grown
 from PIL import Image
 from visitor import (
@@ -279,6 +281,28 @@ def test_a_bad_question_for_a_figure_gets_a_sentence(
     assert is_a_sentence(made["error"]), made
     assert made["error"] != words.FAILED
     assert not caplog.records, "it is no fault of the server's"
+
+
+def test_beside_a_crop_the_figure_shows_the_photograph(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = models.from_keras(grown(), ["cat", "dog", "lion"], "scale01", size=25)
+    monkeypatch.setitem(models.MODELS, "middle", replace(spec, crop=True))
+    drawn: list[Any] = []
+    real = heatmap.figure
+    monkeypatch.setattr(heatmap, "figure", lambda *a: drawn.append(a) or real(*a))
+    path = put("cheetah_and_lion.jpg")
+    asked = {"path": path, "model": "middle", "target": 1, "rival": None, "method": "HiResCAM"}
+    for sign in ("for", "both"):
+        assert "png" in handlers.draw(asked | {"sign": sign, "colours": "jet", "opacity": 1})
+        image, over, *_ = drawn.pop()
+        h, w = image.shape[:2]
+        cut = (w - h) // 2  # a square in the middle is seen
+        assert cut > 9
+        same = (over == image).all(axis=(0, 2))
+        assert same[: cut - 1].all()
+        assert same[w - cut + 1 :].all()
+        assert not same[cut + 1 : w - cut - 1].any()
 
 
 @pytest.mark.parametrize("name", ["moves.gif", "still.png"])
@@ -904,7 +928,8 @@ def test_all_ways_of_preparing_a_picture(put: Callable[..., str], tiny: str) -> 
 def test_a_guess_stands_beside_the_answer_until_a_way_is_taken(
     put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = models.from_keras(grown(), ["cat", "dog", "lion"], size=25, title="Guess")
+    known = {"size": 25, "title": "Guess", "head": "softmax"}
+    spec = models.from_keras(grown(), ["cat", "dog", "lion"], **known)
     monkeypatch.setitem(models.MODELS, "guess", spec)
     made = answered(put(), "guess")
     assert made["model"]["own"]
@@ -919,6 +944,51 @@ def test_a_guess_stands_beside_the_answer_until_a_way_is_taken(
     for bad in (None, {}, {"preprocess": "x"}, {"preprocess": ["scale01"]}):
         assert is_a_sentence(refused(lambda bad=bad: engine.take_way("guess", bad)))
     assert answered(put(), MODEL)["model"]["own"] is False
+
+
+def shares_of(y: F32, head: str) -> F32:
+    e = np.exp(y)
+    return {"softmax": e / e.sum(), "sigmoid": e / (1 + e), "linear": y}[head]
+
+
+def test_what_the_numbers_mean_is_a_guess_until_it_is_said(
+    put: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One click a meaning; the model's own numbers, squashed by hand or as they are."""
+    model, path = grown(), put()
+    spec = models.from_keras(model, ["cat", "dog", "lion"], "scale01", size=25, title="Plain")
+    monkeypatch.setitem(models.MODELS, "plain", spec)
+    made = answered(path, "plain")["model"]
+    said = "What this network’s numbers mean is a guess: scores of classes, of which one is right."
+    assert made["guesses"] == [said]
+    assert [(row["head"], row["taken"]) for row in made["meanings"]] == [
+        ("softmax", True), ("sigmoid", False), ("linear", False),
+    ]  # fmt: skip
+    x = pictures.fit(pictures.read_rgb(path), (25, 25)) / np.float32(255)
+    y = np.asarray(model(x[None])[0])
+    for head in ("softmax", "sigmoid", "linear"):
+        key = engine.take_way("plain", {"head": head})
+        now = answered(path, key)
+        assert (now["model"]["guesses"], now["model"]["meanings"]) == ([], [])
+        assert now["model"]["percent"] == (head != "linear")
+        assert now["model"]["title"] == f"Plain · scale01, {head}"
+        shown = {row["index"]: row["p"] for row in now["classes"]}
+        assert [shown[i] for i in range(3)] == pytest.approx(shares_of(y, head), rel=1e-4)
+        assert models.find(engine.take_way(key, {"preprocess": "none"})).head == head
+    for bad in ({"head": "x"}, {"head": ["sigmoid"]}, {"head": 1}):
+        assert is_a_sentence(refused(lambda bad=bad: engine.take_way("plain", bad)))
+    assert is_a_sentence(refused(lambda: engine.take_way(MODEL, {"head": "sigmoid"})))
+
+
+def test_one_number_that_is_said_to_be_a_yes_or_no_becomes_two(monkeypatch: Any) -> None:
+    model = keras.Sequential(
+        [keras.Input((9, 9, 3)), L.Conv2D(2, 3), L.GlobalAveragePooling2D(), L.Dense(1)]
+    )
+    monkeypatch.setitem(models.MODELS, "one", models.from_keras(model, None, "scale01"))
+    assert models.find("one").labels == ("output",)
+    assert models.find(engine.take_way("one", {"head": "sigmoid"})).labels == ("no", "yes")
+    monkeypatch.setitem(models.MODELS, "ill", models.from_keras(model, ["ill"], "scale01"))
+    assert models.find(engine.take_way("ill", {"head": "sigmoid"})).labels == ("not ill", "ill")
 
 
 # ---- links ---------------------------------------------------------------------------------------

@@ -233,6 +233,32 @@ def test_several_numbers_between_0_and_1_are_doubted_aloud(sentence):
     assert (told.notes, told.meaning.percent) == ((), False)
 
 
+@pytest.mark.parametrize(
+    ("head", "count", "taken", "others"),
+    [
+        (lambda z: z, 3, "softmax", ("sigmoid", "linear")),
+        (lambda z: z, 1, "linear", ("sigmoid",)),
+        (lambda z: ops.hard_sigmoid(z), 1, "linear", ("sigmoid",)),
+        (lambda z: ops.hard_sigmoid(z), 3, "sigmoid", ("linear",)),
+        (lambda z: ops.softmax(z), 3, None, ()),
+        (lambda z: share(ops.softplus(z)), 3, None, ()),
+        (lambda z: 2 * ops.softmax(z) - 1, 3, None, ()),
+        (lambda z: ops.sigmoid(z), 1, None, ()),
+    ],
+)
+def test_what_nothing_decides_is_a_guess_until_it_is_given(head, count, taken, others, sentence):
+    model, _ = built(head, count)
+    spec = models.from_keras(model, None, "none")
+    assert [(f.kind, f.taken, f.options) for f in spec.guesses] == (
+        [("head", taken, others)] if taken else []
+    )
+    for guess in spec.guesses:
+        assert "guess" in guess.why or guess.why in spec.notes
+        sentence(guess.why)
+    for said in others:
+        assert not models.from_keras(model, None, "none", head=said).guesses
+
+
 @pytest.mark.parametrize("head", ["softmax", "sigmoid"])
 def test_what_is_told_squashes_nothing_twice(head, x):
     model, _ = built(lambda z: share(ops.softplus(z)), 3)

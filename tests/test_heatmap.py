@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradcam_core import heatmap
+from gradcam_core.types import Placement
 
 YELLOW = (253, 231, 37)  # the two ends of viridis as published: #fde725, #440154
 VIOLET = (68, 1, 84)
@@ -178,6 +179,36 @@ def test_overlay_by_hand():
     # 75 + YELLOW / 4 = 138.25, 132.75, 84.25; 75 + VIOLET / 4 = 92, 75.25, 96
     np.testing.assert_array_equal(got, [[[138, 133, 84], [92, 75, 96]]])
     assert got.dtype == np.uint8
+
+
+@pytest.mark.parametrize("colours", ["viridis", heatmap.DIVERGING])
+def test_where_there_is_no_map_the_photograph_is_seen(colours):
+    image = np.full((1, 3, 3), 100, np.uint8)
+    got = heatmap.overlay(image, f32([[heatmap.NO_MAP, 0, 1]]), colours, 1)
+    cold, hot = heatmap.palette(colours)[[0, 255]]
+    np.testing.assert_array_equal(got, [[[100, 100, 100], cold, hot]])
+
+
+@pytest.mark.parametrize(("colours", "nothing"), [("light", 0), ("light, both signs", 0.5)])
+def test_in_the_muted_look_it_is_muted_there_too(rng, colours, nothing):
+    image = rng.integers(0, 256, (4, 5, 3), np.uint8)
+    heat = rng.random((4, 5), np.float32)
+    heat[1:, 2:] = nothing
+    expected = heatmap.overlay(image, heat, colours)
+    heat[1:, 2:] = heatmap.NO_MAP
+    np.testing.assert_array_equal(heatmap.overlay(image, heat, colours), expected)
+
+
+def test_evidence_that_lies_beyond_the_picture_by_hand():
+    """Three rows over the middle third of a grid's height: only the middle one is in the picture;
+    of three columns, mirrored and moved by a half, the first is beyond the right edge."""
+    signed = f32([[1, 2, -5], [4, 1, 3], [0, 2, 3]])
+    rows = Placement((3, 0, -1), (0, 1, 0))
+    assert heatmap.share_beyond(signed, rows) == pytest.approx(8 / 16)
+    columns = Placement((1, 0, 0), (0, -1, 1.5))
+    assert heatmap.share_beyond(signed, columns) == pytest.approx(5 / 16)
+    assert heatmap.share_beyond(signed, None) == 0
+    assert heatmap.share_beyond(-np.abs(signed), rows) == 0
 
 
 def test_overlay_from_nothing_to_everything(rng):

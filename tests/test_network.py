@@ -13,6 +13,7 @@ from keras import layers as L
 
 from gradcam_core import layers, network
 from gradcam_core.network import Network
+from gradcam_core.placement import STREWN
 from gradcam_core.types import Target, UserError
 
 SHAPE = (10, 10, 3)
@@ -1111,7 +1112,10 @@ def rms(x):
             "stem": GOOD, "block/conv": BRANCH, "block": GOOD, "aspp/way1": BRANCH,
             "aspp/way2": BRANCH, "aspp": GOOD,
         }),
-        (tokens, "grid", {"patch": GOOD, "grid": GOOD}),
+        (tokens, "grid", {
+            "patch": GOOD, "cut": PASSES, "attention": STREWN, "add": BRANCH, "more": STREWN,
+            "add_1": GOOD, "grid": GOOD,
+        }),
         (rms, "relu", {"conv": EARLY, "norm": EARLY, "relu": GOOD, "larger": PASSES}),
         (blocks, "block", {
             "stem": GOOD, "raw/conv": EARLY, "raw": GOOD, "block/conv": BRANCH, "block": GOOD,

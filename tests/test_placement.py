@@ -150,6 +150,23 @@ def test_the_heat_lies_on_the_spot(before):
     np.testing.assert_allclose([left, top, right, bottom], [28, 8, 36, 16], atol=2)
 
 
+@pytest.mark.parametrize("colours", ["viridis", "jet"])
+def test_beside_a_crop_the_photograph_is_seen(colours, rng):
+    """Rows 8 to 56 and columns 4 to 44 are what the network sees: pixel by pixel."""
+    x = rng.integers(0, 256, SHAPE, np.uint8)
+    image = keras.Input(SHAPE)
+    crop = BEFORE["center crop"](image)
+    spec = models.from_keras(headed(image, spot()(crop)), preprocess="scale01")
+    seen = explain(x, spec, target=0)
+    expected = x.copy()
+    inside = slice(8, 56), slice(4, 44)
+    expected[inside] = heatmap.paint(seen.heatmaps["Grad-CAM"], colours)[inside]
+    np.testing.assert_array_equal(seen.overlay(colours=colours, opacity=1), expected)
+    drawn = seen.figure(colours=colours).axes[1].get_images()[0].get_array()
+    np.testing.assert_array_equal(drawn[:8], x[:8])
+    assert not seen.heatmaps["Grad-CAM"][:8].any()
+
+
 def test_a_map_of_the_picture_itself_is_not_moved(monkeypatch):
     """What a method says of the picture covers the picture, at whichever layer it is asked."""
 

@@ -261,6 +261,9 @@ SAID = {
             [1, 0, 0, 0, 1, float("nan")], [1, 0, float("inf"), 0, 1, 0], [1e9, 0, 0, 0, 1, 0],
             [0.5, 1, 0, 1, 2, 0], [True, 0, 0, 0, 1, 0], "012345", 3,
         ]),
+        *({"layers": [["conv", [4, 4, 2], "Conv2D", "", True, None, count]]} for count in [
+            -1, 1.0, True, "1", 10**7, [],
+        ]),
     ],
 )  # fmt: skip
 def test_a_description_that_makes_no_sense(change):
@@ -276,12 +279,17 @@ def test_a_child_says_where_its_layers_lie(tmp_path):
     image = keras.Input(SHAPE)
     x = L.Cropping2D(((8, 0), (0, 0)))(image)
     a = L.Conv2D(4, 3, padding="same", name="conv")(keras.ops.flip(x, axis=2))
-    model = keras.Model(image, L.Dense(3)(L.GlobalAveragePooling2D()(a)))
+    tokens = L.Dense(5, "relu", name="tokens")(L.Reshape((-1, 4))(a))
+    model = keras.Model(image, L.Dense(3)(L.GlobalAveragePooling1D()(tokens)))
     path = save(model, tmp_path / "model.keras")
     child = ModelProcess(path)
+    trace = child.trace(np.ones(SHAPE, np.float32), None, ("tokens",))
     child.close()
-    numbers = child.layers["conv"].placement.numbers
-    np.testing.assert_allclose(numbers, (0.75, 0, 0.25, 0, -1, 1), atol=1e-5)
+    for name in ("conv", "tokens"):
+        numbers = child.layers[name].placement.numbers
+        np.testing.assert_allclose(numbers, (0.75, 0, 0.25, 0, -1, 1), atol=1e-5)
+    assert (child.best, child.layers["tokens"].leading) == ("tokens", 0)
+    assert trace.activations["tokens"].shape == (24, 32, 5)
 
 
 def test_what_the_process_lets_pass_makes_sense_here(tmp_path, monkeypatch):

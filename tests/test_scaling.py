@@ -294,7 +294,7 @@ def test_a_batch_norm_that_is_damaged_says_nothing():
 
 
 def test_a_guess_is_marked_as_one():
-    spec = models.from_keras(with_first())
+    spec = models.from_keras(with_first(), head="softmax")
     (guess,) = spec.guesses
     assert guess == spec.findings[0]
     assert (guess.kind, guess.taken, guess.basis) == ("preprocess", "scale01", "guessed")
@@ -305,7 +305,7 @@ def test_a_guess_is_marked_as_one():
 
 
 def test_evidence_is_no_guess():
-    spec = models.from_keras(with_first(L.Rescaling(2.0, -1.0)))
+    spec = models.from_keras(with_first(L.Rescaling(2.0, -1.0)), head="softmax")
     white = spec.preprocess(np.full(SHAPE, 255, np.float32))
     assert (white == 1).all()
     assert not spec.guesses
@@ -316,7 +316,7 @@ def test_evidence_is_no_guess():
 def test_what_was_given_holds_and_what_speaks_against_it_is_said():
     model = with_first(L.Rescaling(2.0, -1.0))
     for preprocess in ("none", "scale01", lambda rgb: rgb):
-        spec = models.from_keras(model, preprocess=preprocess)
+        spec = models.from_keras(model, preprocess=preprocess, head="softmax")
         (finding,) = spec.findings
         assert finding.basis == "given"
         assert not spec.guesses

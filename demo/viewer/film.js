@@ -2,7 +2,7 @@
 
 import { $, $$, make } from './dom.js';
 import { choose, goTo } from './acts.js';
-import { cellAt, endToEnd, filmOf, frameMap, project, rowOf, shownClass, zeroOf } from './maps.js';
+import { cellAt, endToEnd, filmOf, frameMap, project, rowOf, shownClass } from './maps.js';
 import { addsUp, blend, look, methodOf, ready, put, signOf, state, sumNow, addView } from './shown.js';
 import { aboutScore, chance, grids, notASum, stageOf } from './words.js';
 
@@ -41,7 +41,7 @@ function paintFrames() {
   const opacity = Math.max(props.opacities[state.colours], 0.6);
   rows().forEach((row, n) => {
     const method = methodOf(row), sign = signOf(method), map = frameMap(answer, bytes, row, method, band, sign);
-    const heat = project(map.unit, map, THUMB, THUMB, zeroOf(sign), row.name !== answer.best);
+    const heat = project(map.unit, map, THUMB, THUMB, NaN, row.name !== answer.best);
     blend(buttons[n].querySelector('canvas'), heat, sign, opacity);
   });
   const first = $('.gv-first canvas');

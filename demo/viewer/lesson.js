@@ -4,13 +4,15 @@ import { readLink } from './address.js';
 import { $, $$, clear, frame, make, tell, write } from './dom.js';
 import { isPending, watchBeside } from './gradio.js';
 import {
-  bytesOf, cellAt, cellBeside, earlier, frameOf, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf, without,
+  bytesOf, cellAt, cellBeside, earlier, filmOf, frameOf, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf,
+  without,
 } from './maps.js';
 import { plotCurves, plotStems } from './plot.js';
 import { figure, image, over, photo, row, sheet, slider, table, tiles } from './sheets.js';
 import { store } from './store.js';
 import {
-  UNREACHED, aboutMaps, aboutNudge, aboutOverlay, aboutPooling, aboutQuestion, aboutRelu, aboutScaling, aboutSum,
+  ABOUT_FILM, UNREACHED, aboutLayerTile, aboutMaps, aboutNudge, aboutOverlay, aboutPooling, aboutQuestion, aboutRelu,
+  aboutScaling, aboutSum,
   aboutSwitches, averaged, firstTerms, grids, number, scoreTable, signed,
 } from './words.js';
 
@@ -126,6 +128,17 @@ function tryEarlier() {
   const button = make('button', `Try ${layer.name}`, { type: 'button' });
   button.onclick = () => goLayer(layer.name);
   return row(make('p', 'Every cell has the same gradient here.'), button);
+}
+
+/** The layers of the film, each over the picture. */
+function filmTiles() {
+  const { lesson: { layers }, topic } = state, best = topic.layers.find((l) => l.best)?.name;
+  const holder = row(...filmOf(layers.map((one) => ({ ...one, suggested: true })), best).map((one) => {
+    const map = { ...drawn(one.map), placement: one.placement };
+    return photo(over(map, topic, one.name !== best), aboutLayerTile(one), topic.picture, 130, 20);
+  }));
+  holder.style.flexWrap = 'wrap';
+  return holder;
 }
 
 // ---- the steps: each fills the right half and says its numbers ---------------------------------
@@ -308,7 +321,8 @@ const show = {
     const { lesson, topic } = state, field = over(drawn(lesson.map), topic, true), report = make('div', null);
     const [opacity, , input] = slider('Opacity', { min: 0, max: 100 }, (v) => set({ opacity: v }));
     choosable(lesson.placement, field);
-    play.append(row(photo(field, 'Click any cell to see the sum that made it.', topic.picture, 420)), opacity, report);
+    play.append(row(photo(field, 'Click any cell to see the sum that made it.', topic.picture, 420)), opacity, report,
+      make('h3', 'The layers, each by the method that suits it'), make('p', ABOUT_FILM), filmTiles());
     say(aboutOverlay(lesson, topic.label));
     view(() => {
       input.value = state.opacity;

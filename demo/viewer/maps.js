@@ -457,7 +457,7 @@ export function nearest(values, h, w, H, W) {
 /**
  * The values of a grid where its cells lie, as `heatmap.project` in Python: (h w,) -> (H W,).
  * @param {Lattice} lattice
- * @param {number} outside for the pixels that no cell covers
+ * @param {number} outside for the pixels that no cell covers; NaN: there is no map, and the photograph is seen
  * @param {boolean} smooth bilinear; else each cell as it is
  */
 export function project(values, { h, w, placement }, H, W, outside = 0, smooth = true) {
@@ -480,9 +480,6 @@ export function project(values, { h, w, placement }, H, W, outside = 0, smooth =
   return out;
 }
 
-/** What stands for nothing where a sign is shown, in 0..1. @param {Sign} sign */
-export const zeroOf = (sign) => sign === 'both' ? 0.5 : 0;
-
 // ---- colours: a palette is 256 x red, green, blue --------------------------------------------
 
 /** Which of the 256 colours stands for a value in 0..1. */
@@ -494,20 +491,23 @@ export function lightness(palette, tone) {
   return 0.299 * r + 0.587 * g + 0.114 * b;
 }
 
-/** Values in 0..1 -> red, green, blue, opaque: (n,) -> (4 n,) bytes. As `heatmap.paint` in Python. */
+/**
+ * Values in 0..1 -> red, green, blue, opaque; NaN -> nothing at all: (n,) -> (4 n,) bytes. As `heatmap.paint` in
+ * Python.
+ */
 export function coloured(heat, palette) {
   const opaque = new Uint8Array(4 * 256).fill(255);
   for (let tone = 0; tone < 256; tone++) opaque.set(palette.subarray(3 * tone, 3 * tone + 3), 4 * tone);
   const table = new Uint32Array(opaque.buffer), pixels = new Uint32Array(heat.length);
-  for (let i = 0; i < pixels.length; i++) pixels[i] = table[toneOf(heat[i])];
+  for (let i = 0; i < pixels.length; i++) pixels[i] = Number.isNaN(heat[i]) ? 0 : table[toneOf(heat[i])];
   return new Uint8ClampedArray(pixels.buffer);
 }
 
 /**
- * The look "light": the photograph muted, and over it a colour, the more of it the more evidence there is. As
- * `heatmap.lit` in Python.
+ * The look "light": the photograph muted, and over it a colour, the more of it the more evidence there is. Where
+ * there is no map it is muted too: what is bright would be taken for evidence. As `heatmap.lit` in Python.
  * @param {Uint8ClampedArray} photo (4 n,) red, green, blue, opaque
- * @param {Float32Array} heat (n,) in 0..1
+ * @param {Float32Array} heat (n,) in 0..1, or NaN
  * @param {Uint8Array} palette
  * @param {number} opacity
  * @param {boolean} round whether 0.5 is zero
@@ -518,8 +518,9 @@ export function lit(photo, heat, palette, opacity, round) {
   const tint = round ? [0.92, 0.92, 0.92] : [0.86, 0.92, 1.08]; // with both signs blue is evidence
   const amount = (n) => round ? Math.abs(2 * n / 255 - 1) : n / 255;
   const cover = Float32Array.from({ length: 256 }, (_, n) => opacity * amount(n) ** 0.7);
+  const none = round ? 0.5 : 0;
   for (let i = 0; i < heat.length; i++) {
-    const tone = toneOf(heat[i]), a = cover[tone], at = 4 * i;
+    const tone = toneOf(Number.isNaN(heat[i]) ? none : heat[i]), a = cover[tone], at = 4 * i;
     const grey = 0.2126 * photo[at] + 0.7152 * photo[at + 1] + 0.0722 * photo[at + 2];
     for (let c = 0; c < 3; c++) {
       const muted = (8.925 + 0.525 * (grey + 0.2 * (photo[at + c] - grey))) * tint[c];

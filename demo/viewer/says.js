@@ -9,7 +9,7 @@ import {
   addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
 } from './shown.js';
 import {
-  SENDING, chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second,
+  SENDING, better, chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second,
   secondCovered, secondTried, unfound, warnings,
 } from './words.js';
 
@@ -64,9 +64,16 @@ function showWarnings() {
   if (!ready()) return;
   const now = look(), { grid, method, band } = now, empty = isEmpty(grid, now.sign, now.top);
   const twins = empty ? [] : twinsOf(props.methods, grid.row, state.bytes, method, band);
-  tell($('.gv-warn'), warnings(now).join(' '));
-  tell($('.gv-note'), notes(now, twins, props.verdicts[grid.row.verdicts[method.name]]).join(' '));
+  const known = grid.row.verdicts[method.name], suits = empty ? '' : better(now, known), said = props.verdicts[known];
+  const doubt = suits ? [said.replaceAll('{method}', method.name)] : [];
+  tell($('.gv-warn'), [...warnings(now), ...doubt].join(' '));
+  tell($('.gv-note'), notes(now, twins, doubt.length ? '' : said).join(' '));
   if (empty) $('.gv-warn').append(' ', wayOut(now));
+  if (suits) {
+    const button = make('button', `Show ${suits}`, { type: 'button', class: 'gv-link' });
+    button.onclick = () => goOn({ method: '' });
+    $('.gv-warn').append(' ', button);
+  }
 }
 
 /** From an empty map: a button to one that is not. @param {Look} now */

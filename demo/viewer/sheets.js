@@ -91,7 +91,7 @@ export function sheet(drawn, exact) {
  */
 export function over(drawn, { base, picture }, smooth, opacity = 0.6) {
   const W = 420, H = Math.max(Math.round(W * picture[0] / picture[1]), 1);
-  const canvas = painted(project(drawn.unit, drawn, H, W, drawn.round ? 0.5 : 0, smooth), drawn.palette, H, W);
+  const canvas = painted(project(drawn.unit, drawn, H, W, NaN, smooth), drawn.palette, H, W);
   canvas.style.opacity = opacity;
   return area(image(base, 'Your picture'), canvas);
 }

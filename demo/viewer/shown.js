@@ -2,7 +2,7 @@
 
 import { make, painted } from './dom.js';
 import {
-  alike, arrange, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit, zeroOf,
+  alike, arrange, boxOf, bytesOf, fitted, gridOf, lit, project, rowOf, scaleEnd, signedBytesOf, toUnit,
 } from './maps.js';
 import { store } from './store.js';
 
@@ -110,17 +110,17 @@ export function look() {
   return { answer, grid, method, band, sign: signNow(), top: topNow(), covered: state.covered };
 }
 
-/** The map in view, scaled up. */
-export function heatNow(H, W, sign = signNow()) {
+/** The map in view, scaled up. @param {number} outside as of `project` */
+export function heatNow(H, W, sign = signNow(), outside = NaN) {
   const { grid, top } = look();
-  return project(toUnit(grid, sign, top), grid, H, W, zeroOf(sign));
+  return project(toUnit(grid, sign, top), grid, H, W, outside);
 }
 
 /** The box that is shown; of both signs it goes round evidence for. */
 export function boxNow() {
   if (!state.box) return null;
   const [H, W] = fitted(...state.answer.picture, SIDE), sign = signNow();
-  return boxOf(heatNow(H, W, sign === 'both' ? 'for' : sign), H, W, state.threshold / 100);
+  return boxOf(heatNow(H, W, sign === 'both' ? 'for' : sign, 0), H, W, state.threshold / 100);
 }
 
 /** The map whose cells add up to the score: of the class in view, or of the contrast; null where they do not. */

@@ -1,4 +1,5 @@
-// How the network wants its pixels: what is a guess stands beside the answer, until somebody says how it is.
+// How the network wants its pixels, and what its numbers mean: what is a guess stands beside the answer, until somebody
+// says how it is.
 
 import { $, make, tell } from './dom.js';
 import { say } from './acts.js';
@@ -8,13 +9,24 @@ import { UNREACHED, aboutWay } from './words.js';
 
 /** @import { DoctorAnswer, Refusal } from './wire.js' */
 
+/** Whether it is a guess how the network wants its pixels. */
+const isOfPixels = ({ guesses, meanings }) => guesses.length > Math.min(meanings.length, 1);
+
 function showGuess() {
-  const { answer } = state, guesses = answer?.model.guesses ?? [];
-  tell($('.gv-guess'), guesses.join(' '));
-  if (guesses.length) {
-    const button = make('button', 'Compare the ways', { type: 'button', class: 'gv-link gv-compare-ways' });
-    $('.gv-guess').append(' ', button);
+  const { answer } = state, part = $('.gv-guess');
+  tell(part, answer?.model.guesses.join(' ') ?? '');
+  if (part.hidden) return;
+  const { guesses, meanings } = answer.model;
+  const button = (text, more) => make('button', text, { type: 'button', ...more });
+  if (isOfPixels(answer.model)) {
+    part.replaceChildren(`${guesses[0]} `, button('Compare the ways', { class: 'gv-link gv-compare-ways' }), ' ');
   }
+  if (!meanings.length) return;
+  if (isOfPixels(answer.model)) part.append(guesses[1]);
+  part.append(' They are: ');
+  meanings.forEach(({ head, words }, n) => {
+    part.append(n ? ' · ' : '', button(words, { class: 'gv-link', 'data-head': head }));
+  });
 }
 
 async function showWays() {
@@ -38,7 +50,7 @@ async function showWays() {
   panel.querySelector('ul').replaceChildren(...found.ways.map((way) => {
     const line = make('li', null, { class: way.used ? 'gv-best' : '' });
     line.append(make('span', aboutWay(way, answer.model.percent)));
-    if (answer.model.own && !(way.used && !answer.model.guesses.length)) {
+    if (answer.model.own && !(way.used && !isOfPixels(answer.model))) {
       const take = { type: 'button', class: 'gv-btn', 'data-way': JSON.stringify([way.preprocess, way.crop]) };
       line.append(make('button', way.used ? 'It is so' : 'Take this', take));
     }
@@ -54,7 +66,8 @@ export function setWays() {
       openMore(true);
       $('.gv-ways').open = true;
     }
-    const take = e.target.closest('[data-way]');
+    const take = e.target.closest('[data-way]'), meant = e.target.closest('.gv-guess [data-head]');
+    if (meant) trigger('way', { model: state.answer.model.key, head: meant.dataset.head });
     if (!take) return;
     const [preprocess, crop] = JSON.parse(take.dataset.way);
     trigger('way', { model: state.answer.model.key, preprocess, crop });

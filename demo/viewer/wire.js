@@ -64,6 +64,14 @@
  */
 
 /**
+ * What a network's numbers may mean.
+ * @typedef {object} MeaningRow
+ * @property {'softmax' | 'sigmoid' | 'linear'} head
+ * @property {string} words
+ * @property {boolean} taken whether the program goes by it
+ */
+
+/**
  * @typedef {object} NetworkRow
  * @property {string} key
  * @property {string} title
@@ -74,6 +82,7 @@
  * @property {boolean} own somebody's own: how it wants its pixels had to be given or found
  * @property {boolean} brought by a visitor: the page saves it
  * @property {string[]} guesses what nobody gave and nothing decides, in sentences; empty: all is known
+ * @property {MeaningRow[]} meanings where it is a guess what its numbers mean: what they may be
  * @property {number[]} input the sides of what it is given, h and w
  */
 
@@ -85,6 +94,7 @@
  * @property {number[]} shape h, w, K
  * @property {string} poor why not to look here, empty: good
  * @property {boolean} suggested
+ * @property {string} tokens what attention does to its places, in sentences; empty: its cells are no tokens
  * @property {Record<string, string>} film band -> the method that shows this layer beside the others
  * @property {Record<string, string>} verdicts method -> what is known of it here, a key of props.verdicts
  */
@@ -236,6 +246,7 @@
  * @property {Term[]} switches
  * @property {StepMap} map the whole sum
  * @property {Whole} whole
+ * @property {LayerTile[]} layers the suggested ones, from early to late
  * @property {string} bytes of all maps, in base64
  */
 
@@ -289,6 +300,16 @@
  * @property {number} above cells above zero
  * @property {number} min
  * @property {number} max
+ */
+
+/**
+ * A layer beside the others, by the method that suits it.
+ * @typedef {object} LayerTile
+ * @property {string} name
+ * @property {number[]} shape h, w, K
+ * @property {string} method
+ * @property {StepMap} map
+ * @property {number[] | null} placement of its cells, as of a SignedMap
  */
 
 /**

@@ -6,7 +6,7 @@ import {
   valueAt,
 } from './maps.js';
 
-/** @import { Answer, ClassRow, CoverAnswer, Lesson, MethodRow, Nudge } from './wire.js' */
+/** @import { Answer, ClassRow, CoverAnswer, LayerTile, Lesson, MethodRow, Nudge } from './wire.js' */
 /** @import { Station, Term, Tile, WayRow, Whole, Without } from './wire.js' */
 /** @import { Band, Box, Grid, Sign } from './maps.js' */
 
@@ -418,7 +418,8 @@ export function warnings(look) {
  * @returns {string[]}
  */
 export function notes({ answer, grid, method }, twins, known = '') {
-  const sentences = known ? [known.replaceAll('{method}', method.name)] : [];
+  const sentences = known ? [known.replaceAll('{method}', method.name)] : [], { tokens } = grid.row;
+  if (tokens) sentences.push(tokens);
   if (grid.placement) {
     sentences.push(
       'On its way to this layer the picture is cropped, padded, mirrored or turned. The map is drawn where its cells ' +
@@ -437,6 +438,16 @@ export function notes({ answer, grid, method }, twins, known = '') {
     sentences.push(`Drawn from ${averages} averages of its ${cells} cells; the figure has them all.`);
   }
   return sentences;
+}
+
+/**
+ * The method that suits the layer, where the one in view averages over places and is not to be trusted about them.
+ * @param {Look} look
+ * @param {string} known of the method in view at this layer, a key of the verdicts
+ */
+export function better({ grid, method, band, covered }, known) {
+  const suits = grid.row.film[band];
+  return !covered && ['worse', 'mean'].includes(known) && suits !== method.name ? suits : '';
 }
 
 /**
@@ -672,6 +683,12 @@ export function aboutOverlay({ layer, whole }, label) {
   return `This map says where layer ${layer} found evidence for ${quoted(label)}. It does not say that the answer is ` +
     'right, nor that the network needs those places: to know that, cover them in the picture and look again.';
 }
+
+export const ABOUT_FILM = 'Before the best layer a mean over all places forgets where the evidence was. There ' +
+  'LayerCAM takes each place by itself.';
+
+/** @param {LayerTile} tile */
+export const aboutLayerTile = ({ name, shape, method }) => `${name}, ${grids(shape)}: ${method}.`;
 
 /**
  * That a grid is drawn from fewer cells.

@@ -210,6 +210,24 @@ def test_a_visitor_brings_a_model(
     other.context.close()
 
 
+def test_what_the_numbers_mean_is_said_with_one_click(visitor: Lab, tmp_path: Path) -> None:
+    """Plain numbers, taken for scores of classes until somebody says that they are measured."""
+    layers = [keras.Input((24, 24, 3)), L.Conv2D(4, 3), L.GlobalAveragePooling2D(), L.Dense(2)]
+    file = save(keras.Sequential(layers), tmp_path / "plain.keras")
+    assert hand_in(visitor, file, "width\nheight") == "It is first in the list now."
+    visitor.until("() => document.querySelector('.gv-classes').innerText.includes('width')")
+    guess = "numbers mean is a guess: scores of classes, of which one is right."
+    assert guess in visitor.text(".gv-guess")
+    assert "%" in visitor.text(".gv-classes")
+    said = visitor.find(".gv-guess").get_by_role("button", name="measured numbers")
+    visitor.drawn_after(said.click)
+    assert guess not in visitor.text(".gv-guess")
+    assert "pixels is a guess" in visitor.text(".gv-guess")
+    assert "%" not in visitor.text(".gv-classes")
+    assert visitor.page.locator("#model input").input_value() == "plain (yours) · linear"
+    assert visitor.errors == []
+
+
 def test_a_file_that_is_no_model_gets_a_sentence_and_the_page_goes_on(
     visitor: Lab, tmp_path: Path
 ) -> None:

@@ -805,6 +805,12 @@ def test_methods_that_coincide_are_said_to(lab: Lab) -> None:
         lab.find("[name=layer]").select_option(layer)
         lab.more()
         assert ("give the same map" in lab.text(".gv-note")) == same
+    lab.put("method", "Grad-CAM")
+    assert "do not trust it about places" in lab.text(".gv-warn")
+    lab.more(False)
+    lab.find(".gv-warn").get_by_role("button", name="Show LayerCAM").click()
+    assert lab.find(".gv-warn").is_hidden()
+    assert lab.text(".gv-method").startswith("LayerCAM:")
 
 
 def test_an_empty_map_says_why_and_shows_the_way_out(lab: Lab) -> None:

@@ -333,6 +333,11 @@ test('drawn where it belongs: a part of the picture, mirrored, transposed', () =
     0, 0, 2, 2, 4, 4,
     0, 0, 2, 2, 4, 4,
   ]);
+  assert.deepEqual(on([0.5, 0, 0, 0, 1 / 3, 0], NaN, false), [
+    1, 2, NaN, NaN, NaN, NaN,
+    3, 4, NaN, NaN, NaN, NaN,
+    ...Array(12).fill(NaN),
+  ]);
   near(on(null), [...maps.upsample(cells, 2, 2, 4, 6)]);
   near(on(null, 0, false), [...maps.nearest(cells, 2, 2, 4, 6)]);
 });
@@ -346,6 +351,15 @@ test('a value becomes red, green, blue, and is opaque', () => {
     0, 255, 7, 255, 255, 0, 7, 255, 0, 255, 7, 255, 255, 0, 7, 255,
   ]);
   assert.equal(maps.toneOf(0.2), 51);
+});
+
+test('where there is no map a colour is nothing at all, and the muted picture stays muted', () => {
+  assert.deepEqual([...maps.coloured([NaN, 0], RAMP)], [0, 0, 0, 0, 0, 255, 7, 255]);
+  const photo = Uint8ClampedArray.from([40, 90, 200, 255, 40, 90, 200, 255]);
+  for (const [round, nothing] of [[false, 0], [true, 0.5]]) {
+    const [got, wanted] = [NaN, nothing].map((none) => maps.lit(photo, [none, 0.9], RAMP, 0.95, round));
+    assert.deepEqual(got, wanted);
+  }
 });
 
 test('green is lighter than red, red than blue', () => {

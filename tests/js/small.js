@@ -10,7 +10,7 @@ export function packed(maps) {
   const rows = {}, bytes = [];
   for (const [key, [cells, top, bottom, placement = null]] of Object.entries(maps)) {
     const [name, which] = key.split(' '), sent = [cells.length, cells[0].length];
-    rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, film: {}, maps: {} };
+    rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, tokens: '', film: {}, maps: {} };
     const cut = { for: 0.25, against: 0.5 };
     rows[name].maps[which] = { at: bytes.length, sent, top, bottom, min: -bottom, max: top, cut, placement };
     bytes.push(...cells.flat());

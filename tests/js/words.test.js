@@ -218,6 +218,12 @@ test('what to be careful with', () => {
   assert.deepEqual(words.warnings(look({ method: FOR, rival: 293 })), []);
 });
 
+test('a layer beside the others is named with its method', () => {
+  assert.equal(words.aboutLayerTile({ name: 'block5c', shape: [14, 12, 96], method: 'LayerCAM' }),
+    'block5c, 14×12: LayerCAM.');
+  assert.match(words.ABOUT_FILM, /LayerCAM/);
+});
+
 test('methods that give the same map are named, and averages are said to be such', () => {
   const now = look();
   assert.deepEqual(words.notes(now, []), []);
@@ -225,8 +231,21 @@ test('methods that give the same map are named, and averages are said to be such
   assert.deepEqual(words.notes(look({ rival: 293 }), []), ['All three questions share one scale.']);
   assert.deepEqual(words.notes(now, ['A', 'B']), ['At this layer A and B give the same map: the score’s gradient is ' +
     'the same at every place, as it is where the network only averages over the places after this layer.']);
+  now.grid.row.tokens = 'Its cells read from each other.';
+  assert.deepEqual(words.notes(now, []), ['Its cells read from each other.']);
+  now.grid.row.tokens = '';
   now.grid.row.shape = [10, 20, 8];
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
+});
+
+test('from a method that averages over places it is one click to the one that suits the layer', () => {
+  const now = look();
+  now.grid.row.film = { target: 'For' };
+  assert.equal(words.better(now, 'mean'), 'For');
+  assert.equal(words.better(now, 'worse'), 'For');
+  for (const known of ['better', 'alike', 'exact', 'unknown']) assert.equal(words.better(now, known), '');
+  assert.equal(words.better({ ...now, covered: {} }, 'mean'), '', 'a covered picture has one method only');
+  assert.equal(words.better({ ...now, method: FOR }, 'worse'), '', 'it is that one');
 });
 
 test('that a map lies elsewhere is said, and what of it cannot be drawn', () => {
