@@ -1,10 +1,12 @@
 """The tab "How it is made": the numbers of each step, for what is in view.
 
-Opening it runs no new pass; a nudge or a switch runs the network's tail, guided backpropagation one
-pass of its own. Whoever asks names a wire.LessonRequest, or a list of it and more.
+Opening it runs no new pass; a nudge or a switch runs the network's tail, guided backpropagation and
+the contrast with another class one pass of their own. Whoever asks names a wire.LessonRequest, or a
+list of it and more.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,10 +15,12 @@ from demo import engine
 from demo.question import from_json
 from demo.wire import (
     CellSum,
+    Contrast,
     Guided,
     Lesson,
     Nudge,
     Packing,
+    Stage,
     StepMap,
     StepRow,
     Tile,
@@ -28,12 +32,13 @@ from demo.wire import (
 from gradcam_core import heatmap, steps
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam, placement_of
-from gradcam_core.types import F32, Asked, Placement, Survey, UserError
+from gradcam_core.types import F32, Asked, Placement, Survey, Trace, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
 SIDE = 56  # of a tile at most
 NUMBERED = 64  # cells at most of a grid whose numbers are sent as they are
+STAGES_SHOWN = 8  # shown at most
 STEPS_EACH_WAY = 10  # of a nudge
 NOT_IN_VIEW = (
     "That part of the network is not in view any more; choose the layer and the class again."
@@ -93,6 +98,32 @@ def rounded(values: F32) -> list[float]:
     return [float(f"{v:.5g}") for v in values]
 
 
+def packed(packing: Packing, grid: F32) -> StepMap:
+    numbers = rounded(grid.ravel()) if grid.size <= NUMBERED else None
+    return {**packing.put(grid), "numbers": numbers}
+
+
+def on_the_way(trace: Trace, layer: str) -> list[str]:
+    """Of the layers of each grid and number of channels one, from early to late: this, or the last.
+
+    Where there are more than STAGES_SHOWN, as many evenly chosen, and this layer among them.
+    """
+    of_shape = {a.shape: name for name, a in trace.activations.items()}
+    of_shape[trace.activations[layer].shape] = layer
+    names = list(of_shape.values())
+    at = names.index(layer)
+    chosen = np.linspace(0, len(names) - 1, min(STAGES_SHOWN, len(names))).round().astype(int)
+    chosen[np.abs(chosen - at).argmin()] = at
+    return [names[n] for n in chosen]
+
+
+def stage(put: Callable[[F32], StepMap], trace: Trace, name: str) -> Stage:
+    """The channel that differs most from place to place."""
+    a = trace.activations[name]
+    k = int(a.std(axis=(0, 1)).argmax())
+    return {"name": name, "shape": a.shape, "k": k, "map": put(a[:, :, k])}
+
+
 @taken_apart("lesson")
 def whole(view: InView, _more: list[Any]) -> Lesson:
     """All that the steps show before anything is played with."""
@@ -122,9 +153,9 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
             "mean": mean,
         }
 
-    def put(grid: F32) -> StepMap:
-        numbers = rounded(grid.ravel()) if grid.size <= NUMBERED else None
-        return {**packing.put(grid), "numbers": numbers}
+    put = partial(packed, packing)
+    tiles = [tile(int(k)) for k in order[:TILES]]
+    totals = alpha * a.sum(axis=(0, 1))
 
     return {
         "input": url_of(
@@ -133,10 +164,12 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "after": url_of(((x - x.min()) / spread * 255).astype(np.uint8)),
         "range": rounded(np.array([x.min(), x.max()])),
         "score": float(trace.logits[trace.target.index]),
+        "start": steps.head_start(asked, trace, layer) if tiles[0]["even"] else None,
         "layer": layer,
         "shape": a.shape,
         "placement": six_numbers(placement_of(asked.layers[layer], engine.COVERED, part)),
-        "tiles": [tile(int(k)) for k in order[:TILES]],
+        "stages": [stage(put, trace, name) for name in on_the_way(trace, layer)],
+        "tiles": tiles,
         "alphas": rounded(alpha),
         "build": [
             {
@@ -158,9 +191,17 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
             "above": int((signed > 0).sum()),
             "min": float(signed.min()),
             "max": float(signed.max()),
+            "more": float(totals[totals > 0].sum()),
+            "less": float(totals[totals < 0].sum()),
+            "sum": float(totals.sum()),
         },
         "bytes": packing.text(),
     }
+
+
+def round_step(top: float) -> float:
+    """One; of numbers that are all smaller, up to `top`, a power of ten."""
+    return float(min(10.0 ** np.floor(np.log10(top)), 1.0))
 
 
 @taken_apart("nudge")
@@ -170,14 +211,18 @@ def nudged(view: InView, more: list[Any]) -> Nudge:
     a = survey.trace.activations[layer]
     h, w, channels = a.shape
     k, i, j = indices(more, (channels, h, w))
-    span = 8 * (float(np.abs(a[:, :, k]).max()) or 1.0)
-    up = np.geomspace(span / 800, span, STEPS_EACH_WAY)  # from a hundredth of the largest A
+    top = float(np.abs(a[:, :, k]).max()) or 1.0
+    up = np.geomspace(top / 100, 8 * top, STEPS_EACH_WAY)
     sizes = np.concatenate([-up[::-1], [0], up])
-    done = steps.nudge(asked, survey.trace, layer, (i, j), k, sizes.tolist())
+    by = round_step(top)
+    done = steps.nudge(asked, survey.trace, layer, (i, j), k, [*sizes.tolist(), by, -by])
     return {
         "steps": rounded(sizes),
-        "predicted": rounded(done.predicted),
-        "true": rounded(done.true),
+        "predicted": rounded(done.predicted[:-2]),
+        "true": rounded(done.true[:-2]),
+        "by": by,
+        "up": float(done.true[-2]),
+        "down": float(done.true[-1]),
         "a": float(a[i, j, k]),
         "g": float(survey.trace.gradients[layer][i, j, k]),
     }
@@ -213,6 +258,19 @@ def summed(view: InView, more: list[Any]) -> CellSum:
     }
 
 
+@taken_apart("contrast")
+def held_against(view: InView, _more: list[Any]) -> Contrast:
+    """The map of the class rather than its rival: of a request that names one."""
+    trace, packing = view.survey.trace, Packing(SIDE)
+    a, g = trace.activations[view.layer], trace.gradients[view.layer]
+    signed = heatmap.combine(grad_cam(a, g), a)
+    return {
+        "map": packed(packing, signed),
+        "below": int((signed < 0).sum()),
+        "bytes": packing.text(),
+    }
+
+
 @taken_apart("guided")
 def lines(view: InView, _more: list[Any]) -> Guided:
     """Guided backpropagation, and times the map, as pictures round middle grey."""
@@ -226,12 +284,11 @@ def lines(view: InView, _more: list[Any]) -> Guided:
 
 
 def step_rows() -> list[StepRow]:
-    """The steps as the page explains them: words, formula as a picture, the project's own code."""
+    """The steps as the page explains them: formula as a picture, the project's own code."""
     return [
         {
             "key": key,
             "title": step.title,
-            "words": step.words,
             "formula": heatmap.formula(step.formula),
             "aloud": step.aloud,
             "code": steps.source(key),

@@ -5,6 +5,7 @@ import io
 import logging
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -88,6 +89,59 @@ def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> 
     data = base64.b64decode(said["input"].removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(data)) as shown:
         assert shown.size == (20, 12)
+
+
+def test_a_number_is_made_one_larger_and_one_smaller() -> None:
+    """A round step: one, or of small numbers a power of ten that is not above the largest."""
+    said, view = (
+        lesson.nudged([request(layer="block5c_add"), 7, 3, 4]),
+        lesson.in_view(request(layer="block5c_add")),
+    )
+    assert said["by"] == 1
+    batch = np.repeat(view.survey.trace.activations["block5c_add"][None], 3, axis=0)
+    batch[1:, 3, 4, 7] += [1, -1]
+    as_is, up, down = view.asked.score_from("block5c_add", batch, view.survey.trace)
+    assert [said["up"], said["down"]] == pytest.approx([up - as_is, down - as_is], abs=1e-4)
+    assert [lesson.round_step(top) for top in (6.0, 1.0, 0.31, 0.02)] == pytest.approx(
+        [1, 1, 0.1, 0.01]
+    )
+
+
+def test_the_map_and_the_start_are_the_score_where_only_a_mean_follows() -> None:
+    last, earlier = lesson.whole(request()), lesson.whole(request(layer="block5c_add"))
+    whole = last["whole"]
+    assert whole["more"] > 0 > whole["less"]
+    assert whole["more"] + whole["less"] == pytest.approx(whole["sum"], rel=1e-4)
+    assert sum(last["map"]["numbers"]) == pytest.approx(whole["sum"], rel=1e-4)
+    assert last["start"] + whole["sum"] == pytest.approx(last["score"], rel=1e-4)
+    assert earlier["start"] is None
+
+
+def test_the_way_through_the_network() -> None:
+    """Of EfficientNet-Lite0 the stages of its paper's table, and the layer that is looked at."""
+    stages = lesson.whole(request())["stages"]
+    assert [stage["shape"] for stage in stages] == [
+        (112, 112, 16), (56, 56, 24), (28, 28, 40), (14, 14, 80), (14, 14, 112), (7, 7, 192),
+        (7, 7, 320), (7, 7, 1280),
+    ]  # fmt: skip
+    assert stages[-1]["name"] == BEST
+    names = [s["name"] for s in lesson.whole(request(layer="block5a_project_bn"))["stages"]]
+    assert names[4] == "block5a_project_bn"
+    assert len(names) == 8
+    deep = [f"layer{n}" for n in range(30)]
+    trace = SimpleNamespace(activations={n: np.zeros((30 - i, 5, 2)) for i, n in enumerate(deep)})
+    assert lesson.on_the_way(trace, "layer3") == [
+        "layer0", "layer3", "layer8", "layer12", "layer17", "layer21", "layer25", "layer29",
+    ]  # fmt: skip
+
+
+def test_held_against_another_class_the_map_is_the_difference_of_two() -> None:
+    lion, cheetah = (
+        np.array(lesson.whole(request(target=c))["map"]["numbers"]) for c in (291, 293)
+    )
+    made = lesson.held_against(request(target=291) | {"rival": 293})
+    assert np.allclose(made["map"]["numbers"], lion - cheetah, atol=2e-4)
+    assert made["below"] == int((lion < cheetah).sum()) > 5
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ export const ADDRESS = {
   opacity: { word: 'strength', form: /^(\d|[1-9]\d|100)$/ },
   box: { word: 'box', form: /^[1-9]\d?$/ },
   tab: { word: 'tab', form: /^(lesson|trust)$/, back: true },
-  step: { word: 'step', form: /^[1-9]\d?$/, back: true },
-  show: { word: 'answer', form: /^[01]$/ }, // these two are handed on, for the lesson that will read them
+  step: { word: 'step', form: /^[1-9]$/, back: true },
+  show: { word: 'answer', form: /^[0-2]$/ },
   len: { word: 'length', form: /^[1-9]\d{0,2}$/ },
 };
 

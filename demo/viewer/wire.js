@@ -213,7 +213,6 @@
  * @typedef {object} StepRow
  * @property {string} key
  * @property {string} title
- * @property {string} words
  * @property {string} formula a picture, SVG
  * @property {string} aloud the formula in words
  * @property {string} code
@@ -226,9 +225,11 @@
  * @property {string} after the same after preprocessing
  * @property {number[]} range smallest and largest number after preprocessing
  * @property {number} score
+ * @property {number | null} start what the score is without the map, if its cells add up to all the rest
  * @property {string} layer
  * @property {number[]} shape h, w, K
  * @property {number[] | null} placement of its cells, as of a SignedMap
+ * @property {Stage[]} stages from early to late
  * @property {Tile[]} tiles the channels that matter most, in the order of their terms
  * @property {number[]} alphas (K,)
  * @property {Station[]} build
@@ -288,6 +289,18 @@
  * @property {number} above cells above zero
  * @property {number} min
  * @property {number} max
+ * @property {number} more what the filters add that speak for the class
+ * @property {number} less what those take away that speak against it, below zero
+ * @property {number} sum
+ */
+
+/**
+ * A layer on the way through the network.
+ * @typedef {object} Stage
+ * @property {string} name
+ * @property {number[]} shape h, w, K
+ * @property {number} k of its channels the one that is shown
+ * @property {StepMap} map
  */
 
 /**
@@ -298,6 +311,9 @@
  * @property {number[]} true
  * @property {number} a the number
  * @property {number} g its gradient
+ * @property {number} by one, or a power of ten below the largest number
+ * @property {number} up the true change, where it is larger by that much
+ * @property {number} down and where it is smaller
  */
 
 /**
@@ -322,6 +338,14 @@
  * @property {number} alpha
  * @property {number} a
  * @property {number} value
+ */
+
+/**
+ * The map of the one class less that of the other.
+ * @typedef {object} Contrast
+ * @property {StepMap} map
+ * @property {number} below cells below zero
+ * @property {string} bytes of the map, in base64
  */
 
 /**

@@ -88,7 +88,7 @@ def test_the_page_works_under_its_headers(
     lab.drawn_after(lambda: lab.upload(photos / "cheetah.jpg"))
     assert "speaks for cheetah" in lab.say
     page.get_by_role("tab", name="How it is made").click()
-    expect(page.locator("#lesson .gl-play canvas, #lesson .gl-play img").first).to_be_visible()
+    expect(page.locator("#lesson .gl-fig img").first).to_be_visible()
     page.get_by_role("tab", name="Look").click()
     lab.more()
     page.get_by_role("button", name="Use via API").click()
