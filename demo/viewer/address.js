@@ -35,7 +35,7 @@ export const ADDRESS = {
   tab: { word: 'tab', form: /^(lesson|trust)$/, back: true },
   step: { word: 'step', form: /^[1-9]$/, back: true },
   show: { word: 'answer', form: /^[0-2]$/ },
-  len: { word: 'length', form: /^[1-9]\d{0,2}$/ },
+  len: { word: 'length', form: /^(15|45|90)$/ }, // of the lesson, in minutes
 };
 
 /**

@@ -78,11 +78,13 @@ export const unitOf = ({ unit }) => unit === 1 ? '' : `in ${UNITS[unit] ?? `unit
 
 /**
  * @param {{ lesson: Lesson, topic: InView, bytes: Int8Array, tile: number, cell: number[] | null,
- *   nudged: Nudge | null, contrast: { label: string, field: Field, below: number } | null }} given
+ *   nudged: Nudge | null, contrast: { label: string, field: Field, below: number } | null, hidden: boolean }} given
+ *   hidden: whether the classes and how likely they are must not be told yet
  */
-export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast }) {
+export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, hidden }) {
   const { shape: [h, w, K], placement, whole, score, start, alphas } = lesson, t = lesson.tiles[tile];
-  const file = topic.request.path.split('/').at(-1).replace(/\.\w+$/, ''), names = SHOWN[file];
+  const file = topic.request.path.split('/').at(-1).replace(/\.\w+$/, '');
+  const names = hidden ? undefined : SHOWN[file];
   const map = fieldOf(lesson.map, bytes), a = fieldOf(t.a, bytes), g = fieldOf(t.g, bytes);
   const print = { map: printed(map.top || 1), a: printed(a.top || 1), g: printed(g.top || 1) };
   const peaks = peaksOf(a, print.a), middle = [h >> 1, w >> 1], inMap = h === map.h;
@@ -90,10 +92,12 @@ export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast }) 
   const classes = topic.classes.map((c) => ({ ...c, chance: chance(c, topic.percent) }));
   const byRank = [...classes].sort((one, other) => one.rank - other.rank);
   return {
-    h, w, K, cells: h * w, placement, score, start, whole, map, a, g, print, peaks, nudged, contrast, inMap,
-    file, label: topic.label, layer: lesson.layer, percent: topic.percent, head: topic.head, count: topic.count,
+    h, w, K, cells: h * w, placement, score, start, whole, map, a, g, print, peaks, nudged, inMap,
+    contrast: contrast && { ...contrast, label: hidden ? 'another class' : contrast.label },
+    label: hidden ? 'the answer' : topic.label, layer: lesson.layer, percent: topic.percent, head: topic.head,
+    count: topic.count,
     ratio: topic.picture[1] / topic.picture[0], crop: topic.crop,
-    classes: byRank, chance: topic.chance, first: byRank[0], second: byRank[1],
+    classes: byRank, first: byRank[0], second: byRank[1],
     others: topic.count - classes.length,
     k: t.k, alpha: t.alpha, total: t.total, even: t.even,
     tiles: lesson.tiles.map((one) => ({ k: one.k, alpha: one.alpha, field: fieldOf(one.a, bytes) })),

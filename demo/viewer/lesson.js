@@ -8,8 +8,8 @@ import { isPending, watchBeside } from './gradio.js';
 import { cellAt } from './maps.js';
 import { PLAYS, goLayer } from './play.js';
 import { sceneOf } from './scenes.js';
-import { STATIONS, answerOf, letterOf, revealsOf } from './script.js';
-import { addView, ask, askContrast, askNudge, begin, keyOf, put, state } from './taught.js';
+import { COURSES, STATIONS, answerOf, letterOf, revealsOf } from './script.js';
+import { addView, ask, askContrast, askNudge, begin, isHidden, keyOf, put, state } from './taught.js';
 import { averaged, grids } from './words.js';
 
 /** @import { StepRow } from './wire.js' */
@@ -17,7 +17,7 @@ import { averaged, grids } from './words.js';
 
 /** @type {StepRow[]} formula and code of each step of the method */
 const methodSteps = props.steps;
-const LAST = STATIONS.length - 1;
+const LAST = STATIONS.length - 1, USUAL = '45';
 
 /** A step that there is. */
 const existing = (n) => Math.min(Math.max(n, 0), LAST);
@@ -28,15 +28,16 @@ const madeOf = { of: [], facts: null };
 
 /** Made anew only where something of it has changed. @returns {Facts} */
 function factsNow() {
-  const { lesson, topic, bytes, tile, cell, nudged, contrast } = state;
-  const of = [lesson, topic, tile, cell, nudged, contrast];
+  const { lesson, topic, bytes, tile, cell, nudged, contrast } = state, hidden = isHidden();
+  const of = [lesson, topic, tile, cell, nudged, contrast, hidden];
   if (of.every((v, n) => v === madeOf.of[n])) return madeOf.facts;
-  const facts = factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast });
+  const facts = factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, hidden });
   Object.assign(madeOf, { of, facts });
   return facts;
 }
 
 const stationNow = () => STATIONS[state.step];
+const course = () => COURSES[state.len || USUAL];
 
 /** How many of the step's reveals are shown. */
 const phaseNow = () => Math.min(state.phase, state.step ? revealsOf(stationNow(), factsNow()) : 1);
@@ -44,7 +45,8 @@ const phaseNow = () => Math.min(state.phase, state.step ? revealsOf(stationNow()
 // ---- what a visitor does -----------------------------------------------------------------------
 
 function announceStep() {
-  document.dispatchEvent(new CustomEvent('gradcam-stepped', { detail: { step: state.step, show: state.phase } }));
+  const { step, phase, len } = state;
+  document.dispatchEvent(new CustomEvent('gradcam-stepped', { detail: { step, show: phase, len } }));
   document.dispatchEvent(new Event('gradcam-on'));
 }
 
@@ -61,19 +63,26 @@ function go(step, phase = 0) {
 function forward() {
   const { step } = state, phase = phaseNow();
   if (step && phase < revealsOf(stationNow(), factsNow())) go(step, phase + 1);
-  else if (step === LAST) go(0, 1);
-  else if (!(step === 0 && phase)) go(step + 1);
+  else if (step === course().at(-1)) go(0, 1);
+  else if (!(step === 0 && phase)) go(course().find((n) => n > step));
 }
 
 function backward() {
   const { step } = state, phase = phaseNow();
   const shown = (n) => go(n, n ? revealsOf(STATIONS[n], factsNow()) : 0);
-  if (step === 0 && phase) shown(LAST);
+  if (step === 0 && phase) shown(course().at(-1));
   else if (phase) go(step, phase - 1);
-  else if (step) shown(step - 1);
+  else if (step) shown(course().findLast((n) => n < step));
 }
 
 const fold = (name) => put({ fold: state.fold === name ? '' : name });
+
+/** Hides the answers, those too that were shown; or no more. */
+function hide() {
+  const hides = !state.hides;
+  put({ hides, fold: '', ...(hides ? { phase: 0, seen: [] } : {}) });
+  announceStep();
+}
 
 function goFull() {
   if (document.fullscreenElement) document.exitFullscreen();
@@ -83,6 +92,7 @@ function goFull() {
 const KEYS = {
   ArrowRight: forward, PageDown: forward, ' ': forward, Enter: forward, ArrowLeft: backward, PageUp: backward,
   Home: () => go(0), 0: () => go(0), End: () => go(LAST), Escape: () => put({ fold: '' }), f: goFull,
+  h: hide,
   m: () => hasMath() && fold('math'), c: () => hasCode() && fold('code'), t: () => hasPlay() && fold('play'),
   ...Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => [n, () => go(n)])),
 };
@@ -139,9 +149,9 @@ function fetchNumbers() {
 // ---- what is asked and said --------------------------------------------------------------------
 
 const rowsOf = () => methodSteps.filter((row) => stationNow().keys.includes(row.key));
-const hasMath = () => rowsOf().length > 0 || Boolean(stationNow().math);
+const hasMath = () => !isHidden() && (rowsOf().length > 0 || Boolean(stationNow().math));
 const hasCode = () => rowsOf().length > 0;
-const hasPlay = () => Boolean(stationNow().play);
+const hasPlay = () => !isHidden() && Boolean(stationNow().play);
 
 function showMath(band) {
   const holder = make('div', null, { class: 'gl-math' });
@@ -220,7 +230,8 @@ function nextName() {
   const { step } = state, phase = phaseNow();
   if (step && !phase) return 'Show the answer';
   if (step && phase < revealsOf(stationNow(), factsNow())) return stationNow().more(factsNow()).button;
-  return step === LAST ? 'Back to all' : step === 0 && phase ? 'The end' : `Next: ${STATIONS[step + 1].name}`;
+  if (step === course().at(-1)) return 'Back to all';
+  return step === 0 && phase ? 'The end' : `Next: ${STATIONS[course().find((n) => n > step)].name}`;
 }
 
 function showMoves() {
@@ -230,6 +241,7 @@ function showMoves() {
     if (n === step) b.setAttribute('aria-current', 'step');
     else b.removeAttribute('aria-current');
     b.classList.toggle('gl-done', state.seen.includes(n));
+    b.classList.toggle('gl-out', !course().includes(n));
   });
   $('.gl-nav [aria-current]').scrollIntoView({ block: 'nearest', inline: 'center' });
   $('.gl-back').disabled = step === 0 && !phase;
@@ -240,6 +252,8 @@ function showMoves() {
     button.hidden = !has;
     button.setAttribute('aria-pressed', String(open === name));
   }
+  $('.gl-courses').hidden = step > 0;
+  $$('.gl-courses button').forEach((b) => b.setAttribute('aria-pressed', String(b.value === (state.len || USUAL))));
   element.dataset.step = String(step);
   element.dataset.show = String(phaseNow());
   element.dataset.lesson = keyOf(topic);
@@ -273,8 +287,15 @@ function showAbout() {
   if (wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
   if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} comes in step 7.`);
   if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 7.');
-  $('.gl-about').textContent = `Grad-CAM for ${topic.label} (${topic.chance}) · ${topic.model}`;
-  tell($('.gl-other'), others.join(' '));
+  const about = isHidden() ? 'the answer, which is hidden' : `${topic.label} (${topic.chance})`;
+  $('.gl-about').textContent = `Grad-CAM for ${about} · ${topic.model}`;
+  tell($('.gl-other'), isHidden() ? '' : others.join(' '));
+}
+
+/** Hidden is hidden on all of the page. */
+function showHidden() {
+  document.body.dataset.answers = isHidden() ? 'hidden' : 'shown';
+  $('.gl-hide').setAttribute('aria-pressed', String(state.hides));
 }
 
 function showLayers() {
@@ -322,15 +343,26 @@ STATIONS.forEach(({ name, act }, n) => {
 $('.gl-back').onclick = backward;
 $('.gl-next').onclick = forward;
 $('.gl-full').onclick = goFull;
+$('.gl-hide').onclick = hide;
+$$('.gl-courses button').forEach((b) => {
+  b.onclick = () => {
+    put({ len: b.value });
+    announceStep();
+  };
+});
 $$('.gl-foot [data-fold]').forEach((b) => { b.onclick = () => fold(b.dataset.fold); });
 $('.gl-large').onclick = (e) => { if (!e.target.closest('.gl-sheet')) e.currentTarget.close(); };
 $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 
 for (const show of [
-  showError, showWait, showAbout, showLayers, showMoves, showBand, showPlay, showFigure, fetchNumbers,
+  showError, showWait, showAbout, showLayers, showMoves, showBand, showPlay, showFigure, showHidden,
+  fetchNumbers,
 ]) addView(show);
 document.addEventListener('gradcam', renew);
-document.addEventListener('gradcam-step', ({ detail: { step, show } }) => turnTo(existing(step), show));
+document.addEventListener('gradcam-step', ({ detail: { step, show, len } }) => {
+  put({ len });
+  turnTo(existing(step), show);
+});
 new IntersectionObserver(renew).observe(element);
 new ResizeObserver(([{ contentRect: { width, height } }]) => {
   if (width) put({ space: [Math.floor(width), Math.floor(height)] });

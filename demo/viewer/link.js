@@ -115,7 +115,7 @@ function goToPlace({ tab, step, show, len }) {
   Object.assign(lesson, { step, show, len });
   openTab(TABS.indexOf(tab ?? 'look'));
   if (tab !== 'lesson') return;
-  const detail = { step: Number(step ?? 0), show: Number(show ?? 0) };
+  const detail = { step: Number(step ?? 0), show: Number(show ?? 0), len: len ?? '' };
   document.dispatchEvent(new CustomEvent('gradcam-step', { detail }));
 }
 
@@ -172,8 +172,8 @@ function restore() {
 export function setLink() {
   window.addEventListener('popstate', restore);
   document.addEventListener('gradcam-stepped', (e) => {
-    const { step, show } = e.detail;
-    Object.assign(lesson, { step: step ? String(step) : undefined, show: show ? String(show) : undefined });
+    const { step, show, len } = e.detail, said = (value) => value ? String(value) : undefined;
+    Object.assign(lesson, { step: said(step), show: said(show), len: said(len) });
     writeSoon();
   });
   for (const name of ['click', 'keyup']) document.addEventListener(name, writeSoon); // Gradio's panel drops the address

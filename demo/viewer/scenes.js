@@ -4,7 +4,7 @@
 import { agreeing, change, decimals, enough, unitOf } from './facts.js';
 import { frameOf, linesOf } from './maps.js';
 import { addedOf, nudgeOf, totalOf } from './script.js';
-import { grids, percent } from './words.js';
+import { grids, number, percent } from './words.js';
 
 /** @import { Facts, Field } from './facts.js' */
 
@@ -108,7 +108,9 @@ const inUnits = (units, before = ', ') => units && before + units;
 function all(f, s) {
   const { W, H, narrow, wide, phase, seen } = s, parts = [], open = (n) => n === 1 || phase > 0 || seen.includes(n);
   const put = (n, key, x, y, w, h, name, shown) => parts.push(
-    part(`${key} name`, x, y - 31, Math.max(w, narrow ? 0 : 150), LINE, { ...text([`${n}`, 'badge'], name), go: n }),
+    part(`${key} name`, x, y - 31, narrow ? w : Math.min(Math.max(w, 226), W - x), LINE, {
+      ...text([`${n}`, 'badge'], name), go: n,
+    }),
     part(key, x, y, w, h, { ...(open(n) ? shown : UNKNOWN), go: n }),
   );
   const photo = { kind: 'picture' }, map = grid(f.map, 'evidence'), stems = { kind: 'stems', values: f.weights };
@@ -234,7 +236,8 @@ function maps(f, s) {
     ];
   }
   const columns = narrow ? 4 : 6, lines = narrow ? 3 : 4, gap = 10, tw = (half - (columns - 1) * gap) / columns;
-  const th = Math.min((high - (lines - 1) * gap) / lines, tw), most = cellText(f.a.values[f.peaks[0]] ?? 0, f.print.a);
+  const th = Math.min((high - (lines - 1) * gap) / lines, tw), roomy = w / f.w >= 40 && h / f.h >= 22;
+  const most = roomy && f.peaks.length ? cellText(f.a.values[f.peaks[0]], f.print.a) : '';
   return [
     part('over', x, head, w, h, { kind: 'heat', field: f.a, tone: 'reaction' }),
     part('A', ...onPhoto(f, x, head, w, h), grid(f.a, 'reaction', { gone: true })),
@@ -299,7 +302,7 @@ function whatIf(f, s) {
 function weight(f, s) {
   const { W, H, narrow, phase } = s, way = sideWay(f.alpha), [best, worst] = [f.weights[0], f.weights.at(-1)];
   const counts = [[`${f.pro} speak for it\n`, 'for strong'], [`${f.con} speak against it\n`, 'against strong']];
-  const mean = ['mean\n', [f.two(f.alpha), `large ${way}`], `\nweight of\nfilter ${f.k}`];
+  const mean = ['mean\n', [number(f.alpha), `large ${way}`], `\nweight of\nfilter ${f.k}`];
   const stems = phase ? { kind: 'stems', values: f.weights } : UNKNOWN, most = (v) => change(v, enough(v) + 1);
   if (narrow) {
     const h = 0.3 * H;
@@ -338,15 +341,15 @@ function printedTimes(print, alpha) {
 
 /** @param {Facts} f @param {Stand} s */
 function addUp(f, s) {
-  const { W, H, narrow, wide, phase } = s, { two, print } = f, marks = f.inMap ? [f.at(f.addedCell)] : [];
-  const way = sideWay(f.alpha), { v, shown } = addedOf(f), made = times(f.a, f.alpha);
+  const { W, H, narrow, wide, phase } = s, { print } = f, marks = f.inMap ? [f.at(f.addedCell)] : [];
+  const way = sideWay(f.alpha), { shown, weight: weighs, product: makes } = addedOf(f), made = times(f.a, f.alpha);
   const printMade = printedTimes(print.a, f.alpha), units = unitOf(printMade), hides = phase ? {} : { only: [] };
   const A = (...box) => sheetPart('A', ...box, f.a, 'reaction', print.a, s, { marks });
   const M = (...box) => phase ? sheetPart('map', ...box, f.map, 'evidence', print.map, s, { marks })
     : part('map', ...box, UNKNOWN);
   const P = (key, ...box) => sheetPart(key, ...box, made, 'evidence', printMade, s, { marks, ...hides });
   if (narrow) {
-    const h = (H - 64) / 2, weighed = [`map ${f.k} × weight `, [two(f.alpha), `strong ${way}`]];
+    const h = (H - 64) / 2, weighed = [`map ${f.k} × weight `, [weighs, `strong ${way}`]];
     return [
       part('A name', 0, 0, W, 26, text(...weighed, phase ? inUnits(units) : '')),
       phase ? P('A', 0, 28, W, h) : A(0, 28, W, h),
@@ -358,8 +361,8 @@ function addUp(f, s) {
   const between = wide ? 104 : W * 0.3, w = wide ? (W - 2 * between) / 3 : 0.35 * W;
   const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? H - 92 : h + 60;
   const [px, mx, my] = wide ? [w + between, W - w, 0] : [W - w, W - w, low];
-  const sign = wide ? centred(['×\n', 'large'], [two(f.alpha), `strong ${way}`], ['\n=', 'large'])
-    : centred(['× ', 'large'], [two(f.alpha), `large ${way}`], [' =', 'large']);
+  const sign = wide ? centred(['×\n', 'large'], [weighs, `strong ${way}`], ['\n=', 'large'])
+    : centred(['× ', 'large'], [weighs, `large ${way}`], [' =', 'large']);
   const parts = [
     part('A name', 0, 0, w, LINE, text(`map of filter ${f.k}`)),
     A(0, 30, w, h),
@@ -372,7 +375,7 @@ function addUp(f, s) {
   ];
   const others = centred(`+ ${f.K - 1}\nmore `, ['=', 'large']);
   if (wide) parts.push(part('plus', px + w, 30 + h / 2 - 42, between, 84, others));
-  const product = f.inMap ? [`${shown} × ${two(f.alpha)} = `, [phase ? two(v * f.alpha) : '?', 'strong']] : [];
+  const product = f.inMap ? [`${shown} × ${weighs} = `, [phase ? makes : '?', 'strong']] : [];
   if (!phase) return [...parts, part('product', 0, low, mx - 20, LINE, text(...product))];
   const terms = f.tiles.filter((t) => t.k !== f.k).slice(0, wide ? 5 : 4), room = wide ? 128 : (mx - 20) / 4;
   const top = Math.max(...terms.map((t) => t.field.top * Math.abs(t.alpha)), 0);

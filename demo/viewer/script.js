@@ -27,6 +27,9 @@ import { grids, number } from './words.js';
  * @property {(facts: Facts) => string} [math] the formula with the numbers put in
  */
 
+/** A number that was printed. */
+const plain = (shown) => Number(shown.replace('−', '-'));
+
 /** Names in an order that tells nothing. */
 const inOrder = (names) => [...names].sort((a, b) => a.localeCompare(b));
 
@@ -52,10 +55,14 @@ function nudge({ nudged, score }) {
 /** The numbers of step 4 as they are printed. @param {Facts} facts */
 export const nudgeOf = nudge;
 
-/** The number of a filter that step 6 follows, and how it is printed. @param {Facts} f */
-export function addedOf({ a, addedCell, at, print }) {
+/**
+ * The number of a filter that step 6 follows, its weight, and their product, as they are printed: so that they agree.
+ * @param {Facts} f
+ */
+export function addedOf({ a, alpha, addedCell, at, print }) {
   const v = a.values[at(addedCell)], { unit, places } = print.a;
-  return { v, shown: unit === 1 ? decimals(v, v ? places : 0) : number(v, 2) };
+  const shown = unit === 1 ? decimals(v, v ? places : 0) : number(v, 2), weight = number(alpha);
+  return { v, shown, weight, product: number(plain(shown) * plain(weight), 2) };
 }
 
 /** The sum of step 9 as it is printed. @param {Facts} facts */
@@ -67,7 +74,7 @@ export function totalOf({ whole, start, score }) {
 /** @type {Station[]} */
 export const STATIONS = [
   {
-    name: 'All', act: '', keys: ['guided'], play: 'guided',
+    name: 'All', act: '', keys: [],
     said: () => ({
       ask: 'A network names a photo. How can we see where it looked?',
       hint: 'Each dashed box is a question. Answer it, and the box fills.',
@@ -94,7 +101,7 @@ export const STATIONS = [
       `${second ? ` + e^${two(second.y)}` : ''} + …) = ${first.p.toFixed(3)}`,
   },
   {
-    name: 'Stages', act: 'look', keys: [],
+    name: 'Stages', act: 'look', keys: ['guided'], play: 'guided',
     said: ({ stages }) => {
       const [one, last] = [stages[0].shape, stages.at(-1).shape];
       const [cells, maps] = [last[0] * last[1] - one[0] * one[1], last[2] - one[2]];
@@ -166,18 +173,18 @@ export const STATIONS = [
   {
     name: 'Add up', act: 'add', keys: ['sum'], play: 'sum',
     said: (f) => {
-      const { k, K, alpha, two, inMap } = f, say = `Weight × map, cell by cell; then add up all ${K}.`;
-      const { v, shown } = addedOf(f), { options, right } = threeNumbers(v * alpha, two, k);
+      const { k, K, inMap } = f, say = `Weight × map, cell by cell; then add up all ${K}.`;
+      const { v, shown, weight, product } = addedOf(f), { options, right } = threeNumbers(plain(product), f.two, k);
       if (!inMap) {
         return {
-          ask: `Filter ${k} has a map and a weight, ${two(alpha)}. What now?`, hint: 'Then come the other filters.',
+          ask: `Filter ${k} has a map and a weight, ${weight}. What now?`, hint: 'Then come the other filters.',
           answer: `Map × weight. Then ${K - 1} more filters.`, say,
         };
       }
       return {
-        ask: `Filter ${k} says ${shown} here; its weight is ${two(alpha)}. What does it add?`,
+        ask: `Filter ${k} says ${shown} here; its weight is ${weight}. What does it add?`,
         ...(v ? asked(options, right) : { hint: 'Think of nothing, times something.' }),
-        answer: `${shown} × ${two(alpha)} = ${two(v * alpha)}. Then ${K - 1} more filters.`, say,
+        answer: `${shown} × ${weight} = ${product}. Then ${K - 1} more filters.`, say,
       };
     },
     math: ({ whole, K }) => {
@@ -229,7 +236,8 @@ export const STATIONS = [
         ask: `Add up all ${cells} cells. Which number do you expect?`,
         ...asked(options, start === null ? 3 : 2),
         answer: start === null ? `${total.sum}. But the score of ${label} is ${total.score}.`
-          : `${total.sum}. With a fixed ${total.start} it is the score: ${total.score}.`,
+          : plain(total.start) ? `${total.sum}. With a fixed ${total.start} it is the score: ${total.score}.`
+            : `${total.sum}. That is the score.`,
         say: start === null ? 'Here it does not add up: more layers follow, and they bend it.'
           : `The map is the score, shared out over ${cells} places.`,
         first,
@@ -242,6 +250,9 @@ export const STATIONS = [
     },
   },
 ];
+
+/** Which steps a lesson of so many minutes has; the others can be chosen all the same. */
+export const COURSES = { 15: [0, 1, 3, 4, 6, 8, 9], 45: [...STATIONS.keys()], 90: [...STATIONS.keys()] };
 
 /** The letter of an answer that can be chosen. */
 export const letterOf = (n) => 'ABCD'[n];

@@ -38,6 +38,8 @@ const { link } = readLink(location.hash);
 const lecture = store({
   step: Number(link.step ?? 0),
   phase: Number(link.show ?? 0), // how many reveals of it are shown
+  len: link.len ?? '', // of the lesson, in minutes; empty: nobody chose
+  hides: false, // whether classes and percentages are hidden until the answer to step 1 is shown
   fold: '', // what is open in place of the figure or of the band: math, code or play
   /** @type {Lesson | null} */ lesson: null,
   bytes: null, // of its maps
@@ -66,6 +68,9 @@ export const cellNow = () => state.cell ?? state.lesson.shape.slice(0, 2).map((n
 export const rounding = () => roundingOf(state.topic.classes);
 export const say = (text) => { $('.gl-numbers').textContent = text; };
 export const valuesIn = (map) => valuesOf(map, state.bytes);
+
+/** Whether the answer must not be told yet. */
+export const isHidden = () => state.hides && !state.seen.includes(1);
 
 /** The class that the lesson holds against its own: the likeliest of the others; none: there is no other. */
 export function rivalNow() {

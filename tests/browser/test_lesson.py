@@ -39,7 +39,7 @@ def lesson(lab) -> Iterator:
 
 PLAYS = {
     "The question": 1, "Feature maps": 3, "The gradient": 4, "Global average pooling": 5,
-    "The weighted sum": 6, "ReLU": 7, "Scaling up": 8, "The overlay": 9, "Guided Grad-CAM": 0,
+    "The weighted sum": 6, "ReLU": 7, "Scaling up": 8, "The overlay": 9, "Guided Grad-CAM": 2,
 }  # fmt: skip
 
 
@@ -569,4 +569,44 @@ def test_every_step_is_read_from_the_last_row_and_stands_on_one_screen(lab) -> N
             least = (24, 16, 20, 19, 16) if width > 600 else (18, 13, 16, 16, 16)
             assert all(map(int.__ge__, map(int, sizes.values()), least)), (where, sizes)
     lab.page.set_viewport_size({"width": 1366, "height": 900})
+    lab.page.get_by_role("tab", name="Look").click()
+
+
+def test_a_class_guesses_before_it_sees_and_a_remote_turns_the_page(lab) -> None:
+    """What is guessed goes nowhere; hidden answers are hidden in every tab until they are shown."""
+    keys, part = lab.page.keyboard, lab.page.locator("#lesson [data-step]")
+    tab = lab.page.get_by_role("tab", name="How it is made")
+    tab.click()
+    lesson, band = lab.page.locator("#lesson"), lab.page.locator("#lesson .gl-band")
+    lesson.locator(".gl-nav button").first.click()
+    asked = len(lab.requests)
+    lesson.get_by_role("button", name="Hide answers").click()
+    keys.press("PageDown")
+    expect(part).to_have_attribute("data-step", "1")
+    expect(lesson.locator(".gl-about")).not_to_contain_text("lion")
+    expect(lesson.locator(".gl-fig")).not_to_contain_text("%")
+    lesson.get_by_role("button", name="A cheetah").click()
+    lab.page.get_by_role("tab", name="Look").click()
+    for hidden in (".gv-say", ".gv-classes", ".gv-heat", ".gv-percent"):
+        expect(lab.find(hidden).first).to_be_hidden()
+    tab.click()
+    keys.press("ArrowRight")
+    expect(band).to_contain_text("C: lion, with 46")
+    expect(band).to_contain_text("Your guess: A.")
+    expect(lesson.locator(".gl-about")).to_contain_text("lion")
+    lab.page.get_by_role("tab", name="Look").click()
+    expect(lab.find(".gv-say")).to_be_visible()
+    tab.click()
+    keys.press("PageUp")
+    expect(lesson.get_by_role("button", name="A cheetah")).to_have_attribute("aria-pressed", "true")
+    keys.press("Home")
+    lesson.get_by_role("button", name="15", exact=True).click()
+    for step_ in ("1", "1", "3"):
+        keys.press("PageDown")
+        expect(part).to_have_attribute("data-step", step_)
+    lab.until("location.hash.includes('step=3&len=15')")
+    assert lab.requests[asked:] == []
+    lesson.get_by_role("button", name="Hide answers").click()
+    keys.press("Home")
+    lesson.get_by_role("button", name="45", exact=True).click()
     lab.page.get_by_role("tab", name="Look").click()

@@ -38,7 +38,7 @@ function facts({ lesson = {}, topic = {}, ...more } = {}) {
       head: 'softmax', count: 10, picture: [200, 300], crop: false, target: 1,
       classes: CLASSES.map(([label, p, y], index) => ({ index, label, p, y, rank: [2, 1, 3, 4, 5][index] })), ...topic,
     },
-    bytes: new Int8Array(0), tile: 0, cell: null, nudged: null, contrast: null, ...more,
+    bytes: new Int8Array(0), tile: 0, cell: null, nudged: null, contrast: null, hidden: false, ...more,
   });
 }
 const NUDGED = { a: 4, g: 0.083, by: 1, up: 0.0834, down: -0.0834, steps: [], predicted: [], true: [] };
@@ -93,7 +93,7 @@ test('the answers are those of the numbers', () => {
   assert.match(told(3), /^Row 2, column 3, in the right half: 6\.0\.$/);
   assert.match(told(4), /^B: it rises a little\. 5\.250 → 5\.333, so \+0\.083\.$/);
   assert.match(told(5), /^B: 1 for, 1 against\. The score is 5\.3\.$/);
-  assert.match(told(6), /^B: 6\.0 × 0\.50 = 3\. Then 1 more filters\.$/);
+  assert.match(told(6), /^B: 6\.0 × 0\.500 = 3\. Then 1 more filters\.$/);
   assert.match(told(7), /^B: 1 of 6\. They speak against\.$/);
   assert.match(told(8), /^B: 54 % of “ant” lies in the right half\.$/);
   assert.match(told(9), /^C: 5\.00\. With a fixed 0\.25 it is the score: 5\.25\.$/);
@@ -195,6 +195,17 @@ test('before the answer is asked for, it is not in the figure', () => {
   assert.doesNotMatch(told(8), /3\.25/);
   assert.doesNotMatch(told(9), /5\.25|5\.00/);
   assert.doesNotMatch(told(0), /ant|5\.25/);
+});
+
+test('where the teacher hides the answer, no step tells a class or how likely it is', () => {
+  const f = all({ hidden: true, topic: { request: { path: 'cheetah_and_lion.jpg', layer: 'x' } } }), [size] = SIZES;
+  STATIONS.forEach((station, step) => {
+    const { ask, hint, answer, say } = station.said(f), { label, answer: more } = station.more?.(f) ?? {};
+    const told = step === 1 ? [ask, hint] : [ask, hint, answer, say, label, more];
+    const shown = [0, step === 1 ? 0 : 1].flatMap((phase) => step ? scene(f, step, phase, size) : scene(f, 0, 0, size));
+    const seen = JSON.stringify([told, shown.map((p) => [p.pieces, p.rows])]);
+    assert.doesNotMatch(seen, /\b(ant|wolf|cheetah|lion)\b|50\W%/, `step ${step}`);
+  });
 });
 
 test('what moves keeps its key', () => {
