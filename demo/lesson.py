@@ -16,10 +16,12 @@ from demo.question import from_json
 from demo.wire import (
     CellSum,
     Contrast,
+    Earlier,
     Guided,
     Lesson,
     Nudge,
     Packing,
+    PlacedMap,
     Stage,
     StepMap,
     StepRow,
@@ -40,6 +42,8 @@ SIDE = 56  # of a tile at most
 NUMBERED = 64  # cells at most of a grid whose numbers are sent as they are
 STAGES_SHOWN = 8  # shown at most
 STEPS_EACH_WAY = 10  # of a nudge
+PLAIN, BY_PLACE = "Grad-CAM", "LayerCAM"
+NOTHING_EARLIER = "This network has no earlier layer to compare with."
 NOT_IN_VIEW = (
     "That part of the network is not in view any more; choose the layer and the class again."
 )
@@ -269,6 +273,47 @@ def held_against(view: InView, _more: list[Any]) -> Contrast:
         "below": int((signed < 0).sum()),
         "bytes": packing.text(),
     }
+
+
+@taken_apart("earlier")
+def before_the_last(view: InView, _more: list[Any]) -> Earlier:
+    """Of the layers before this one that at which Grad-CAM's map is least like LayerCAM's.
+
+    Among those with at most twice its cells a side: the last ones. Raises UserError.
+    """
+    asked, survey, last, part = view
+    earlier = asked.suggested[: asked.suggested.index(last)] if last in asked.suggested else ()
+    near = [n for n in earlier if asked.layers[n].shape[0] <= 2 * asked.layers[last].shape[0]]
+    if not earlier:
+        raise UserError(NOTHING_EARLIER)
+    maps = survey.maps
+    layer = min(near or earlier, key=lambda n: likeness(maps[n, PLAIN], maps[n, BY_PLACE]))
+    packing, g = Packing(SIDE), survey.trace.gradients[layer]
+
+    def put(name: str, method: str) -> PlacedMap:
+        placement = placement_of(asked.layers[name], method, part)
+        return {**packed(packing, maps[name, method]), "placement": six_numbers(placement)}
+
+    sizes = np.abs(g).mean(axis=(0, 1)) - np.abs(g.mean(axis=(0, 1)))  # what cancels
+    k = int((sizes * np.abs(survey.trace.activations[layer]).mean(axis=(0, 1))).argmax())
+    return {
+        "layer": layer,
+        "shape": g.shape,
+        "last": put(last, PLAIN),
+        "mean": put(layer, PLAIN),
+        "each": put(layer, BY_PLACE),
+        "k": k,
+        "g": packed(packing, g[:, :, k]),
+        "alpha": float(g[:, :, k].mean()),
+        "bytes": packing.text(),
+    }
+
+
+def likeness(one: F32, other: F32) -> float:
+    """Of what is above zero, in [0, 1]: the cosine; 1 where one of them is empty."""
+    a, b = np.maximum(one, 0).ravel(), np.maximum(other, 0).ravel()
+    sizes = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / sizes if sizes else 1.0
 
 
 @taken_apart("guided")

@@ -133,12 +133,13 @@ LINKED = """(...given) => {
 def steps_of_the_map() -> gr.HTML:
     functions = (
         lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.held_against,
-        lesson.lines,
+        lesson.before_the_last, lesson.lines, handlers.cover,
     )  # fmt: skip
     return gr.HTML(
         elem_id="lesson",
         server_functions=[*map(in_turn, functions)],
         steps=lesson.step_rows(),
+        fills=list(hide.FILLS),
         **part("lesson"),
     )
 

@@ -355,6 +355,24 @@ class Contrast(TypedDict):
     bytes: str  # of the map, in base64
 
 
+class PlacedMap(StepMap):
+    placement: list[float] | None  # of its cells, as of a SignedMap
+
+
+class Earlier(TypedDict):
+    """An earlier layer at which the mean over the places shows something else than without it."""
+
+    layer: str
+    shape: tuple[int, int, int]  # h, w, K
+    last: PlacedMap  # Grad-CAM at the layer that was asked about
+    mean: PlacedMap  # Grad-CAM at the earlier one
+    each: PlacedMap  # LayerCAM there: every cell with its own gradient
+    k: int  # a channel whose gradients cancel
+    g: StepMap  # its gradients
+    alpha: float  # their mean
+    bytes: str  # of all maps, in base64
+
+
 class Guided(TypedDict):
     """Addresses of images."""
 

@@ -144,6 +144,30 @@ def test_held_against_another_class_the_map_is_the_difference_of_two() -> None:
     assert made["below"] == int((lion < cheetah).sum()) > 5
 
 
+def test_the_earlier_layer_is_the_one_where_the_mean_misleads_most() -> None:
+    """By the cosine of what is above zero, of all layers of 14 x 14 and 7 x 7 cells."""
+    said, view = lesson.before_the_last(request()), lesson.in_view(request())
+    maps = {key: np.maximum(m, 0).ravel() for key, m in view.survey.maps.items()}
+
+    def cosine(name: str) -> float:
+        a, b = maps[name, "Grad-CAM"], maps[name, "LayerCAM"]
+        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+    near = [n for n in view.asked.suggested[:-1] if view.asked.layers[n].shape[0] <= 14]
+    assert said["layer"] == min(near, key=cosine)
+    assert cosine(said["layer"]) < 0.6
+    g = view.survey.trace.gradients[said["layer"]][:, :, said["k"]]
+    assert g.min() < 0 < g.max()
+    assert said["alpha"] == pytest.approx(float(g.mean()), rel=1e-4)
+    assert abs(said["alpha"]) < 0.3 * np.abs(g).mean()
+    assert lesson.likeness(np.zeros((2, 3)), np.ones((2, 3))) == 1
+    assert lesson.likeness(np.array([[3.0, -9, 4]]), np.array([[4.0, 1, 3]])) == pytest.approx(
+        24 / (5 * 26**0.5)
+    )
+    first = view.asked.suggested[0]
+    assert lesson.before_the_last(request(layer=first)) == {"error": lesson.NOTHING_EARLIER}
+
+
 @pytest.mark.parametrize(
     "asked",
     [None, {}, [], "x", [{}], 5, request(layer="no such layer"), request(target=1000),

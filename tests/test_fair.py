@@ -412,7 +412,7 @@ def test_all_that_computes_is_asked_in_turn() -> None:
     parts = [block for block in page.blocks.values() if hasattr(block, "server_fns")]
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
     names = {"figure", "cover", "doctor", "stop", "labels"}
-    names |= {"lesson", "nudge", "without", "cell", "contrast", "guided"}
+    names |= {"lesson", "nudge", "without", "cell", "contrast", "earlier", "guided"}
     names |= {"hide", "verdict", "far", "cancel", "mosaic"}
     assert set(called) == names
     assert all(map(asyncio.iscoroutinefunction, called.values()))

@@ -1,6 +1,6 @@
 // What the lesson shows and speaks of, out of the numbers that it is given. No page and no state.
 
-import { middleOf, printed, valuesOf } from './maps.js';
+import { boxRound, middleOf, printed, valuesOf } from './maps.js';
 import { chance, number } from './words.js';
 
 /** @import { Lesson, Nudge, StepMap } from './wire.js' */
@@ -64,6 +64,30 @@ function sideOf(cell, lattice) {
   return Math.abs(right - 0.5) < 1e-4 ? 0.5 : Number(right < 0.5);
 }
 
+const PATCH = [0.34, 0.34]; // high, wide, in shares of the picture
+
+/** A patch on the cell with the largest number of a map, or the smallest. */
+export function patchOn({ h, w, values }, placement, which) {
+  const n = values.indexOf(which(...values));
+  return patchAt(middleOf([Math.floor(n / w), n % w], { h, w, placement }));
+}
+
+/** A patch round a place of the picture. */
+export const patchAt = (place) => boxRound(place, PATCH);
+
+/** On which side more of the last map is, and which share of every map lies there. */
+function sharesOf({ last, mean, each }) {
+  const [[l, r], ...others] = [last, mean, each].map((one) => halvesOf(one, one.placement));
+  const side = Number(r > l), part = (sums) => sums[side] / (sums[0] + sums[1] || 1);
+  return { side, shares: [[l, r], ...others].map(part) };
+}
+
+/** How much of the map the mean moves to the other side. */
+export function movedBy(earlier) {
+  const [last, mean] = sharesOf(earlier).shares;
+  return last - mean;
+}
+
 /** Where the largest numbers are: as large as the largest, as it is printed. @param {Field} field */
 export function peaksOf({ values, top }, print) {
   const most = values.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -79,9 +103,10 @@ export const unitOf = ({ unit }) => unit === 1 ? '' : `in ${UNITS[unit] ?? `unit
 /**
  * @param {{ lesson: Lesson, topic: InView, bytes: Int8Array, tile: number, cell: number[] | null,
  *   nudged: Nudge | null, contrast: { label: string, field: Field, below: number } | null, hidden: boolean }} given
+ *   earlier: see askEarlier, covers: see askCover; patch: where the visitor put one, left, top, right, bottom
  *   hidden: whether the classes and how likely they are must not be told yet
  */
-export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, hidden }) {
+export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch, hidden }) {
   const { shape: [h, w, K], placement, whole, score, start, alphas } = lesson, t = lesson.tiles[tile];
   const file = topic.request.path.split('/').at(-1).replace(/\.\w+$/, '');
   const names = hidden ? undefined : SHOWN[file];
@@ -89,13 +114,14 @@ export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, hi
   const print = { map: printed(map.top || 1), a: printed(a.top || 1), g: printed(g.top || 1) };
   const peaks = peaksOf(a, print.a), middle = [h >> 1, w >> 1], inMap = h === map.h;
   const peak = inMap && peaks.length ? [Math.floor(peaks[0] / w), peaks[0] % w] : middle;
+  const patches = [patch ?? patchOn(map, placement, Math.max), patchOn(map, placement, Math.min)];
   const classes = topic.classes.map((c) => ({ ...c, chance: chance(c, topic.percent) }));
   const byRank = [...classes].sort((one, other) => one.rank - other.rank);
   return {
     h, w, K, cells: h * w, placement, score, start, whole, map, a, g, print, peaks, nudged, inMap,
     contrast: contrast && { ...contrast, label: hidden ? 'another class' : contrast.label },
     label: hidden ? 'the answer' : topic.label, layer: lesson.layer, percent: topic.percent, head: topic.head,
-    count: topic.count,
+    count: topic.count, network: topic.model, hidden,
     ratio: topic.picture[1] / topic.picture[0], crop: topic.crop,
     classes: byRank, first: byRank[0], second: byRank[1],
     others: topic.count - classes.length,
@@ -108,6 +134,11 @@ export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, hi
     sides: names ?? ['left half', 'right half'], where: names ? names.map((n) => `on the ${n}`)
       : ['in the left half', 'in the right half'],
     named: Boolean(names), sideOf: (n) => sideOf([Math.floor(n / w), n % w], { h, w, placement }),
+    earlier: earlier && {
+      ...earlier, ...sharesOf(earlier), print: printed(earlier.g.top || 1),
+      label: hidden ? (earlier.own ? 'the answer' : 'another class') : earlier.label,
+    },
+    patches, covered: patches.map((box) => covers[JSON.stringify(box)] ?? null), own: Boolean(patch),
     nudgedCell: cell ?? middle, addedCell: cell ?? peak,
     at: ([i, j]) => i * w + j,
     two: (v) => number(v, 2),

@@ -15,6 +15,7 @@ import { cellText } from './scenes.js';
  * @property {number[] | null} placement of the layer's cells
  * @property {(part: Part, cell: number[]) => void} pick
  * @property {(step: number) => void} go
+ * @property {(name: string) => void} open
  * @property {(n: number) => void} follow
  * @property {(place: number[]) => void} point
  */
@@ -84,9 +85,10 @@ const DRAW = {
   },
 
   /** Evidence glows on the grey photo; where a filter reacts, the photo is lit. */
-  heat({ field, tone, smooth, w, h }, { base, placement, colour }) {
+  heat({ field, tone, smooth, w, h, placement }, { base, placement: usual, colour }) {
     const [W, H] = [Math.round(w), Math.round(h)], canvas = make('canvas', null, { width: W, height: H });
-    const heat = project(field.values, { ...field, placement }, H, W, 0, Boolean(smooth)), image = new ImageData(W, H);
+    const lies = { ...field, placement: placement === undefined ? usual : placement };
+    const heat = project(field.values, lies, H, W, 0, Boolean(smooth)), image = new ImageData(W, H);
     const lights = tone === 'reaction', shade = lights ? [10, 10, 12] : colour('--gl-glow');
     heat.forEach((v, n) => {
       const share = Math.max(v, 0) / (field.top || 1);
@@ -104,6 +106,8 @@ const DRAW = {
       return mark;
     });
   },
+
+  patch: () => [],
 
   bars({ rows }) {
     return rows.flatMap(({ name, share, said, strong, evidence }) => {
@@ -170,8 +174,9 @@ const same = (one, other) => Object.keys({ ...one, ...other }).every((name) => {
 
 /** What a click or a key on a part does. @param {Part} part @param {Means} means */
 function touchable(node, part, means) {
-  const { go, tile, pick, kind, field } = part;
-  const act = go !== undefined ? () => means.go(go) : tile !== undefined ? () => means.follow(tile) : null;
+  const { go, open, tile, pick, kind, field } = part;
+  const [does] = [[means.open, open], [means.go, go], [means.follow, tile]].filter(([, what]) => what !== undefined);
+  const act = does && (() => does[0](does[1]));
   node.classList.toggle('gl-touch', Boolean(act || pick));
   node.onclick = act ?? (!pick ? null : (e) => {
     const box = node.getBoundingClientRect();
@@ -199,7 +204,7 @@ export function fly(holder, parts, means) {
     left.delete(one.key);
     if (born || !same(node.shows, one)) {
       node.replaceChildren(...DRAW[one.kind](one, means));
-      const how = ['card', 'ring', 'upright', 'hold'].filter((name) => one[name]);
+      const how = ['card', 'plain', 'big', 'ring', 'upright', 'hold'].filter((name) => one[name]);
       node.className = ['part', one.kind, one.side, ...how].filter(Boolean).map((name) => `gl-${name}`).join(' ');
       touchable(node, one, means);
     }

@@ -2,14 +2,16 @@
 // asks before it shows.
 
 import { $, $$, clear, make, tell, write } from './dom.js';
-import { factsOf } from './facts.js';
+import { factsOf, patchAt } from './facts.js';
 import { fly } from './flight.js';
-import { isPending, watchBeside } from './gradio.js';
+import { isPending, openTab, watchBeside } from './gradio.js';
 import { cellAt } from './maps.js';
 import { PLAYS, goLayer } from './play.js';
 import { sceneOf } from './scenes.js';
 import { COURSES, STATIONS, answerOf, letterOf, revealsOf } from './script.js';
-import { addView, ask, askContrast, askNudge, begin, isHidden, keyOf, put, state } from './taught.js';
+import {
+  addView, ask, askContrast, askCover, askEarlier, askNudge, begin, isHidden, keyOf, put, state,
+} from './taught.js';
 import { averaged, grids } from './words.js';
 
 /** @import { StepRow } from './wire.js' */
@@ -17,7 +19,7 @@ import { averaged, grids } from './words.js';
 
 /** @type {StepRow[]} formula and code of each step of the method */
 const methodSteps = props.steps;
-const LAST = STATIONS.length - 1, USUAL = '45';
+const LAST = STATIONS.length - 1, MADE = 9, USUAL = '45'; // MADE: with this step the map is made
 
 /** A step that there is. */
 const existing = (n) => Math.min(Math.max(n, 0), LAST);
@@ -28,16 +30,22 @@ const madeOf = { of: [], facts: null };
 
 /** Made anew only where something of it has changed. @returns {Facts} */
 function factsNow() {
-  const { lesson, topic, bytes, tile, cell, nudged, contrast } = state, hidden = isHidden();
-  const of = [lesson, topic, tile, cell, nudged, contrast, hidden];
+  const { lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch } = state, hidden = isHidden();
+  const of = [lesson, topic, tile, cell, nudged, contrast, earlier, covers, patch, hidden];
   if (of.every((v, n) => v === madeOf.of[n])) return madeOf.facts;
-  const facts = factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, hidden });
+  const facts = factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch, hidden });
   Object.assign(madeOf, { of, facts });
   return facts;
 }
 
 const stationNow = () => STATIONS[state.step];
 const course = () => COURSES[state.len || USUAL];
+
+/** The step after this one; after all that is made comes doubt. */
+const following = () => course().find((n) => n > (state.step === 0 && phaseNow() ? MADE : state.step));
+const preceding = () => course().findLast((n) => n < state.step);
+
+const EARLIER = 10, COVERED = 12; // steps that ask the server
 
 /** How many of the step's reveals are shown. */
 const phaseNow = () => Math.min(state.phase, state.step ? revealsOf(stationNow(), factsNow()) : 1);
@@ -63,16 +71,17 @@ function go(step, phase = 0) {
 function forward() {
   const { step } = state, phase = phaseNow();
   if (step && phase < revealsOf(stationNow(), factsNow())) go(step, phase + 1);
-  else if (step === course().at(-1)) go(0, 1);
-  else if (!(step === 0 && phase)) go(course().find((n) => n > step));
+  else if (step === MADE) go(0, 1);
+  else if (step < course().at(-1)) go(following());
 }
 
 function backward() {
   const { step } = state, phase = phaseNow();
   const shown = (n) => go(n, n ? revealsOf(STATIONS[n], factsNow()) : 0);
-  if (step === 0 && phase) shown(course().at(-1));
+  if (step === 0 && phase) shown(MADE);
+  else if (step && !phase && preceding() === MADE) go(0, 1);
   else if (phase) go(step, phase - 1);
-  else if (step) shown(course().findLast((n) => n < step));
+  else if (step) shown(preceding());
 }
 
 const fold = (name) => put({ fold: state.fold === name ? '' : name });
@@ -119,8 +128,9 @@ function colour(name) {
 
 const vote = (answer) => put({ votes: { ...state.votes, [state.step]: answer } });
 
-/** Where the photo was pointed at, the cell of the layer. */
+/** Where the photo was pointed at: the cell of the layer, or the place of the patch. */
 function point(place) {
+  if (state.step === COVERED) return put({ patch: patchAt(place), phase: 1 });
   const facts = factsNow(), cell = cellAt(place, facts);
   if (cell) vote(facts.at(cell));
 }
@@ -132,18 +142,30 @@ function showFigure() {
   fly($('.gl-fig'), parts, {
     colour, base: topic.base, placement: lesson.placement, point, go,
     pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
+    open: (name) => {
+      openTab(name === 'trust' ? 2 : 0);
+      if (name !== 'trust') document.dispatchEvent(new CustomEvent('gradcam-tool', { detail: name }));
+    },
     follow: (tile) => put({ tile, nudged: null, sum: null }),
   });
   const said = stationNow().said(facts);
   $('.gl-fig').setAttribute('aria-label', phaseNow() ? answerOf(said) : said.ask);
 }
 
+/** One patch after the other: the strongest place, or the visitor's, then the weakest. */
+function coverNext() {
+  const { patches, covered } = factsNow(), n = covered.indexOf(null);
+  if (n >= 0) askCover(patches[n]);
+}
+
 /** Numbers that a step needs and that are not there yet. */
 function fetchNumbers() {
-  const { lesson, step, nudged, contrast } = state;
+  const { lesson, step, nudged, contrast, earlier } = state;
   if (!lesson) return;
   if (step === 4 && !nudged) askNudge();
-  if (step === 7 && !contrast) askContrast();
+  if ([7, LAST].includes(step) && !contrast) askContrast();
+  if (step === EARLIER && !earlier) askEarlier();
+  if (step === COVERED) coverNext();
 }
 
 // ---- what is asked and said --------------------------------------------------------------------
@@ -228,10 +250,10 @@ const UNDRAWN = ['question', 'guided']; // they draw no grid of the layer
 /** What the large button does next. */
 function nextName() {
   const { step } = state, phase = phaseNow();
-  if (step && !phase) return 'Show the answer';
+  if (step && !phase) return stationNow().said(factsNow()).button ?? 'Show the answer';
   if (step && phase < revealsOf(stationNow(), factsNow())) return stationNow().more(factsNow()).button;
-  if (step === course().at(-1)) return 'Back to all';
-  return step === 0 && phase ? 'The end' : `Next: ${STATIONS[course().find((n) => n > step)].name}`;
+  if (step === MADE) return 'Back to all';
+  return step === course().at(-1) ? 'The end' : `Next: ${STATIONS[following()].name}`;
 }
 
 function showMoves() {
@@ -245,7 +267,7 @@ function showMoves() {
   });
   $('.gl-nav [aria-current]').scrollIntoView({ block: 'nearest', inline: 'center' });
   $('.gl-back').disabled = step === 0 && !phase;
-  $('.gl-next').disabled = step === 0 && phaseNow() > 0;
+  $('.gl-next').disabled = step === course().at(-1) && phaseNow() === revealsOf(stationNow(), factsNow());
   write($('.gl-next span'), nextName());
   for (const [name, has] of [['math', hasMath()], ['code', hasCode()], ['play', hasPlay()]]) {
     const button = $(`.gl-foot [data-fold=${name}]`);
@@ -336,7 +358,8 @@ async function renew() {
 
 STATIONS.forEach(({ name, act }, n) => {
   const button = make('button', null, { type: 'button', 'data-act': act });
-  button.append(make('b', n ? `${n}` : '⌂', n ? {} : { 'aria-hidden': 'true' }), make('span', name));
+  const sign = { 0: '⌂', [LAST]: '⚑' }[n];
+  button.append(make('b', sign ?? `${n}`, sign ? { 'aria-hidden': 'true' } : {}), make('span', name));
   button.onclick = () => go(n);
   $('.gl-nav').append(button);
 });

@@ -488,7 +488,161 @@ function score(f, s) {
   return parts;
 }
 
-const SCENES = [all, answer, stages, maps, whatIf, weight, addUp, cut, overlay, score]; // by step
+// ---- 10 to 13: doubt ---------------------------------------------------------------------------
+
+const HITS = [ // of 54 pictures with a box drawn by hand, of 100: how often the brightest spot lies inside
+  { name: 'last layer, with the mean', share: 0.89, said: '89', strong: true },
+  { name: 'always the centre', share: 0.8, said: '80' },
+  { name: 'earlier, with the mean', share: 0.59, said: '37–59' },
+  { name: 'earlier, place by place', share: 0.94, said: '67–94', strong: true },
+];
+
+/** @param {Facts} f @param {Stand} s */
+function before(f, s) {
+  const { W, H, narrow, wide, phase } = s, { earlier, where } = f;
+  if (!earlier) return [part('waits', 0, 0, W, H, { ...centred('One moment …'), card: true })];
+  const { layer, last, mean, each, side, shares, g, alpha, k } = earlier, gap = narrow ? 0 : 26;
+  const lies = (n, known) => [`${where[side]}: `, [known ? percent(shares[n]) : '?', 'strong']];
+  const named = [['last layer', 'strong'], `, for ${earlier.label}`];
+  const heat = (field) => ({ kind: 'heat', field: relu(field), placement: field.placement, smooth: true });
+  if (narrow) {
+    const [w, h] = fit(W, (H - 2 * PAIR - 8) / 2, f.ratio), y = PAIR + h + 8, x = (W - w) / 2, two = phase > 1;
+    return [
+      part('over name', 0, 0, W, PAIR - 4, text(...named, '\n', ...lies(0, true))),
+      part('over', x, PAIR, w, h, heat(last)),
+      part('mean name', 0, y, W, PAIR - 4, text([`${layer}, ${two ? 'place by place' : 'with the mean'}\n`, 'strong'],
+        ...lies(two ? 2 : 1, phase))),
+      part(two ? 'each' : 'mean', x, y + PAIR, w, h, phase ? heat(two ? each : mean) : UNKNOWN),
+    ];
+  }
+  const w = (W - 2 * gap) / 3, [pw, ph] = fit(w, (H - PAIR) * 0.54, f.ratio), x = [0, 1, 2].map((n) => n * (w + gap));
+  const y = PAIR + 4, low = y + ph + 38, high = H - low, print = earlier.print;
+  const parts = [
+    part('over name', x[0], 0, w, PAIR, text(...named, '\n', ...lies(0, true))),
+    part('over', x[0], y, pw, ph, heat(last)),
+    part('mean name', x[1], 0, w, PAIR, text([layer, 'strong'], ', with the mean\n', ...lies(1, phase))),
+    part('mean', x[1], y, pw, ph, phase ? heat(mean) : UNKNOWN),
+    part('each name', x[2], 0, w, PAIR, text([layer, 'strong'], ', place by place\n', ...lies(2, phase > 1))),
+    part('each', x[2], y, pw, ph, phase > 1 ? heat(each) : UNKNOWN),
+  ];
+  if (phase > 1 && f.network === 'EfficientNet-Lite0') {
+    return [...parts,
+      part('hits name', 0, low - 32, W, LINE, text('54 pictures: how often, of 100, is the thing hit?')),
+      part('hits', 0, low, W, Math.min(high, 140), { kind: 'bars', rows: HITS })];
+  }
+  if (!phase) return parts;
+  return [...parts,
+    part('G name', x[1], low - 32, w, LINE, text(`gradients of filter ${k}${wide ? inUnits(unitOf(print)) : ''}`)),
+    sheetPart('G', x[1], low, w, high, g, 'evidence', print, s, { pick: false }),
+    part('cancels', x[2], low - 4, w, Math.min(high, 116), text(
+      `mean of these ${g.values.length}:\n`, [f.two(alpha), `large ${sideWay(alpha)}`], '\nPlus and minus cancel.',
+    ))];
+}
+
+/** @param {Facts} f */
+const claims = (f) => [
+  [`The map shows where this layer found evidence for ${f.label}.`, 'TRUE'],
+  [`So “${f.label}” is the right answer.`, 'IT CANNOT SAY'],
+  ['Any other layer would show the same.', 'FALSE'],
+  ['Without the strongest place, the score would fall.', 'TEST IT'],
+];
+
+/** @param {Facts} f @param {Stand} s */
+function soWhat(f, { W, H, narrow, phase }) {
+  const columns = narrow ? 1 : 2, lines = narrow ? 4 : 2, gap = narrow ? 8 : 18;
+  const w = (W - (columns - 1) * gap) / columns, h = (H - (lines - 1) * gap) / lines, high = Math.min(h - 92, 110);
+  return claims(f).flatMap(([claim, verdict], n) => {
+    const x = n % columns * (w + gap), y = Math.floor(n / columns) * (h + gap), letter = 'ABCD'[n];
+    const [pw, ph] = fit(0.5 * w, high, f.ratio), box = [x + 16, y + h - ph - 14, pw, ph];
+    const shown = n === 0 ? { kind: 'heat', field: relu(f.map), smooth: true } : { kind: 'picture' };
+    const earlier = f.earlier && n === 2 && { ...f.earlier.mean, ...relu(f.earlier.mean) };
+    const picture = earlier ? { kind: 'heat', field: earlier, placement: earlier.placement, smooth: true } : shown;
+    return [
+      part(`claim ${letter}`, x, y, w, h, { ...text([letter, 'badge'], claim), card: true, plain: true }),
+      ...(narrow || ph < 30 ? [] : [part(['over', 'photo', 'mean', 'photo 2'][n], ...box, picture)]),
+      ...(phase ? [part(`stamp ${letter}`, x + w - 200, y + h - (narrow ? 34 : 54), 186, narrow ? 28 : 42, {
+        kind: 'text', side: 'stamp', pieces: [[verdict, 'strong']],
+      })] : []),
+    ];
+  });
+}
+
+/** @param {Facts} f @param {Stand} s */
+function cover(f, { W, H, narrow, phase }) {
+  const n = phase > 1 ? 1 : 0, [l, t, r, b] = f.patches[n], now = phase ? f.covered[n] : null;
+  const [w, h] = narrow ? fit(W, 0.5 * H, f.ratio) : fit(0.56 * W, H - 34, f.ratio), x = narrow ? (W - w) / 2 : 0;
+  const px = narrow ? 0 : w + 34, wide = W - px, y = narrow ? h + 10 : 0;
+  const shown = f.classes.filter((c) => c.label === f.label || c.index === f.first.index).concat(f.second ?? []);
+  const rows = f.hidden ? [] : [...new Set(shown)].slice(0, 2).flatMap((c) => {
+    const after = now?.classes.find((one) => one.index === c.index), most = f.percent ? 1 : Math.abs(c.p) * 2 || 1;
+    return [
+      { name: c.label, share: c.p / most, said: c.chance },
+      {
+        name: '… covered', share: (after?.p ?? 0) / most, strong: true,
+        said: after ? (f.percent ? percent(after.p) : number(after.p)) : '?',
+      },
+    ];
+  });
+  const high = narrow ? Math.min(H - y - 40, 120) : 148, mapY = y + high + 50;
+  const [mw, mh] = fit(wide, H - mapY - LINE - 4, f.ratio);
+  const after = now ? decimals(now.score, 2) : '?';
+  const scores = text('score: ', [decimals(f.score, 2), 'strong'], ' → ', [after, 'large']);
+  return [
+    part('photo', x, 0, w, h, { kind: 'picture', pick: phase > 0 }),
+    part('patch', x + l * w, t * h, (r - l) * w, (b - t) * h, { kind: 'patch' }),
+    part('bars', px, y, wide, high, { kind: 'bars', rows }),
+    part('score', px, y + high + 4, wide, narrow ? 34 : 40, scores),
+    ...(narrow ? [] : [part('note', 0, h + 6, w, LINE, text(phase ? 'Click the photo: the patch goes there.'
+      : 'Grey covers one place. The network looks again.'))]),
+    ...(now && !narrow && mh > 60 ? [
+      part('new name', px, mapY, wide, LINE, text('the new map')),
+      part('over', px, mapY + LINE + 2, mw, mh, {
+        kind: 'heat', field: relu(now.field), placement: now.field.placement, smooth: true,
+      }),
+    ] : []),
+  ];
+}
+
+const TASKS = [
+  ['cover', 'Cover', 'Make the answer lose. Whose patch is smallest?'],
+  ['compare', 'Compare', 'Why the one and not the other? Which places change sides?'],
+  ['trust', 'Find where it is wrong', 'Hunt a photo: a wrong answer with a lovely map.'],
+];
+const LEARNED = [
+  ['✓', 'The map is made of weights times feature maps, added up.'],
+  ['✓', 'Red raises the score, blue lowers it, cell by cell.'],
+  ['✓', 'Covering a place tests what the map claims.'],
+  ['✗', 'That the answer is right. The map cannot say it.'],
+];
+
+/** @param {Facts} f @param {Stand} s */
+function end(f, { W, H, narrow, phase }) {
+  if (phase) {
+    const h = Math.min(H / 4, narrow ? 110 : 84);
+    return LEARNED.map(([sign, line], n) => part(`line ${n}`, 0, n * h, W, h - 10, {
+      ...text([sign, 'sign'], line), card: true, plain: true, big: !narrow,
+    }));
+  }
+  const gap = narrow ? 8 : 22, w = narrow ? W : (W - 2 * gap) / 3, h = narrow ? (H - 2 * gap) / 3 : H;
+  return TASKS.flatMap(([open, name, task], n) => {
+    const x = narrow ? 0 : n * (w + gap), y = narrow ? n * (h + gap) : 0, [pw, ph] = fit(w - 32, h - 150, f.ratio);
+    const box = [x + 16, y + h - ph - 16, pw, ph], [l, t, r, b] = f.patches[0];
+    const inside = [box[0] + l * pw, box[1] + t * ph, (r - l) * pw, (b - t) * ph];
+    const pair = f.contrast ? grid(f.contrast.field, 'evidence') : grid(f.map, 'evidence');
+    const picture = [{ kind: 'picture' }, pair, UNKNOWN][n], roomy = !narrow && ph > 40;
+    return [
+      part(`task ${open}`, x, y, w, h, {
+        ...text([`${n + 1}`, 'badge'], [`${name}\n`, 'strong'], task), card: true, plain: true, open,
+      }),
+      ...(roomy ? [part(['photo', 'map', 'own'][n], ...box, { ...picture, open })] : []),
+      ...(roomy && n === 0 ? [part('patch', ...inside, { kind: 'patch' })] : []),
+    ];
+  });
+}
+
+const SCENES = [ // by step
+  all, answer, stages, maps, whatIf, weight, addUp, cut, overlay, score, before, soWhat, cover, end,
+];
 
 /**
  * The parts of a step's figure.

@@ -2,7 +2,7 @@
 // numbers are those of the facts that are handed over. A sentence has 15 words at most.
 
 import { agreeing, change, decimals, enough } from './facts.js';
-import { grids, number } from './words.js';
+import { grids, number, percent } from './words.js';
 
 /** @import { Facts } from './facts.js' */
 
@@ -12,6 +12,7 @@ import { grids, number } from './words.js';
  * @property {string} [hint] what to do where there is nothing to choose
  * @property {string[]} [options]
  * @property {number} [right] which of them; -1: none
+ * @property {string} [button] that shows it; else "Show the answer"
  * @property {string} answer
  * @property {string} say the one sentence that stays
  */
@@ -26,6 +27,8 @@ import { grids, number } from './words.js';
  * @property {(facts: Facts) => { button: string, ask: string, answer: string, say: string } | null} [more]
  * @property {(facts: Facts) => string} [math] the formula with the numbers put in
  */
+
+const WAITS = 'The network is running …';
 
 /** A number that was printed. */
 const plain = (shown) => Number(shown.replace('−', '-'));
@@ -65,6 +68,13 @@ export function addedOf({ a, alpha, addedCell, at, print }) {
   return { v, shown, weight, product: number(plain(shown) * plain(weight), 2) };
 }
 
+/** The score before and with a patch, as they are printed. @param {Facts} f @param {number} n which of the patches */
+export function coveredOf({ score, covered }, n) {
+  const now = covered[n].score, moved = Number(now.toFixed(2)) - Number(score.toFixed(2));
+  const [was, is] = [score, now].map((v) => decimals(v, 2));
+  return { was, is, said: `${was} → ${is}`, sum: `${is} − ${was} = ${change(moved, 2)}` };
+}
+
 /** The sum of step 9 as it is printed. @param {Facts} facts */
 export function totalOf({ whole, start, score }) {
   const n = start === null ? 2 : agreeing([whole.sum, start], score);
@@ -101,7 +111,7 @@ export const STATIONS = [
       `${second ? ` + e^${two(second.y)}` : ''} + …) = ${first.p.toFixed(3)}`,
   },
   {
-    name: 'Stages', act: 'look', keys: ['guided'], play: 'guided',
+    name: 'Stages', act: 'look', keys: [],
     said: ({ stages }) => {
       const [one, last] = [stages[0].shape, stages.at(-1).shape];
       const [cells, maps] = [last[0] * last[1] - one[0] * one[1], last[2] - one[2]];
@@ -141,7 +151,7 @@ export const STATIONS = [
       const { nudged, score } = f, told = nudge(f);
       if (!told) {
         const ask = 'What if one of these numbers were a little larger?';
-        return { ask, answer: 'The network is running …', say: '' };
+        return { ask, answer: WAITS, say: '' };
       }
       const by = nudged.by === 1 ? 'one' : nudged.by, size = Math.abs(nudged.up / score);
       const still = Math.abs(nudged.up) <= 1e-6 * Math.abs(score);
@@ -249,10 +259,68 @@ export const STATIONS = [
         : `y = start + sum of all cells = ${start} + ${sum} = ${score}`;
     },
   },
+  {
+    name: 'Earlier', act: 'doubt', keys: ['pooling'], play: 'pooling',
+    said: ({ earlier, sides, where }) => {
+      if (!earlier) return { ask: 'And if we look at an earlier layer?', answer: WAITS, say: '' };
+      const { label, layer, side, shares: [last, mean] } = earlier, main = Number(mean > 0.5 ? side : 1 - side);
+      const most = percent(Math.max(mean, 1 - mean)), order = third(mean, 0.49, 0.51) === 1 ? 2 : main;
+      return {
+        ask: `Back at ${layer}: where will the map for ${label} point?`,
+        ...asked([...sides, 'both alike'], order),
+        answer: `now ${most} lies ${where[main]}. In the last layer ${percent(last)} lay ${where[side]}.`,
+        say: 'Earlier gradients differ by place; their mean forgets the place.',
+      };
+    },
+    more: ({ earlier, where }) => earlier && {
+      button: 'Without the mean', ask: 'And if every cell keeps its own gradient?',
+      answer: `${percent(earlier.shares[2])} lies ${where[earlier.side]}, place by place.`,
+      say: 'Grad-CAM belongs at the last layer; earlier, go place by place.',
+    },
+    math: () => 'Grad-CAM: add up mean(G) · A. LayerCAM: add up max(0, G) · A, with G of each cell.',
+  },
+  {
+    name: 'So what?', act: 'doubt', keys: ['guided'], play: 'guided',
+    said: () => ({
+      ask: 'True or false? Hands up, one by one.', hint: 'Thumbs up or down, all together. First A, then B, C, D.',
+      answer: 'A is true, C is false. B it cannot know. D: test it!',
+      say: 'The map says where evidence was found, not what was needed.',
+    }),
+  },
+  {
+    name: 'Cover it', act: 'doubt', keys: [],
+    said: (f) => {
+      const { score, covered: [now], label, own } = f, ask = own ? 'Cover this place. What does the score do?'
+        : 'Cover the strongest place. What does the score do?';
+      const options = ['it rises', 'it stays', 'it falls'];
+      if (!now) return { ask, ...asked(options, -1), answer: WAITS, say: '' };
+      const change = now.score - score, right = Math.abs(change) < 0.02 * Math.abs(score) ? 1 : change > 0 ? 0 : 2;
+      return {
+        ask, ...asked(options, right),
+        answer: `${['it rises', 'it hardly moves', 'it falls'][right]}. ${label}: ${coveredOf(f, 0).said}.`,
+        say: 'A map is a claim; covering is the experiment.',
+      };
+    },
+    more: (f) => f.covered[0] && {
+      button: 'The weakest place', ask: 'And if we cover the weakest place instead?',
+      answer: f.covered[1] ? `${f.label}: ${coveredOf(f, 1).said}.` : WAITS,
+      say: 'A covered picture is another picture: every cell changes.',
+    },
+    math: (f) => f.covered[0] ? `y(covered) − y(photo) = ${coveredOf(f, 0).sum}` : '',
+  },
+  {
+    name: 'End', act: 'doubt', keys: [],
+    said: () => ({
+      ask: 'Your turn: cover, compare, find where it is wrong.',
+      hint: 'Choose one, in pairs. Write down your guess before you look.',
+      button: 'What can you say now?', answer: 'Three things you can say now, and one you cannot.',
+      say: 'Finish the sentence: the map is not a proof because …',
+    }),
+  },
 ];
 
 /** Which steps a lesson of so many minutes has; the others can be chosen all the same. */
-export const COURSES = { 15: [0, 1, 3, 4, 6, 8, 9], 45: [...STATIONS.keys()], 90: [...STATIONS.keys()] };
+export const COURSES = { 15: [0, 1, 3, 4, 6, 8, 9, 12], 45: [...STATIONS.keys()], 90: [...STATIONS.keys()] };
 
 /** The letter of an answer that can be chosen. */
 export const letterOf = (n) => 'ABCD'[n];

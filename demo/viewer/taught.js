@@ -2,7 +2,7 @@
 
 import { readLink } from './address.js';
 import { $ } from './dom.js';
-import { fieldOf } from './facts.js';
+import { fieldOf, movedBy } from './facts.js';
 import { bytesOf, roundingOf, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { sheet } from './sheets.js';
 import { store } from './store.js';
@@ -29,6 +29,9 @@ export const FRESH = {
   /** @type {Guided | null} */ lines: null,
   running: false, // whether they are on their way
   contrast: null, // with the likeliest of the other classes: { label, below, field }
+  earlier: null, // what an earlier layer shows, by two methods
+  covers: {}, // a patch, as JSON -> what the network says with it on the picture
+  patch: null, // that the visitor put: left, top, right, bottom in 0..1; null: the lesson's own
   votes: {}, // step -> the answer that was chosen, or the cell that was pointed at
   seen: [], // steps that were answered
 };
@@ -117,8 +120,8 @@ export const begin = (lesson, topic) => put({ ...FRESH, lesson, bytes: signedByt
 const underWay = new Map(); // what is asked for -> the answer to come
 
 /** Asked for once, however many want it meanwhile. */
-function once(key, make) {
-  if (!underWay.has(key)) underWay.set(key, make().finally(() => underWay.delete(key)));
+function once(key, question) {
+  if (!underWay.has(key)) underWay.set(key, question().finally(() => underWay.delete(key)));
   return underWay.get(key);
 }
 
@@ -139,4 +142,33 @@ export async function askContrast() {
   const made = await once(`contrast ${JSON.stringify(request)}`, () => ask('contrast', request));
   const { label } = rival, { below } = made ?? {};
   if (made) put({ contrast: { label, below, field: fieldOf(made.map, signedBytesOf(made.bytes)) } });
+}
+
+const placed = (map, bytes) => ({ ...fieldOf(map, bytes), placement: map.placement });
+
+/** The last layer, and an earlier one by two methods: for the class or its rival, where the mean moves more. */
+export async function askEarlier() {
+  const { topic, earlier } = state, best = topic.layers.find((layer) => layer.best), rival = rivalNow();
+  if (earlier || !best || topic.layers[0].best) return;
+  const found = [];
+  for (const [index, label] of [[topic.request.target, topic.label], ...(rival ? [[rival.index, rival.label]] : [])]) {
+    const request = { ...topic.request, target: index, layer: best.name };
+    const made = await once(`earlier ${JSON.stringify(request)}`, () => ask('earlier', request));
+    if (!made) return;
+    const bytes = signedBytesOf(made.bytes), { layer, shape, k, alpha } = made;
+    const [last, mean, each] = [made.last, made.mean, made.each].map((map) => placed(map, bytes));
+    const rest = { label, own: index === topic.request.target, layer, shape, k, alpha, g: fieldOf(made.g, bytes) };
+    found.push({ ...rest, last, mean, each });
+  }
+  put({ earlier: found.reduce((one, other) => movedBy(other) > movedBy(one) ? other : one) });
+}
+
+/** The network is run with this part of the picture covered; of several questions the last is answered. */
+export async function askCover(box) {
+  const { topic } = state, key = JSON.stringify(box);
+  const request = { ...topic.request, rival: null, boxes: [box], fill: props.fills[0] };
+  const made = await ask('cover', request);
+  if (!made) return;
+  const field = placed({ ...made.map, numbers: null }, signedBytesOf(made.bytes));
+  put({ covers: { ...state.covers, [key]: { score: made.score, classes: made.classes[0], field } } });
 }

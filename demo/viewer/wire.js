@@ -349,6 +349,31 @@
  */
 
 /**
+ * A StepMap, and where it lies.
+ * @typedef {object} PlacedMap
+ * @property {number} at
+ * @property {number[]} sent
+ * @property {number} top
+ * @property {number} bottom
+ * @property {number[] | null} numbers (h w,)
+ * @property {number[] | null} placement of its cells, as of a SignedMap
+ */
+
+/**
+ * An earlier layer at which the mean over the places shows something else than without it.
+ * @typedef {object} Earlier
+ * @property {string} layer
+ * @property {number[]} shape h, w, K
+ * @property {PlacedMap} last Grad-CAM at the layer that was asked about
+ * @property {PlacedMap} mean Grad-CAM at the earlier one
+ * @property {PlacedMap} each LayerCAM there: every cell with its own gradient
+ * @property {number} k a channel whose gradients cancel
+ * @property {StepMap} g its gradients
+ * @property {number} alpha their mean
+ * @property {string} bytes of all maps, in base64
+ */
+
+/**
  * Addresses of images.
  * @typedef {object} Guided
  * @property {string} guided

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { agreeing, decimals, enough, factsOf, halvesOf, peaksOf, unitOf } from '../../demo/viewer/facts.js';
+import { agreeing, decimals, enough, factsOf, halvesOf, patchOn, peaksOf, unitOf } from '../../demo/viewer/facts.js';
 import { cellText, digitSize, sceneOf } from '../../demo/viewer/scenes.js';
 import { STATIONS, answerOf, revealsOf } from '../../demo/viewer/script.js';
 
@@ -38,7 +38,8 @@ function facts({ lesson = {}, topic = {}, ...more } = {}) {
       head: 'softmax', count: 10, picture: [200, 300], crop: false, target: 1,
       classes: CLASSES.map(([label, p, y], index) => ({ index, label, p, y, rank: [2, 1, 3, 4, 5][index] })), ...topic,
     },
-    bytes: new Int8Array(0), tile: 0, cell: null, nudged: null, contrast: null, hidden: false, ...more,
+    bytes: new Int8Array(0), tile: 0, cell: null, nudged: null, contrast: null, earlier: null, covers: {}, patch: null,
+    hidden: false, ...more,
   });
 }
 const NUDGED = { a: 4, g: 0.083, by: 1, up: 0.0834, down: -0.0834, steps: [], predicted: [], true: [] };
@@ -46,7 +47,20 @@ const CONTRAST = {
   label: 'wolf', below: 2,
   field: { h: 2, w: 3, values: Float32Array.from([-1, -0.5, 1, 0, 1, 2]), top: 2, exact: true },
 };
-const all = (more) => facts({ nudged: NUDGED, contrast: CONTRAST, ...more });
+/** Of two columns: for the left 1, for the right `right`. */
+const halves = (right) => {
+  return { h: 1, w: 2, values: Float32Array.from([1, right]), top: right, exact: true, placement: null };
+};
+const EARLIER = {
+  label: 'ant', own: true, layer: 'w', shape: [4, 6, 3], k: 1, alpha: -0.1,
+  last: halves(4), mean: halves(0.25), each: halves(3),
+  g: { h: 2, w: 3, values: Float32Array.from([1, -1, 0.5, -0.5, -0.6, 0]), top: 1, exact: true },
+};
+const PATCHES = [patchOn({ ...halves(4), values: Float32Array.from(MAP), h: 2, w: 3 }, null, Math.max)];
+PATCHES.push(patchOn({ ...halves(4), values: Float32Array.from(MAP), h: 2, w: 3 }, null, Math.min));
+const coverOf = (score, p) => ({ score, classes: [{ index: 1, label: 'ant', p, rank: 1 }], field: halves(2) });
+const COVERS = { [JSON.stringify(PATCHES[0])]: coverOf(4, 0.25), [JSON.stringify(PATCHES[1])]: coverOf(5.27, 0.52) };
+const all = (more) => facts({ nudged: NUDGED, contrast: CONTRAST, earlier: EARLIER, covers: COVERS, ...more });
 const said = (step, f) => STATIONS[step].said(f);
 const rightOf = (step, f) => { const { options, right } = said(step, f); return options[right]; };
 
@@ -98,6 +112,22 @@ test('the answers are those of the numbers', () => {
   assert.match(told(8), /^B: 54 % of “ant” lies in the right half\.$/);
   assert.match(told(9), /^C: 5\.00\. With a fixed 0\.25 it is the score: 5\.25\.$/);
   assert.equal(STATIONS[7].more(f).answer, 'Now 2 cells are minus: they speak for wolf.');
+});
+
+test('earlier: which share of each map lies on the side where most of the last one is', () => {
+  const f = all();
+  assert.deepEqual([f.earlier.side, ...f.earlier.shares], [1, 0.8, 0.2, 0.75]); // 4 of 5, 1 of 5, 3 of 4
+  assert.match(plain(answerOf(said(10, f))), /^A: now 80 % lies in the left half\. In the last layer 80 % lay in/);
+  assert.match(plain(STATIONS[10].more(f).answer), /^75 % lies in the right half, place by place\.$/);
+});
+
+test('cover: the patch lies on the strongest cell, then on the weakest, and the score is the measured one', () => {
+  const f = all();
+  assert.deepEqual(f.patches[0].map((v) => Number(v.toFixed(2))), [0.33, 0.58, 0.67, 0.92]); // the middle of row 2
+  assert.deepEqual(f.patches[1].map((v) => Number(v.toFixed(2))), [0, 0.08, 0.34, 0.42]);
+  assert.match(plain(answerOf(said(12, f))), /^C: it falls\. ant: 5\.25 → 4\.00\.$/);
+  assert.equal(plain(STATIONS[12].more(f).answer), 'ant: 5.25 → 5.27.');
+  assert.equal(plain(STATIONS[12].math(f)), 'y(covered) - y(photo) = 4.00 - 5.25 = -1.25');
 });
 
 test('the choice of classes does not say which is the likeliest', () => {
@@ -189,7 +219,10 @@ test('the sums on the screen are right as they stand there', () => {
 
 test('before the answer is asked for, it is not in the figure', () => {
   const f = all(), [size] = SIZES;
-  const told = (step) => JSON.stringify(scene(f, step, 0, size).map((p) => p.pieces ?? p.rows));
+  const told = (step) => plain(JSON.stringify(scene(f, step, 0, size).map((p) => p.pieces ?? p.rows)));
+  assert.doesNotMatch(told(10), /20 %|75 %/);
+  assert.doesNotMatch(told(11), /TRUE/);
+  assert.doesNotMatch(told(12), /4\.00|5\.27|52 %/);
   assert.doesNotMatch(told(1), /ant|50/);
   assert.doesNotMatch(told(4), /5\.333|0\.083/);
   assert.doesNotMatch(told(8), /3\.25/);
