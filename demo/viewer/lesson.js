@@ -7,6 +7,7 @@ import { fly } from './flight.js';
 import { isPending, openTab, watchBeside } from './gradio.js';
 import { cellAt } from './maps.js';
 import { PLAYS, goLayer } from './play.js';
+import { followNotes, openNotes, printHandout } from './printer.js';
 import { sceneOf } from './scenes.js';
 import { COURSES, STATIONS, answerOf, letterOf, revealsOf } from './script.js';
 import {
@@ -86,6 +87,12 @@ function backward() {
 
 const fold = (name) => put({ fold: state.fold === name ? '' : name });
 
+/** The handout has the numbers of the what-if: they are asked for, if need be. */
+async function handOut() {
+  await askNudge();
+  printHandout(factsNow(), state.topic.base);
+}
+
 /** Hides the answers, those too that were shown; or no more. */
 function hide() {
   const hides = !state.hides;
@@ -101,7 +108,7 @@ function goFull() {
 const KEYS = {
   ArrowRight: forward, PageDown: forward, ' ': forward, Enter: forward, ArrowLeft: backward, PageUp: backward,
   Home: () => go(0), 0: () => go(0), End: () => go(LAST), Escape: () => put({ fold: '' }), f: goFull,
-  h: hide,
+  h: hide, n: () => openNotes(state.step), p: handOut,
   m: () => hasMath() && fold('math'), c: () => hasCode() && fold('code'), t: () => hasPlay() && fold('play'),
   ...Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => [n, () => go(n)])),
 };
@@ -276,6 +283,7 @@ function showMoves() {
   }
   $('.gl-courses').hidden = step > 0;
   $$('.gl-courses button').forEach((b) => b.setAttribute('aria-pressed', String(b.value === (state.len || USUAL))));
+  followNotes(step);
   element.dataset.step = String(step);
   element.dataset.show = String(phaseNow());
   element.dataset.lesson = keyOf(topic);
@@ -367,6 +375,8 @@ $('.gl-back').onclick = backward;
 $('.gl-next').onclick = forward;
 $('.gl-full').onclick = goFull;
 $('.gl-hide').onclick = hide;
+$('.gl-notes').onclick = () => openNotes(state.step);
+$('.gl-print').onclick = handOut;
 $$('.gl-courses button').forEach((b) => {
   b.onclick = () => {
     put({ len: b.value });

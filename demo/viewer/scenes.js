@@ -96,7 +96,7 @@ function onPhoto(f, x, y, w, h) {
 const boxesOf = (f, cells) => cells.map((n) => frameOf([Math.floor(n / f.w), n % f.w], f));
 
 /** @param {Field} field */
-const rowSums = ({ h, w, values }) =>
+export const rowSums = ({ h, w, values }) =>
   Array.from({ length: h }, (_, i) => values.subarray(i * w, (i + 1) * w).reduce((a, b) => a + b, 0));
 
 const sideWay = (v) => v < 0 ? 'against' : 'for';
@@ -106,7 +106,8 @@ const inUnits = (units, before = ', ') => units && before + units;
 
 /** @param {Facts} f @param {Stand} s */
 function all(f, s) {
-  const { W, H, narrow, wide, phase, seen } = s, parts = [], open = (n) => n === 1 || phase > 0 || seen.includes(n);
+  const { W, H, wide, phase, seen } = s, narrow = W < 760, parts = [];
+  const open = (n) => n === 1 || phase > 0 || seen.includes(n);
   const put = (n, key, x, y, w, h, name, shown) => parts.push(
     part(`${key} name`, x, y - 31, narrow ? w : Math.min(Math.max(w, 226), W - x), LINE, {
       ...text([`${n}`, 'badge'], name), go: n,

@@ -606,6 +606,23 @@ def test_a_class_guesses_before_it_sees_and_a_remote_turns_the_page(lab) -> None
         expect(part).to_have_attribute("data-step", step_)
     lab.until("location.hash.includes('step=3&len=15')")
     assert lab.requests[asked:] == []
+    lab.page.evaluate("window.print = () => { window.printed = true; }")
+    keys.press("p")
+    lab.until("window.printed")
+    lab.page.emulate_media(media="print")
+    expect(lab.page.locator(".handout h1")).to_be_visible()
+    expect(lesson).to_be_hidden()
+    paper = lab.page.pdf(prefer_css_page_size=True)
+    assert len(re.findall(rb"/Type */Page\b", paper)) == 1
+    lab.page.emulate_media(media="screen")
+    lab.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(lab.page.locator(".handout")).to_have_count(0)
+    with lab.page.context.expect_page() as opened:
+        keys.press("n")
+    rows = opened.value.locator("tr")
+    expect(rows).to_have_count(15)
+    assert "rgb(255, 241, 194)" in rows.nth(4).get_attribute("style")
+    opened.value.close()
     lesson.get_by_role("button", name="Hide answers").click()
     keys.press("Home")
     lesson.get_by_role("button", name="45", exact=True).click()

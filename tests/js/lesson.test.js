@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { agreeing, decimals, enough, factsOf, halvesOf, patchOn, peaksOf, unitOf } from '../../demo/viewer/facts.js';
+import { NOTES, handoutOf, noteRows } from '../../demo/viewer/paper.js';
 import { cellText, digitSize, sceneOf } from '../../demo/viewer/scenes.js';
 import { STATIONS, answerOf, revealsOf } from '../../demo/viewer/script.js';
 
@@ -248,4 +250,24 @@ test('what moves keeps its key', () => {
     [[6, 1], [7, 0], 'map'], [[7, 1], [8, 0], 'relu'], [[8, 0], [8, 1], 'relu'],
     [[1, 1], [0, 1], 'photo'], [[9, 1], [0, 1], 'map'],
   ]) for (const at of [one, two]) assert.ok(scene(f, ...at, size).some((p) => p.key === key), `${key} at ${at}`);
+});
+
+// ---- on paper
+
+test('a lesson of 45 minutes has 45, and the notes are those of the document', () => {
+  assert.equal(NOTES.length, STATIONS.length);
+  assert.equal(NOTES.reduce((sum, [minutes]) => sum + minutes, 0), 45);
+  const document = readFileSync(new URL('../../docs/teaching.md', import.meta.url), 'utf8');
+  for (const row of noteRows()) assert.ok(document.includes(`| ${row.join(' | ')} |`), row[0]);
+});
+
+test('the handout has the numbers and a blank for each answer, and tells no class', () => {
+  const sections = handoutOf(all()), told = sections.map(({ title, lines }) => [title, ...lines].join(' '));
+  assert.deepEqual(sections.map(({ n }) => n), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+  for (const said of told) assert.match(said, /___/);
+  assert.doesNotMatch(told.join(' '), /ant\b|wolf|5\.333|0\.083/);
+  assert.match(plain(told[3]), /The 4 in row 2, column 2 becomes 5\. .* The score: 5\.250 → _____/);
+  assert.match(told[5], /6\.0 × 0\.500 = _____/);
+  assert.match(told[8], /The rows: 0\.50 \+ 4\.50 = _____ Starting value 0\.25\./);
+  assert.deepEqual(sections[7].grid, [['−1.0', '0.5', '1.0'], ['1.5', '2.0', '1.0']]);
 });
