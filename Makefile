@@ -1,4 +1,4 @@
-.PHONY: run setup test slow check bench load help
+.PHONY: run setup test slow longest check bench load help
 PYTHON ?= python3
 PY := .venv/bin/python
 
@@ -9,10 +9,13 @@ setup: .venv/tools          ## everything to run and to test
 	@echo "ready: make run, make test"
 
 test: .venv/tools           ## the tests that take minutes at most
-	$(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not longest"
 
-slow: .venv/tools           ## the rest: every network of the list, the large files
+slow: .venv/tools           ## the rest: large networks and files, hostile models, a crowd
 	$(PY) -m pytest -n 2 --dist worksteal -m slow
+
+longest: .venv/tools        ## what CI leaves out: every network of the list, from its weights file
+	$(PY) -m pytest -n 2 --dist worksteal -m longest
 
 check: .venv/tools          ## style and types
 	.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy

@@ -358,6 +358,7 @@ def vgg19_by_hand(weights, rgb, index):
     return logits, a @ alpha
 
 
+@pytest.mark.slow
 def test_vgg19_from_its_weights_file(rng, cheetah, monkeypatch):
     monkeypatch.setattr(lookup, "_networks", Cache(1))
     weights = vgg19_weights(rng)

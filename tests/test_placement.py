@@ -521,7 +521,7 @@ def test_a_network_of_the_list_covers_the_picture(key):
     check_stock(key)
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize("key", models.MODELS)
 def test_every_network_of_the_list_covers_the_picture(key):
     check_stock(key)

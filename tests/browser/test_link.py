@@ -251,6 +251,7 @@ def test_the_link_that_is_copied(opened: Callable[[str], Lab], photos: Path) -> 
     assert "Your picture does not go with the link" in lab.text(".gv-copied")
 
 
+@pytest.mark.slow
 def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
     machine: Callable[[], BrowserContext], tmp_path: Path
 ) -> None:
@@ -273,8 +274,8 @@ def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
 @pytest.mark.parametrize(
     "link",
     ["#p=cheetah&c=291&r=293&l=block5c_add&k=HiResCAM&colours=viridis&s=both",
-     "#c=293&l=block3b_add&k=LayerCAM&colours=viridis",
-     "#c=293&r=291&b=rival&d=1&colours=viridis"],
+     pytest.param("#c=293&l=block3b_add&k=LayerCAM&colours=viridis", marks=pytest.mark.slow),
+     pytest.param("#c=293&r=291&b=rival&d=1&colours=viridis", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_the_lines_that_are_copied_yield_this_very_map(
     opened: Callable[[str], Lab], link: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

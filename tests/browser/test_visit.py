@@ -181,6 +181,7 @@ def test_a_full_queue_is_told_in_our_words(visitor: BrowserContext, server: Serv
     lab.drawn_after(lambda: lab.example(3))
 
 
+@pytest.mark.slow
 def test_who_waits_is_told_the_place(visitor: BrowserContext, tmp_path: Path) -> None:
     """While others are at work: here for as long as a file is there."""
     with serve(tmp_path, first=BUSY.format(file=tmp_path / "busy")) as server:
@@ -193,6 +194,7 @@ def test_who_waits_is_told_the_place(visitor: BrowserContext, tmp_path: Path) ->
         told.wait_for(state="hidden")
 
 
+@pytest.mark.slow
 def test_after_a_restart_the_picture_must_be_given_again(
     visitor: BrowserContext, server: Server, photos: Path
 ) -> None:
