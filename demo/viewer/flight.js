@@ -2,7 +2,7 @@
 // arrived, one that is gone leaves. Without motion for whoever asked for none: the style says so.
 
 import { frame, make } from './dom.js';
-import { project } from './maps.js';
+import { inside, project } from './maps.js';
 import { cellText } from './scenes.js';
 
 /** @import { Part } from './scenes.js' */
@@ -172,18 +172,52 @@ const same = (one, other) => Object.keys({ ...one, ...other }).every((name) => {
   return typeof a === 'object' && typeof b === 'object' && JSON.stringify(a) === JSON.stringify(b);
 });
 
+const ARROWS_HELD = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+
+/** A part that does one thing, by click or key. */
+function pressable(node, act, name) {
+  node.onclick = act;
+  if (!name) return;
+  Object.assign(node, { tabIndex: 0, role: 'button', ariaLabel: name });
+  node.onkeydown = (e) => { if (['Enter', ' '].includes(e.key)) act(); };
+}
+
+/** A grid of which a cell can be chosen. Enter gives it the arrow keys, Escape gives them back to the lesson. */
+function choosing(node, part, means) {
+  const { h, w } = part.field, label = `Grid of ${h} rows and ${w} columns. Enter: the arrow keys choose a cell.`;
+  Object.assign(node, { tabIndex: 0, role: 'application', ariaLabel: label });
+  node.onclick = (e) => {
+    const box = node.getBoundingClientRect();
+    const [down, right] = [(e.clientY - box.top) / box.height, (e.clientX - box.left) / box.width];
+    means.pick(part, [Math.floor(down * h), Math.floor(right * w)]);
+  };
+  node.onblur = () => { delete node.dataset.held; };
+  node.onkeydown = (e) => {
+    const by = ARROWS_HELD[e.key], held = node.dataset.held !== undefined, at = part.marks?.[0] ?? 0;
+    if (e.key === 'Enter') node.dataset.held = '';
+    else if (held && e.key === 'Escape') delete node.dataset.held;
+    else if (held && by) means.pick(part, inside([Math.floor(at / w) + by[0], at % w + by[1]], h, w));
+    else return;
+    e.preventDefault();
+  };
+}
+
 /** What a click or a key on a part does. @param {Part} part @param {Means} means */
 function touchable(node, part, means) {
-  const { go, open, tile, pick, kind, field } = part;
-  const [does] = [[means.open, open], [means.go, go], [means.follow, tile]].filter(([, what]) => what !== undefined);
-  const act = does && (() => does[0](does[1]));
-  node.classList.toggle('gl-touch', Boolean(act || pick));
-  node.onclick = act ?? (!pick ? null : (e) => {
-    const box = node.getBoundingClientRect();
-    const place = [(e.clientY - box.top) / box.height, (e.clientX - box.left) / box.width];
-    if (kind === 'picture') means.point(place);
-    else means.pick(part, [Math.floor(place[0] * field.h), Math.floor(place[1] * field.w)]);
-  });
+  const { go, open, tile, pick, kind } = part, boxed = kind !== 'text';
+  node.classList.toggle('gl-touch', [go, open, tile].some((what) => what !== undefined) || Boolean(pick));
+  Object.assign(node, { onclick: null, onkeydown: null, onblur: null, role: null, ariaLabel: null });
+  node.removeAttribute('tabindex');
+  if (go !== undefined) pressable(node, () => means.go(go), boxed && `Step ${go}`);
+  else if (open !== undefined) pressable(node, () => means.open(open), !boxed && part.pieces.flat()[2]);
+  else if (tile !== undefined) pressable(node, () => means.follow(tile), `Follow map ${tile + 1}`);
+  else if (pick && kind === 'grid') choosing(node, part, means);
+  else if (pick) {
+    node.onclick = (e) => {
+      const box = node.getBoundingClientRect();
+      means.point([(e.clientY - box.top) / box.height, (e.clientX - box.left) / box.width]);
+    };
+  }
 }
 
 /**

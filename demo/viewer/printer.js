@@ -23,7 +23,7 @@ const STYLE = `
     .handout > div { columns: 2; column-gap: 26px; }
     .handout article { break-inside: avoid; padding-bottom: 9px; }
     .handout img { display: block; width: 100%; height: 150px; object-fit: contain; object-position: left; margin: 0;
-      filter: grayscale(1) contrast(0.75) brightness(1.2); }
+      filter: grayscale(1) brightness(1.25); opacity: 0.85; }
     .handout u { display: inline-block; width: 46px; border-bottom: 1.2px solid #000; text-decoration: none; }
     .handout u.long { width: 112px; }
     .handout .numbers { display: grid; border: 1px solid #000; margin: 2px 0; }

@@ -648,6 +648,17 @@ def test_covering_really_runs_the_network_and_the_end_leads_into_the_other_tabs(
     after = next(row["p"] for row in covered["classes"][0] if row["label"] == "lion")
     said = lesson.locator("[data-key=bars] b").all_inner_texts()
     assert numbers(plain(said[1]))[0] == pytest.approx(100 * after, abs=0.5)
+    lesson.locator(".gl-nav button").nth(4).click()
+    grid = lesson.locator("[data-key=A]")
+    marked = grid.locator(".gl-mark")
+    before = marked.get_attribute("style")
+    for key in ("Enter", "ArrowRight"):
+        grid.press(key)
+    expect(marked).not_to_have_attribute("style", str(before))
+    expect(lab.page.locator("#lesson [data-step]")).to_have_attribute("data-show", "0")
+    for key in ("Escape", "ArrowRight"):
+        grid.press(key)
+    expect(lab.page.locator("#lesson [data-step]")).to_have_attribute("data-show", "1")
     keys.press("End")
     lesson.get_by_text("Make the answer lose").click()
     expect(lab.find("[name=gv-tool][value=cover]")).to_be_checked()
