@@ -117,7 +117,7 @@ def viewer() -> Viewer:
         heavy=image.HEAVY,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
-        networks=list(models.MODELS), steps=len(lesson.step_rows()), **part("viewer"),
+        networks=list(models.MODELS), **part("viewer"),
     )  # fmt: skip
 
 
@@ -134,11 +134,15 @@ LINKED = """(...given) => {
 
 
 def steps_of_the_map() -> gr.HTML:
-    functions = lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.lines
+    functions = (
+        lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.held_against,
+        lesson.before_the_last, lesson.lines, handlers.cover,
+    )  # fmt: skip
     return gr.HTML(
         elem_id="lesson",
         server_functions=[*map(in_turn, functions)],
         steps=lesson.step_rows(),
+        fills=list(hide.FILLS),
         **part("lesson"),
     )
 

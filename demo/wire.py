@@ -238,7 +238,6 @@ class StepRow(TypedDict):
 
     key: str
     title: str
-    words: str
     formula: str  # SVG
     aloud: str
     code: str
@@ -288,16 +287,18 @@ class Whole(TypedDict):
     above: int
     min: float
     max: float
+    more: float  # what the filters add that speak for the class
+    less: float  # what those take away that speak against it, below zero
+    sum: float
 
 
-class LayerTile(TypedDict):
-    """A layer beside the others, by the method that suits it."""
+class Stage(TypedDict):
+    """A layer on the way through the network."""
 
     name: str
-    shape: tuple[int, int, int]  # h, w, K
-    method: str
+    shape: tuple[int, int, int]
+    k: int  # of its channels the one that is shown
     map: StepMap
-    placement: list[float] | None  # of its cells, as of a SignedMap
 
 
 class Lesson(TypedDict):
@@ -307,16 +308,17 @@ class Lesson(TypedDict):
     after: str  # the same after preprocessing
     range: list[float]  # smallest and largest number after preprocessing
     score: float
+    start: float | None  # what the score is without the map, if its cells add up to all the rest
     layer: str
     shape: tuple[int, int, int]  # h, w, K
     placement: list[float] | None  # of its cells, as of a SignedMap
+    stages: list[Stage]  # from early to late
     tiles: list[Tile]  # the channels that matter most, in the order of their terms
     alphas: list[float]  # (K,)
     build: list[Station]
     switches: list[Term]
     map: StepMap  # the whole sum
     whole: Whole
-    layers: list[LayerTile]  # the suggested ones, from early to late
     bytes: str  # of all maps, in base64
 
 
@@ -328,6 +330,9 @@ class Nudge(TypedDict):
     true: list[float]
     a: float  # the number
     g: float  # its gradient
+    by: float  # one, or a power of ten below the largest number
+    up: float  # the true change, where it is larger by that much
+    down: float  # and where it is smaller
 
 
 class Without(TypedDict):
@@ -351,6 +356,32 @@ class CellSum(TypedDict):
     rest: float  # the sum of the others
     total: float
     others: int  # how many they are
+
+
+class Contrast(TypedDict):
+    """The map of the one class less that of the other."""
+
+    map: StepMap
+    below: int  # cells below zero
+    bytes: str  # of the map, in base64
+
+
+class PlacedMap(StepMap):
+    placement: list[float] | None  # of its cells, as of a SignedMap
+
+
+class Earlier(TypedDict):
+    """An earlier layer at which the mean over the places shows something else than without it."""
+
+    layer: str
+    shape: tuple[int, int, int]  # h, w, K
+    last: PlacedMap  # Grad-CAM at the layer that was asked about
+    mean: PlacedMap  # Grad-CAM at the earlier one
+    each: PlacedMap  # LayerCAM there: every cell with its own gradient
+    k: int  # a channel whose gradients cancel
+    g: StepMap  # its gradients
+    alpha: float  # their mean
+    bytes: str  # of all maps, in base64
 
 
 class Guided(TypedDict):

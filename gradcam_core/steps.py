@@ -194,7 +194,6 @@ class Step(NamedTuple):
     title: str
     formula: str  # LaTeX
     aloud: str  # the formula as it is read out
-    words: str  # two sentences for a pupil of sixteen
     code: tuple[str, ...]  # where it is computed, as "room.function"
 
 
@@ -204,29 +203,18 @@ STEPS = {
         r"p^c = \frac{e^{y^c}}{\sum_j e^{y^j}}",
         "p of c is e to the power of y of c, divided by the sum over all classes j of e to the "
         "power of y of j.",
-        "The network gives every class it knows a score y: the higher, the more it takes the "
-        "picture for that class. Softmax only turns the scores into percentages that add up to "
-        "100; Grad-CAM asks about the score itself: which parts of the picture push it up?",
         ("image.fit", "heads.answers"),
     ),
     "maps": Step(
         "Feature maps",
         r"A^k \in \mathbb{R}^{h \times w}, \quad k = 1, \dots, K",
         "A k is a grid of h by w real numbers, for k from 1 to K.",
-        "This layer of the network has learned many filters, and each reacts to a pattern of its "
-        "own: a stripe, an ear, often something we have no word for. A filter's feature map is a "
-        "small grid that says how strongly it reacted at each place, and the top left of the grid "
-        "belongs to the top left of the picture.",
         ("network.Network._compile_trace.run", "steps.order"),
     ),
     "gradient": Step(
         "The gradient",
         r"\frac{\partial y^c}{\partial A^k_{ij}}",
         "The partial derivative of y of c by A k i j.",
-        "Change one number of a feature map a tiny bit: the gradient tells how much the score "
-        "changes for each unit of that change, and whether it goes up (plus) or down (minus). "
-        "It is a promise for tiny changes only: after a large one the score may be quite different "
-        "from what the gradient said.",
         ("network.Network._compile_trace.run", "steps.nudge"),
     ),
     "pooling": Step(
@@ -234,19 +222,12 @@ STEPS = {
         r"\alpha_k^c = \frac{1}{h\,w} \sum_i \sum_j \frac{\partial y^c}{\partial A^k_{ij}}",
         "Alpha k of c is 1 over h times w, times the sum over i and j of the partial derivative "
         "of y of c by A k i j.",
-        "Add up all the gradients of one feature map and divide by the number of cells: that is "
-        "their mean, and it becomes the weight of this filter. A positive weight says that more of "
-        "the filter's pattern would, on average, raise the score, and a negative one that it would "
-        "lower it.",
         ("methods.over_places", "methods.grad_cam"),
     ),
     "sum": Step(
         "The weighted sum",
         r"\sum_k \alpha_k^c \, A^k",
         "The sum over k of alpha k of c times A k.",
-        "Multiply each feature map by its weight, then add up all of them, cell by cell. A cell "
-        "becomes large where filters that raise the score reacted strongly, and negative where "
-        "those that lower it outweigh them.",
         ("heatmap.combine",),
     ),
     "relu": Step(
@@ -255,39 +236,24 @@ STEPS = {
         r" \mathrm{ReLU}(x) = \max(0, x)",
         "L of c is the ReLU of the sum over k of alpha k of c times A k. The ReLU of x is the "
         "larger of 0 and x.",
-        "ReLU is a simple rule: positive numbers stay, negative ones become zero. What stays is "
-        "evidence for the class; what is cut off is evidence against it, often because something "
-        "else can be seen there.",
         ("heatmap.normalise",),
     ),
     "scaling": Step(
         "Scaling up",
         r"M = \mathrm{scale\ up}\left(L^c \,/\, \max L^c\right)",
         "M is L of c, divided by the largest of L of c, and scaled up.",
-        "The map is divided by its largest number and stretched over the whole picture, each cell "
-        "over the part that it stands for. Between the middles of two cells the values change "
-        "evenly from one to the other (this is called bilinear), which looks smooth but adds no "
-        "new detail.",
         ("heatmap.upsample",),
     ),
     "overlay": Step(
         "The overlay",
         r"(1 - o) \cdot \text{picture} + o \cdot \text{colour}(M)",
         "1 minus o times the picture, plus o times the colour of M.",
-        "Each number of the map becomes a colour, and the colours are mixed with your picture; the "
-        "opacity o says how much of the colour you see. You can read from it where this layer "
-        "found evidence for the class, but not whether the answer is right, nor what the network "
-        "would say if that part were covered.",
         ("heatmap.paint", "heatmap.overlay"),
     ),
     "guided": Step(
         "Guided Grad-CAM",
         r"\text{guided backpropagation} \odot M",
         "Guided backpropagation times M, pixel by pixel.",
-        "Guided backpropagation asks which pixels would raise the score, and lets only positive "
-        "influence through each ReLU; multiplied by the map M, its fine lines stay only where the "
-        "map is bright. Read the lines with care: they mostly follow edges in the picture and look "
-        "much the same for other classes, so it is the map that tells you about the class.",
         ("gradients._guided", "network.Network._compile_guided.run", "steps.guided_grad_cam"),
     ),
 }

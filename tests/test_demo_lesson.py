@@ -5,6 +5,7 @@ import io
 import logging
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from visitor import answered
 from demo import engine, lesson
 from demo.question import EXAMPLES, EXAMPLES_DIR
 from demo.words import FAILED
-from gradcam_core import heatmap, lookup, models, steps
+from gradcam_core import heatmap, models, steps
 from gradcam_core.cache import Cache
 
 PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
@@ -72,27 +73,6 @@ def test_few_numbers_are_sent_as_they_are() -> None:
     assert [tile["even"] for tile in (first, earlier["tiles"][0])] == [True, False]
 
 
-def test_each_layer_is_shown_by_the_method_that_suits_it() -> None:
-    """Grad-CAM at the best layer and LayerCAM before it, each by its equation; also where a layer
-    is in view that is none of them."""
-    said, net = lesson.whole(request(layer="block5c_dwconv")), lookup.network()
-    data = np.frombuffer(base64.b64decode(said["bytes"]), np.int8)
-    trace = lesson.in_view(request()).survey.trace
-    assert [tile["name"] for tile in said["layers"]] == list(net.suggested)
-    for tile in said["layers"]:
-        name, sent = tile["name"], tile["map"]
-        a, g = trace.activations[name], trace.gradients[name]
-        best = name == BEST
-        by_hand = (a * (g.mean((0, 1)) if best else np.maximum(g, 0))).sum(-1)
-        side = min(28, len(a))
-        blocks = by_hand.reshape(side, len(a) // side, side, -1).mean((1, 3))
-        assert (tile["method"], tile["shape"]) == ("Grad-CAM" if best else "LayerCAM", a.shape)
-        assert (sent["sent"], tile["placement"]) == ([side, side], None)
-        q = data[sent["at"] : sent["at"] + side * side].reshape(side, side).astype(float)
-        got = q / 127 * np.where(q > 0, sent["top"], sent["bottom"])
-        np.testing.assert_allclose(got, blocks, atol=np.abs(blocks).max() / 127)
-
-
 def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page says and shows what it was given: 12 rows, 20 columns."""
     layers = [
@@ -109,6 +89,83 @@ def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> 
     data = base64.b64decode(said["input"].removeprefix("data:image/png;base64,"))
     with Image.open(io.BytesIO(data)) as shown:
         assert shown.size == (20, 12)
+
+
+def test_a_number_is_made_one_larger_and_one_smaller() -> None:
+    """A round step: one, or of small numbers a power of ten that is not above the largest."""
+    said, view = (
+        lesson.nudged([request(layer="block5c_add"), 7, 3, 4]),
+        lesson.in_view(request(layer="block5c_add")),
+    )
+    assert said["by"] == 1
+    batch = np.repeat(view.survey.trace.activations["block5c_add"][None], 3, axis=0)
+    batch[1:, 3, 4, 7] += [1, -1]
+    as_is, up, down = view.asked.score_from("block5c_add", batch, view.survey.trace)
+    assert [said["up"], said["down"]] == pytest.approx([up - as_is, down - as_is], abs=1e-4)
+    assert [lesson.round_step(top) for top in (6.0, 1.0, 0.31, 0.02)] == pytest.approx(
+        [1, 1, 0.1, 0.01]
+    )
+
+
+def test_the_map_and_the_start_are_the_score_where_only_a_mean_follows() -> None:
+    last, earlier = lesson.whole(request()), lesson.whole(request(layer="block5c_add"))
+    whole = last["whole"]
+    assert whole["more"] > 0 > whole["less"]
+    assert whole["more"] + whole["less"] == pytest.approx(whole["sum"], rel=1e-4)
+    assert sum(last["map"]["numbers"]) == pytest.approx(whole["sum"], rel=1e-4)
+    assert last["start"] + whole["sum"] == pytest.approx(last["score"], rel=1e-4)
+    assert earlier["start"] is None
+
+
+def test_the_way_through_the_network() -> None:
+    """Of EfficientNet-Lite0 the stages of its paper's table, and the layer that is looked at."""
+    stages = lesson.whole(request())["stages"]
+    assert [stage["shape"] for stage in stages] == [
+        (112, 112, 16), (56, 56, 24), (28, 28, 40), (14, 14, 80), (14, 14, 112), (7, 7, 192),
+        (7, 7, 320), (7, 7, 1280),
+    ]  # fmt: skip
+    assert stages[-1]["name"] == BEST
+    names = [s["name"] for s in lesson.whole(request(layer="block5a_project_bn"))["stages"]]
+    assert names[4] == "block5a_project_bn"
+    assert len(names) == 8
+    deep = [f"layer{n}" for n in range(30)]
+    trace = SimpleNamespace(activations={n: np.zeros((30 - i, 5, 2)) for i, n in enumerate(deep)})
+    assert lesson.on_the_way(trace, "layer3") == [
+        "layer0", "layer3", "layer8", "layer12", "layer17", "layer21", "layer25", "layer29",
+    ]  # fmt: skip
+
+
+def test_held_against_another_class_the_map_is_the_difference_of_two() -> None:
+    lion, cheetah = (
+        np.array(lesson.whole(request(target=c))["map"]["numbers"]) for c in (291, 293)
+    )
+    made = lesson.held_against(request(target=291) | {"rival": 293})
+    assert np.allclose(made["map"]["numbers"], lion - cheetah, atol=2e-4)
+    assert made["below"] == int((lion < cheetah).sum()) > 5
+
+
+def test_the_earlier_layer_is_the_one_where_the_mean_misleads_most() -> None:
+    """By the cosine of what is above zero, of all layers of 14 x 14 and 7 x 7 cells."""
+    said, view = lesson.before_the_last(request()), lesson.in_view(request())
+    maps = {key: np.maximum(m, 0).ravel() for key, m in view.survey.maps.items()}
+
+    def cosine(name: str) -> float:
+        a, b = maps[name, "Grad-CAM"], maps[name, "LayerCAM"]
+        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
+
+    near = [n for n in view.asked.suggested[:-1] if view.asked.layers[n].shape[0] <= 14]
+    assert said["layer"] == min(near, key=cosine)
+    assert cosine(said["layer"]) < 0.6
+    g = view.survey.trace.gradients[said["layer"]][:, :, said["k"]]
+    assert g.min() < 0 < g.max()
+    assert said["alpha"] == pytest.approx(float(g.mean()), rel=1e-4)
+    assert abs(said["alpha"]) < 0.3 * np.abs(g).mean()
+    assert lesson.likeness(np.zeros((2, 3)), np.ones((2, 3))) == 1
+    assert lesson.likeness(np.array([[3.0, -9, 4]]), np.array([[4.0, 1, 3]])) == pytest.approx(
+        24 / (5 * 26**0.5)
+    )
+    first = view.asked.suggested[0]
+    assert lesson.before_the_last(request(layer=first)) == {"error": lesson.NOTHING_EARLIER}
 
 
 @pytest.mark.parametrize(

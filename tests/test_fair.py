@@ -567,7 +567,7 @@ def test_all_that_computes_is_asked_in_turn(page: Any) -> None:
     parts = [block for block in page.blocks.values() if hasattr(block, "server_fns")]
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
     names = {"figure", "cover", "doctor", "stop", "labels"}
-    names |= {"lesson", "nudge", "without", "cell", "guided"}
+    names |= {"lesson", "nudge", "without", "cell", "contrast", "earlier", "guided"}
     names |= {"hide", "verdict", "far", "cancel", "mosaic"}
     names |= {"forget", "hold", "aim", "suspects", "confess"}
     assert set(called) == names

@@ -101,7 +101,17 @@ def test_a_module_imports_what_it_calls_and_uses_what_it_imports(module: str) ->
 
 
 def test_the_pure_modules_know_no_page() -> None:
-    for module in ("maps", "words", "store", "address", "python"):
+    for module in (
+        "maps",
+        "words",
+        "store",
+        "address",
+        "python",
+        "facts",
+        "script",
+        "scenes",
+        "paper",
+    ):
         free = re.findall(r"(?<![\w.])(document|window|element|props|server)[.\[]", code(module))
         assert free == [], module
         assert not re.findall(r"^let ", code(module), re.MULTILINE), f"{module} has a state"

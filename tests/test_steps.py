@@ -463,8 +463,6 @@ def test_the_code_shown_in_full() -> None:
 
 
 @pytest.mark.parametrize("step", steps.STEPS.values(), ids=steps.STEPS)
-def test_two_short_sentences(step: steps.Step) -> None:
-    assert len(re.findall(r"[.?](?: |$)", step.words)) == 2
-    assert len(step.words.split()) <= 65
+def test_a_formula_can_be_read_aloud(step: steps.Step) -> None:
     assert step.formula.count("{") == step.formula.count("}")
     assert re.fullmatch(r"[\w ,.;-]+\.", step.aloud), "words, and no signs"

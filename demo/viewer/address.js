@@ -33,9 +33,9 @@ export const ADDRESS = {
   opacity: { word: 'strength', form: /^(\d|[1-9]\d|100)$/ },
   box: { word: 'box', form: /^[1-9]\d?$/ },
   tab: { word: 'tab', form: /^(lesson|trust)$/, back: true },
-  step: { word: 'step', form: /^[1-9]\d?$/, back: true },
-  show: { word: 'answer', form: /^[01]$/ }, // these two are handed on, for the lesson that will read them
-  len: { word: 'length', form: /^[1-9]\d{0,2}$/ },
+  step: { word: 'step', form: /^([1-9]|1[0-3])$/, back: true },
+  show: { word: 'answer', form: /^[0-2]$/ },
+  len: { word: 'length', form: /^(15|45|90)$/ }, // of the lesson, in minutes
 };
 
 /**

@@ -115,10 +115,10 @@ export function markExample(url) {
 const MODEL = /\.(keras|h5|hdf5|zip)$/i, BESIDE = /\.(txt|csv|json)$/i; // its class names
 
 /** @param {string} selector @param {(node: Element) => void} act as soon as there is such a node */
-function once(selector, act) {
+function whenThere(selector, act) {
   const node = find(selector);
   if (node) act(node);
-  else setTimeout(() => once(selector, act), 50);
+  else setTimeout(() => whenThere(selector, act), 50);
 }
 
 /**
@@ -138,7 +138,7 @@ export function catchModels(opened, refused) {
     const list = new DataTransfer();
     for (const file of files) if (MODEL.test(file.name) || BESIDE.test(file.name)) list.items.add(file);
     find('#own-file [aria-label="Clear"]')?.click();
-    once('#own-file input[type=file]', (box) => {
+    whenThere('#own-file input[type=file]', (box) => {
       box.files = list.files;
       box.dispatchEvent(new Event('change', { bubbles: true }));
       find('#own').scrollIntoView({ block: 'nearest' });

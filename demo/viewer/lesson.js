@@ -1,408 +1,292 @@
-// How it is made: one step at a time, for the picture, class and layer that the viewer shows.
+// How it is made: one figure that grows step by step, for the picture, class and layer that the viewer shows. Each step
+// asks before it shows.
 
-import { readLink } from './address.js';
-import { $, $$, clear, frame, make, tell, write } from './dom.js';
-import { isPending, watchBeside } from './gradio.js';
+import { $, $$, clear, make, tell, write } from './dom.js';
+import { factsOf, patchAt } from './facts.js';
+import { fly } from './flight.js';
+import { isPending, openTab, watchBeside } from './gradio.js';
+import { cellAt } from './maps.js';
+import { PLAYS, goLayer } from './play.js';
+import { followNotes, openNotes, printHandout } from './printer.js';
+import { sceneOf } from './scenes.js';
+import { COURSES, STATIONS, answerOf, letterOf, revealsOf } from './script.js';
 import {
-  bytesOf, cellAt, cellBeside, earlier, filmOf, frameOf, roundingOf, scaled, signedBytesOf, tellingNudge, valuesOf,
-  without,
-} from './maps.js';
-import { plotCurves, plotStems } from './plot.js';
-import { figure, image, over, photo, row, sheet, slider, table, tiles } from './sheets.js';
-import { store } from './store.js';
-import {
-  ABOUT_FILM, UNREACHED, aboutLayerTile, aboutMaps, aboutNudge, aboutOverlay, aboutPooling, aboutQuestion, aboutRelu,
-  aboutScaling, aboutSum,
-  aboutSwitches, averaged, firstTerms, grids, number, scoreTable, signed,
-} from './words.js';
+  addView, ask, askContrast, askCover, askEarlier, askNudge, begin, isHidden, keyOf, put, state,
+} from './taught.js';
+import { averaged, grids } from './words.js';
 
-/** @import { CellSum, Guided, Lesson, Nudge, StepMap, StepRow, Tile, Without } from './wire.js' */
-/** @import { Drawn } from './sheets.js' */
-/** @import { InView } from './viewer.js' */
+/** @import { StepRow } from './wire.js' */
+/** @import { Facts } from './facts.js' */
 
-/** @type {StepRow[]} */
-const steps = props.steps;
-const PLAIN = props.colours.find((name) => !props.lit.includes(name)); // a grid by itself has no picture to light
-const palettes = Object.fromEntries(Object.entries(props.palettes).map(([name, text]) => [name, bytesOf(text)]));
-
-/** What a visitor plays with, at the start of a lesson. */
-const FRESH = {
-  tile: 0, // which of the channels is followed
-  cell: null, // row, column; null: the middle
-  /** @type {Nudge | null} */ nudged: null,
-  size: null, // which of its changes
-  count: 0, // which of the stations
-  off: [], // channels that are switched off
-  /** @type {Without | 'running' | 'failed'} */ score: 'running', // without them
-  turned: false, // whether evidence against the class is kept
-  /** @type {CellSum | null} */ sum: null, // of the cell, with it
-  /** @type {Guided | null} */ lines: null,
-  running: false, // whether they are on their way
-};
+/** @type {StepRow[]} formula and code of each step of the method */
+const methodSteps = props.steps;
+const LAST = STATIONS.length - 1, MADE = 9, USUAL = '45'; // MADE: with this step the map is made
 
 /** A step that there is. */
-const existing = (n) => Math.min(Math.max(n, 0), steps.length - 1);
+const existing = (n) => Math.min(Math.max(n, 0), LAST);
 
-const { state, set, view } = store({
-  step: existing(Number(readLink(location.hash).link.step ?? 1) - 1),
-  /** @type {Lesson | null} */ lesson: null,
-  bytes: null, // of its maps
-  /** @type {InView | null} */ topic: null, // what it is about
-  /** @type {InView | null} */ wanted: null, // what the viewer shows, which may be ahead of it
-  asked: null, // the key of what was asked for last
-  error: '',
-  pending: false, // whether an answer is on its way to the viewer
-  stale: false, // whether what it shows is not what the page asks for
-  said: '', // what it says to the visitor
-  opacity: 50,
-  ...FRESH,
-});
+// ---- what is in view, as facts -----------------------------------------------------------------
 
-/** @param {InView | null} about */
-const keyOf = (about) => about && JSON.stringify(about.request);
+const madeOf = { of: [], facts: null };
 
-/** @returns {Tile} */
-const tile = () => state.lesson.tiles[state.tile];
-
-const cellNow = () => state.cell ?? state.lesson.shape.slice(0, 2).map((n) => n >> 1);
-const cellName = () => { const [i, j] = cellNow(); return `row ${i + 1}, column ${j + 1}`; };
-const rounding = () => roundingOf(state.topic.classes);
-const say = (text) => { $('.gl-numbers').textContent = text; };
-const valuesIn = (map) => valuesOf(map, state.bytes);
-
-/**
- * @param {StepMap} map
- * @param {boolean} round whether zero is in the middle of the colours
- * @param {number} top what their end stands for; 0: the largest of this map
- * @param {Float32Array} data instead of the map's own
- * @returns {Drawn}
- */
-function drawn(map, round = false, top = 0, data = valuesIn(map)) {
-  const [h, w] = map.sent, palette = palettes[round ? props.diverging[PLAIN] : PLAIN];
-  return { h, w, placement: state.lesson.placement, data, round, palette, ...scaled(data, round, top) };
+/** Made anew only where something of it has changed. @returns {Facts} */
+function factsNow() {
+  const { lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch } = state, hidden = isHidden();
+  const of = [lesson, topic, tile, cell, nudged, contrast, earlier, covers, patch, hidden];
+  if (of.every((v, n) => v === madeOf.of[n])) return madeOf.facts;
+  const facts = factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch, hidden });
+  Object.assign(madeOf, { of, facts });
+  return facts;
 }
 
-/** A grid with its scale. */
-const sheetOf = (map, ...how) => sheet(drawn(map, ...how), Boolean(map.numbers));
+const stationNow = () => STATIONS[state.step];
+const course = () => COURSES[state.len || USUAL];
 
-const hasBothSigns = (map) => map.bottom > 0;
+/** The step after this one; after all that is made comes doubt. */
+const following = () => course().find((n) => n > (state.step === 0 && phaseNow() ? MADE : state.step));
+const preceding = () => course().findLast((n) => n < state.step);
 
-// ---- what can be moved -------------------------------------------------------------------------
+const EARLIER = 10, COVERED = 12; // steps that ask the server
 
-const ARROWS = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] };
+/** How many of the step's reveals are shown. */
+const phaseNow = () => Math.min(state.phase, state.step ? revealsOf(stationNow(), factsNow()) : 1);
 
-/**
- * A cell of the grid can be chosen in this area, by pointer or arrow keys; others mark it, too.
- * @param {number[] | null} placement of the cells in the area
- */
-function choosable(placement, field, ...others) {
-  const [h, w] = state.lesson.shape, lattice = { h, w, placement }, marks = [field, ...others].map((area) => {
-    const mark = make('div', null, { class: 'gl-mark' });
-    area.append(mark);
-    return mark;
-  });
-  const go = (cell) => { if (cell) set({ cell, nudged: null }); };
-  field.tabIndex = 0;
-  field.setAttribute('role', 'application');
-  field.onclick = (e) => {
-    const r = field.getBoundingClientRect();
-    go(cellAt([(e.clientY - r.top) / r.height, (e.clientX - r.left) / r.width], lattice));
-  };
-  field.onkeydown = (e) => {
-    const by = ARROWS[e.key];
-    if (by) { e.preventDefault(); go(cellBeside(cellNow(), by, lattice)); }
-  };
-  view(() => {
-    const what = `Grid of ${h} rows and ${w} columns; arrow keys choose a cell. Chosen: ${cellName()}`;
-    for (const mark of marks) frame(mark, frameOf(cellNow(), lattice));
-    field.setAttribute('aria-label', what);
-  });
+// ---- what a visitor does -----------------------------------------------------------------------
+
+function announceStep() {
+  const { step, phase, len } = state;
+  document.dispatchEvent(new CustomEvent('gradcam-stepped', { detail: { step, show: phase, len } }));
+  document.dispatchEvent(new Event('gradcam-on'));
 }
 
-const goLayer = (name) => document.dispatchEvent(new CustomEvent('gradcam-layer', { detail: name }));
-
-/** Where the gradient is one number all over: a way to a layer where it is not. */
-function tryEarlier() {
-  const { lesson, topic } = state, layer = tile().even && earlier(topic.layers, lesson.layer, lesson.shape[0]);
-  if (!layer) return '';
-  const button = make('button', `Try ${layer.name}`, { type: 'button' });
-  button.onclick = () => goLayer(layer.name);
-  return row(make('p', 'Every cell has the same gradient here.'), button);
+function turnTo(step, phase = 0) {
+  const seen = phase && step && !state.seen.includes(step) ? [...state.seen, step] : state.seen;
+  put({ step, phase, seen, fold: '', sum: null });
 }
 
-/** The layers of the film, each over the picture. */
-function filmTiles() {
-  const { lesson: { layers }, topic } = state, best = topic.layers.find((l) => l.best)?.name;
-  const holder = row(...filmOf(layers.map((one) => ({ ...one, suggested: true })), best).map((one) => {
-    const map = { ...drawn(one.map), placement: one.placement };
-    return photo(over(map, topic, one.name !== best), aboutLayerTile(one), topic.picture, 130, 20);
-  }));
-  holder.style.flexWrap = 'wrap';
-  return holder;
+function go(step, phase = 0) {
+  turnTo(existing(step), phase);
+  announceStep();
 }
 
-// ---- the steps: each fills the right half and says its numbers ---------------------------------
+function forward() {
+  const { step } = state, phase = phaseNow();
+  if (step && phase < revealsOf(stationNow(), factsNow())) go(step, phase + 1);
+  else if (step === MADE) go(0, 1);
+  else if (step < course().at(-1)) go(following());
+}
 
-const show = {
-  question(play) {
-    const { lesson, topic } = state, [low, high] = lesson.range.map((v) => number(v));
-    play.append(
-      row(
-        figure(image(lesson.input, 'Your picture as the network gets it'),
-          `${topic.crop ? 'The middle of your picture, made' : 'Your picture, squashed to'} the network’s ` +
-          `${grids(topic.input)} pixels.`, 200),
-        figure(image(lesson.after, 'The same after preprocessing'),
-          `What the network gets: the same numbers, moved to the range ${low} to ${high} (drawn from dark to ` +
-          'bright, so it looks alike).', 200),
-      ),
-      table(scoreTable(topic), 1 + topic.classes.findIndex((c) => c.index === topic.target)),
-    );
-    say(aboutQuestion(lesson, topic));
-  },
+function backward() {
+  const { step } = state, phase = phaseNow();
+  const shown = (n) => go(n, n ? revealsOf(STATIONS[n], factsNow()) : 0);
+  if (step === 0 && phase) shown(MADE);
+  else if (step && !phase && preceding() === MADE) go(0, 1);
+  else if (phase) go(step, phase - 1);
+  else if (step) shown(preceding());
+}
 
-  maps(play) {
-    const { lesson, topic } = state, stage = row();
-    const all = tiles(lesson.tiles, (t) => drawn(t.a, hasBothSigns(t.a)),
-      (t) => `Feature map ${t.k}, weight ${number(t.alpha)}`, (_, n) => set({ tile: n, nudged: null }));
-    play.append(stage, all);
-    view(() => {
-      const t = tile(), both = hasBothSigns(t.a), where = over(drawn(t.a, both), topic, false, 0.55);
-      const means = both ? 'Red: above zero, blue: below; this layer has both.'
-        : 'Bright: the filter reacted strongly.';
-      [...all.children].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
-      stage.replaceChildren(
-        figure(sheetOf(t.a, both), `Feature map #${t.k}. ${means}`, 230),
-        photo(where, 'The same, cell by cell over your picture.', topic.picture, 260, 32),
-      );
-      say(aboutMaps(lesson, t, topic.label));
-    });
-  },
+const fold = (name) => put({ fold: state.fold === name ? '' : name });
 
-  gradient(play) {
-    const { topic } = state, t = tile(), lab = make('div', null), curves = make('div', null);
-    const grid = sheetOf(t.g, true), itself = sheetOf(t.a, hasBothSigns(t.a));
-    const [nudge, title, input] = slider('', { min: 0, max: 1 }, (size) => set({ size }));
-    lab.hidden = true;
-    lab.append(nudge, curves);
-    choosable(null, grid.querySelector('.gl-area'), itself.querySelector('.gl-area'));
-    play.append(
-      row(
-        figure(grid, `The gradient of #${t.k}: red raises the score, blue lowers it.`, 220, ' Click a cell.'),
-        figure(itself, `The feature map #${t.k} itself.`, 220),
-      ),
-      tryEarlier(),
-      lab,
-    );
-    view(() => {
-      const { nudged, size } = state;
-      if (!nudged) return;
-      const change = number(nudged.steps[size]);
-      lab.hidden = false;
-      input.max = nudged.steps.length - 1;
-      input.value = size;
-      input.setAttribute('aria-valuetext', change);
-      title.textContent = `Nudge this number by ${change} (it is ${number(nudged.a)} now)`;
-      curves.replaceChildren(plotCurves(
-        nudged.steps,
-        [
-          { y: nudged.predicted, colour: 'var(--gl-predicted)', name: 'predicted: gradient × nudge', dash: '6 5' },
-          { y: nudged.true, colour: 'var(--gl-true)', name: 'true: the network, really run again' },
-        ],
-        size, room(), 'Predicted and true change of the score over the size of the nudge',
-      ));
-      say(aboutNudge(nudged, size, `#${t.k} at ${cellName()}`, t.even, rounding()));
-    });
-    view(async () => {
-      const cell = cellNow();
-      say('Running the network’s tail …');
-      const nudged = await ask('nudge', topic, t.k, ...cell);
-      if (nudged) set({ nudged, size: state.size ?? tellingNudge(nudged, rounding()) });
-      else if (nudged === null && steps[state.step].key === 'gradient') say('');
-    });
-  },
+/** The handout has the numbers of the what-if: they are asked for, if need be. */
+async function handOut() {
+  await askNudge();
+  printHandout(factsNow(), state.topic.base);
+}
 
-  pooling(play) {
-    const { lesson } = state, t = tile(), count = lesson.alphas.length;
-    const sorted = lesson.alphas.map((alpha, k) => ({ alpha, k })).sort((a, b) => b.alpha - a.alpha);
-    const stems = plotStems(sorted.map((s) => s.alpha), sorted.findIndex((s) => s.k === t.k), `#${t.k}`, room(),
-      `All ${count} weights, sorted, largest first`);
-    const text = `All K = ${count} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`;
-    play.append(
-      row(figure(sheetOf(t.g, true), `All ${t.cells} gradients of #${t.k}.`, 230)),
-      tryEarlier(),
-      row(figure(stems, text, 560)),
-    );
-    say(aboutPooling(t, lesson.shape));
-  },
+/** Hides the answers, those too that were shown; or no more. */
+function hide() {
+  const hides = !state.hides;
+  put({ hides, fold: '', ...(hides ? { phase: 0, seen: [] } : {}) });
+  announceStep();
+}
 
-  sum(play) {
-    const { lesson, topic } = state, channels = lesson.shape[2], { map, build, switches } = lesson;
-    const end = Math.max(map.top, map.bottom), most = Math.max(...switches.flatMap((t) => [t.map.top, t.map.bottom]));
-    const whole = () => figure(sheetOf(map, true, end), 'All terms: the whole sum');
-    const [adding, , input] = slider('Add up more and more terms, the heaviest first',
-      { min: 0, max: build.length - 1 }, (count) => set({ count }));
-    const board = tiles(switches, (t) => drawn(t.map, true, most),
-      (t) => `Term of channel ${t.k}, sum ${number(t.total)}`, (t) => turn(t.k));
-    const stage = row(), left = row(), report = make('p', '', { class: 'gl-score', role: 'status' });
-    const parts = row(left, report);
-    const turn = async (k) => {
-      const off = state.off.includes(k) ? state.off.filter((other) => other !== k) : [...state.off, k];
-      set({ off, score: 'running' });
-      const score = await ask('without', topic, off);
-      if (score !== undefined) set({ score: score ?? 'failed' });
-    };
-    board.classList.add('gl-board');
-    parts.classList.add('gl-report');
-    [...board.children].forEach((b, n) => b.append(make('span', signed(switches[n].total))));
-    play.append(
-      adding, stage,
-      make('h3', 'Switchboard: strongest terms for and against'),
-      make('p', 'Below each term: the sum of its cells, which is what it promises to add to the score.'),
-      parts, board,
-    );
-    view(() => {
-      const station = build[state.count], text = firstTerms(station.count, channels, lesson.tiles[0].k);
-      input.value = state.count;
-      input.setAttribute('aria-valuetext', text);
-      stage.replaceChildren(
-        figure(sheetOf(station.map, true, end), `${text[0].toUpperCase()}${text.slice(1)}`),
-        whole(),
-      );
-      say(aboutSum(station, channels, tile(), state.tile + 1));
-    });
-    view(() => {
-      const off = switches.filter((t) => state.off.includes(t.k)), names = off.map((t) => `#${t.k}`).join(', ');
-      const rest = without(valuesIn(map), off.map((t) => valuesIn(t.map)));
-      [...board.children].forEach((b, n) => {
-        const gone = off.includes(switches[n]);
-        b.setAttribute('aria-pressed', String(!gone));
-        b.classList.toggle('off', gone);
-      });
-      left.replaceChildren(figure(sheetOf(map, true, end, rest),
-        names ? `The sum without ${names}` : 'The sum with all terms on'));
-    });
-    view(() => {
-      const off = state.off.map((k) => switches.find((t) => t.k === k));
-      report.textContent = aboutSwitches(off, state.score, topic.label, rounding());
-    });
-  },
+function goFull() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else $('.gl').requestFullscreen?.();
+}
 
-  relu(play) {
-    const { map, whole } = state.lesson, end = Math.max(map.top, map.bottom), stage = row();
-    const label = make('label', null, { class: 'gl-check' }), box = make('input', null, { type: 'checkbox' });
-    box.onchange = () => set({ turned: box.checked });
-    label.append(box, 'Evidence against the class instead (the gradients negated)');
-    play.append(stage, label);
-    view(() => {
-      const { turned } = state, before = valuesIn(map).map((v) => turned ? -v : v);
-      const after = before.map((v) => Math.max(v, 0));
-      box.checked = turned;
-      stage.replaceChildren(
-        figure(sheetOf(map, true, end, before), 'Before: the signed sum', 260),
-        figure(sheetOf(map, true, end, after), 'After: only what is above zero', 260),
-      );
-      say(aboutRelu(whole, turned));
-    });
-  },
-
-  scaling(play) {
-    const { lesson, topic } = state, map = drawn(lesson.map);
-    const stepped = `Nearest: the ${grids(lesson.map.sent)} cells as they are, each over the part of the picture it ` +
-      'stands for.';
-    const smooth = 'Bilinear: the same numbers, smooth between the middles of the cells.';
-    play.append(row(
-      photo(over(map, topic, false), stepped, topic.picture),
-      photo(over(map, topic, true), smooth, topic.picture),
-    ));
-    say(aboutScaling(lesson, topic.picture));
-  },
-
-  overlay(play) {
-    const { lesson, topic } = state, field = over(drawn(lesson.map), topic, true), report = make('div', null);
-    const [opacity, , input] = slider('Opacity', { min: 0, max: 100 }, (v) => set({ opacity: v }));
-    choosable(lesson.placement, field);
-    play.append(row(photo(field, 'Click any cell to see the sum that made it.', topic.picture, 420)), opacity, report,
-      make('h3', 'The layers, each by the method that suits it'), make('p', ABOUT_FILM), filmTiles());
-    say(aboutOverlay(lesson, topic.label));
-    view(() => {
-      input.value = state.opacity;
-      field.querySelector('canvas').style.opacity = state.opacity / 100;
-    });
-    view(() => {
-      const { sum } = state;
-      if (!sum) return;
-      const lines = sum.terms.map((t) => [`#${t.k}`, number(t.alpha), number(t.a), number(t.value)]);
-      lines.push([`the other ${sum.others}`, '', '', number(sum.rest)], ['together', '', '', number(sum.total)]);
-      report.replaceChildren(
-        make('h3', `The sum that made the cell at ${sum.name}`),
-        table([['Feature map', 'α', '× A', '= term'], ...lines], lines.length),
-      );
-    });
-    view(async () => {
-      const name = cellName(), sum = await ask('cell', topic, ...cellNow());
-      if (sum) set({ sum: { ...sum, name } });
-    });
-  },
-
-  guided(play) {
-    const { lesson, topic } = state, pictures = make('div', null, { class: 'gl-row gl-lines' });
-    const button = make('button', '', { type: 'button', class: 'gl-run' });
-    button.onclick = async () => {
-      if (state.running) return;
-      set({ running: true });
-      const lines = await ask('guided', topic);
-      if (state.topic === topic) set({ lines: lines || state.lines, running: false });
-    };
-    play.append(button, pictures);
-    say('');
-    view(() => {
-      const { lines, running } = state;
-      const times = lesson.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is bright.'
-        : 'Times the Grad-CAM map, which is empty here: nothing is left.';
-      button.hidden = Boolean(lines);
-      button.textContent = running ? 'Running …' : 'Run guided backpropagation (one more pass)';
-      button.setAttribute('aria-disabled', String(running));
-      if (!lines) return;
-      pictures.replaceChildren(
-        figure(image(lines.guided, 'Guided backpropagation'),
-          'Guided backpropagation, on what the network gets: fine lines, hardly different from class to class.', 280),
-        figure(image(lines.both, 'Guided Grad-CAM'), times, 280),
-      );
-    });
-  },
+const KEYS = {
+  ArrowRight: forward, PageDown: forward, ' ': forward, Enter: forward, ArrowLeft: backward, PageUp: backward,
+  Home: () => go(0), 0: () => go(0), End: () => go(LAST), Escape: () => put({ fold: '' }), f: goFull,
+  h: hide, n: () => openNotes(state.step), p: handOut,
+  m: () => hasMath() && fold('math'), c: () => hasCode() && fold('code'), t: () => hasPlay() && fold('play'),
+  ...Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => [n, () => go(n)])),
 };
 
-const room = () => Math.min(560, $('.gl-play').clientWidth || 560);
+document.addEventListener('keydown', (e) => {
+  if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || !state.lesson || !element.checkVisibility()) return;
+  if (e.target.closest('input, select, textarea, dialog, [contenteditable]')) return;
+  if ([' ', 'Enter'].includes(e.key) && e.target.closest('button, a, [role=tab], .gl-touch')) return;
+  const act = KEYS[e.key.length === 1 ? e.key.toLowerCase() : e.key];
+  if (!act) return;
+  e.preventDefault();
+  act();
+});
 
-// ---- the page of a step ------------------------------------------------------------------------
+// ---- the figure --------------------------------------------------------------------------------
 
-const UNDRAWN = ['question', 'guided']; // steps that draw no grid of the layer
+const pen = make('canvas', null).getContext('2d');
 
-function showStep() {
-  const { lesson, topic } = state, { key, title, formula, aloud, words, code } = steps[state.step];
+/** Red, green, blue of a token of the style. */
+function colour(name) {
+  pen.fillStyle = getComputedStyle($('.gl')).getPropertyValue(name).trim();
+  return [1, 3, 5].map((at) => parseInt(pen.fillStyle.slice(at, at + 2), 16));
+}
+
+const vote = (answer) => put({ votes: { ...state.votes, [state.step]: answer } });
+
+/** Where the photo was pointed at: the cell of the layer, or the place of the patch. */
+function point(place) {
+  if (state.step === COVERED) return put({ patch: patchAt(place), phase: 1 });
+  const facts = factsNow(), cell = cellAt(place, facts);
+  if (cell) vote(facts.at(cell));
+}
+
+function showFigure() {
+  const { lesson, topic, step, seen, votes, space: [W, H], fold: open } = state;
+  if (!lesson || !W || !H || open === 'play') return;
+  const facts = factsNow(), parts = sceneOf(facts, step, { W, H, phase: phaseNow(), seen, vote: votes[step] });
+  fly($('.gl-fig'), parts, {
+    colour, base: topic.base, placement: lesson.placement, point, go,
+    pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
+    open: (name) => {
+      openTab(name === 'trust' ? 2 : 0);
+      if (name !== 'trust') document.dispatchEvent(new CustomEvent('gradcam-tool', { detail: name }));
+    },
+    follow: (tile) => put({ tile, nudged: null, sum: null }),
+  });
+  const said = stationNow().said(facts);
+  $('.gl-fig').setAttribute('aria-label', phaseNow() ? answerOf(said) : said.ask);
+}
+
+/** One patch after the other: the strongest place, or the visitor's, then the weakest. */
+function coverNext() {
+  const { patches, covered } = factsNow(), n = covered.indexOf(null);
+  if (n >= 0) askCover(patches[n]);
+}
+
+/** Numbers that a step needs and that are not there yet. */
+function fetchNumbers() {
+  const { lesson, step, nudged, contrast, earlier } = state;
   if (!lesson) return;
-  const play = $('.gl-play'), hadFocus = play.contains(document.activeElement);
-  $('.gl-title').textContent = title;
-  $('.gl-formula').innerHTML = formula; // made by the program itself, when the page is built
-  $('.gl-formula').setAttribute('aria-label', aloud);
-  $('.gl-text').textContent = words;
-  $('.gl-source code').textContent = code;
+  if (step === 4 && !nudged) askNudge();
+  if ([7, LAST].includes(step) && !contrast) askContrast();
+  if (step === EARLIER && !earlier) askEarlier();
+  if (step === COVERED) coverNext();
+}
+
+// ---- what is asked and said --------------------------------------------------------------------
+
+const rowsOf = () => methodSteps.filter((row) => stationNow().keys.includes(row.key));
+const hasMath = () => !isHidden() && (rowsOf().length > 0 || Boolean(stationNow().math));
+const hasCode = () => rowsOf().length > 0;
+const hasPlay = () => !isHidden() && Boolean(stationNow().play);
+
+function showMath(band) {
+  const holder = make('div', null, { class: 'gl-math' });
+  for (const row of rowsOf()) {
+    const formula = make('div', null, { class: 'gl-formula', role: 'img', 'aria-label': row.aloud });
+    formula.innerHTML = row.formula; // made by the program itself, when the page is built
+    holder.append(formula);
+  }
+  holder.append(make('p', stationNow().math?.(factsNow()) ?? '', { class: 'gl-put-in' }));
+  band.append(holder);
+}
+
+function showCode(band) {
+  const pre = make('pre', null, { class: 'gl-source', tabindex: '0' });
+  pre.append(make('code', rowsOf().map((row) => row.code).join('\n\n')));
+  band.append(pre);
+}
+
+function showOptions(band, { options }) {
+  const holder = make('div', null, { class: 'gl-options', role: 'group', 'aria-label': 'Your guess' });
+  options.forEach((text, n) => {
+    const button = make('button', null, { type: 'button', 'aria-pressed': String(state.votes[state.step] === n) });
+    button.append(make('b', letterOf(n)), text);
+    button.onclick = () => vote(n);
+    holder.append(button);
+  });
+  band.append(holder);
+}
+
+/** What was guessed, in words. */
+function guessed({ options }) {
+  const mine = state.votes[state.step];
+  if (mine === undefined) return '';
+  if (options) return ` Your guess: ${letterOf(mine)}.`;
+  return ` You pointed at row ${Math.floor(mine / factsNow().w) + 1}, column ${mine % factsNow().w + 1}.`;
+}
+
+function showBand() {
+  if (!state.lesson) return;
+  const band = clear($('.gl-band')), { fold: open } = state, station = stationNow(), facts = factsNow();
+  band.dataset.fold = open;
+  if (open === 'math') return showMath(band);
+  if (open === 'code') return showCode(band);
+  const said = station.said(facts), phase = phaseNow(), title = (text) => make('h2', text, { class: 'gl-title' });
+  if (!phase) {
+    band.append(title(said.ask));
+    if (said.options) showOptions(band, said);
+    else band.append(make('p', said.hint ?? '', { class: 'gl-hint' }));
+    return;
+  }
+  const shown = phase === 2 ? station.more(facts) : said;
+  band.append(
+    make('p', shown.ask + (phase === 1 ? guessed(said) : ''), { class: 'gl-asked' }),
+    title(phase === 2 ? shown.answer : answerOf(said)),
+    make('p', shown.say, { class: 'gl-say' }),
+  );
+}
+
+function showPlay() {
+  const { lesson, topic, step, fold: open } = state, play = open === 'play';
+  $('.gl-fig').hidden = play;
+  $('.gl-band').hidden = play;
+  $('.gl-desk').hidden = !play;
+  if (!lesson || !play) return;
+  const key = STATIONS[step].play, few = lesson.map.sent[0] === lesson.shape[0] || UNDRAWN.includes(key);
   $('.gl-note').textContent = averaged(lesson.map.sent, lesson.shape);
-  $('.gl-note').hidden = lesson.map.sent[0] === lesson.shape[0] || UNDRAWN.includes(key);
-  show[key](clear(play));
-  if (hadFocus) $('.gl-title').focus({ preventScroll: true });
-  element.dataset.step = key;
+  $('.gl-note').hidden = few;
+  PLAYS[key](clear($('.gl-play')));
   element.dataset.lesson = keyOf(topic);
 }
 
+const UNDRAWN = ['question', 'guided']; // they draw no grid of the layer
+
+/** What the large button does next. */
+function nextName() {
+  const { step } = state, phase = phaseNow();
+  if (step && !phase) return stationNow().said(factsNow()).button ?? 'Show the answer';
+  if (step && phase < revealsOf(stationNow(), factsNow())) return stationNow().more(factsNow()).button;
+  if (step === MADE) return 'Back to all';
+  return step === course().at(-1) ? 'The end' : `Next: ${STATIONS[following()].name}`;
+}
+
 function showMoves() {
-  const { step } = state;
+  const { lesson, step, phase, fold: open, topic } = state;
+  if (!lesson) return;
   $$('.gl-nav button').forEach((b, n) => {
     if (n === step) b.setAttribute('aria-current', 'step');
     else b.removeAttribute('aria-current');
+    b.classList.toggle('gl-done', state.seen.includes(n));
+    b.classList.toggle('gl-out', !course().includes(n));
   });
-  $$('.gl-back').forEach((b) => { b.disabled = step === 0; });
-  $$('.gl-next').forEach((b) => { b.disabled = step === steps.length - 1; });
+  $('.gl-nav [aria-current]').scrollIntoView({ block: 'nearest', inline: 'center' });
+  $('.gl-back').disabled = step === 0 && !phase;
+  $('.gl-next').disabled = step === course().at(-1) && phaseNow() === revealsOf(stationNow(), factsNow());
+  write($('.gl-next span'), nextName());
+  for (const [name, has] of [['math', hasMath()], ['code', hasCode()], ['play', hasPlay()]]) {
+    const button = $(`.gl-foot [data-fold=${name}]`);
+    button.hidden = !has;
+    button.setAttribute('aria-pressed', String(open === name));
+  }
+  $('.gl-courses').hidden = step > 0;
+  $$('.gl-courses button').forEach((b) => b.setAttribute('aria-pressed', String(b.value === (state.len || USUAL))));
+  followNotes(step);
+  element.dataset.step = String(step);
+  element.dataset.show = String(phaseNow());
+  element.dataset.lesson = keyOf(topic);
 }
 
 // ---- above the steps: what they take apart, and what is still on its way -----------------------
@@ -414,28 +298,34 @@ const PARTS = { path: 'picture', model: 'network', detail: 'grid', target: 'clas
 function showWait() {
   const { lesson, topic, wanted, asked, error, pending, stale, said } = state;
   const behind = isBehind(), wait = $('.gl-wait');
-  const part = behind && Object.keys(PARTS).find((k) => wanted.request[k] !== topic.request[k]);
+  const changed = behind && Object.keys(PARTS).find((k) => wanted.request[k] !== topic.request[k]);
   $('.gl-all').hidden = !lesson;
   $('.gl-all').classList.toggle('gl-stale', Boolean(lesson) && (pending || behind || stale));
   wait.hidden = lesson ? !pending && !(behind && asked) && !said : Boolean(error);
   if (!lesson) write(wait, said || 'The network is loading …');
   else if (said && !pending) write(wait, `${said}${stale ? ' Below: the steps of the answer before.' : ''}`);
-  else write(wait, `Working on the new ${PARTS[part] ?? 'choice'} …`);
+  else write(wait, `Working on the new ${PARTS[changed] ?? 'choice'} …`);
 }
 
 const showError = () => tell($('.gl-error'), state.error);
 
 function showAbout() {
-  const { lesson, topic, wanted, step } = state;
+  const { lesson, topic, wanted } = state;
   if (!lesson) return;
-  const where = `Step ${step + 1} of ${steps.length} · Grad-CAM for ${topic.label} (${topic.chance})`;
-  const turned = steps.findIndex((s) => s.key === 'relu'), others = [...wanted.cautions];
+  const others = [...wanted.cautions];
   if (wanted.unsure) others.push('The network is not sure.');
   if (wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
-  if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} is not taken apart here.`);
-  if (wanted.sign !== 'for' && step !== turned) others.push(`Evidence against the class comes in step ${turned + 1}.`);
-  $('.gl-about').textContent = `${where} · ${lesson.layer} · ${topic.model}`;
-  tell($('.gl-other'), others.join(' '));
+  if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} comes in step 7.`);
+  if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 7.');
+  const about = isHidden() ? 'the answer, which is hidden' : `${topic.label} (${topic.chance})`;
+  $('.gl-about').textContent = `Grad-CAM for ${about} · ${topic.model}`;
+  tell($('.gl-other'), isHidden() ? '' : others.join(' '));
+}
+
+/** Hidden is hidden on all of the page. */
+function showHidden() {
+  document.body.dataset.answers = isHidden() ? 'hidden' : 'shown';
+  $('.gl-hide').setAttribute('aria-pressed', String(state.hides));
 }
 
 function showLayers() {
@@ -454,68 +344,60 @@ function showLayers() {
 
 // ---- what the server answers, and what is in view ----------------------------------------------
 
-const latest = {}; // the last question of each kind
-
-/** null where the server could not; undefined where a newer question has overtaken this. */
-async function ask(name, topic, ...more) {
-  const mine = latest[name] = {};
-  const current = () => mine === latest[name] && (name === 'lesson' || topic === state.topic);
-  try {
-    const made = await server[name](more.length ? [topic.request, ...more] : topic.request);
-    if (!current()) return undefined;
-    set({ error: made.error ?? '' });
-    return made.error ? null : made;
-  } catch {
-    if (!current()) return undefined;
-    set({ error: UNREACHED });
-    return null;
-  }
-}
-
 /** How it is with the viewer. */
 function lookBeside() {
   const viewer = document.querySelector('#viewer');
   const said = viewer?.querySelector(':is(.gv-error, .gv-hint):not([hidden])')?.textContent ?? '';
-  set({ pending: isPending(), stale: Boolean(viewer?.querySelector('.gv-stale')), said });
+  put({ pending: isPending(), stale: Boolean(viewer?.querySelector('.gv-stale')), said });
 }
 
 async function renew() {
   const wanted = window.gradcam ? { ...window.gradcam } : null, key = keyOf(wanted);
-  set({ wanted });
+  put({ wanted });
   lookBeside();
   if (!wanted || !element.offsetParent || state.asked === key) return;
-  set({ asked: key });
-  const lesson = await ask('lesson', wanted);
-  if (lesson) set({ ...FRESH, lesson, bytes: signedBytesOf(lesson.bytes), topic: wanted });
-  else if (state.asked === key) set({ asked: null });
+  put({ asked: key });
+  const lesson = await ask('lesson', wanted.request);
+  if (lesson) begin(lesson, wanted);
+  else if (state.asked === key) put({ asked: null });
 }
 
-// ---- what a visitor does -----------------------------------------------------------------------
+// ---- the start ---------------------------------------------------------------------------------
 
-function turnTo(step) {
-  if (step !== state.step) set({ step, nudged: null, sum: null });
-}
-
-function go(to) {
-  turnTo(existing(to));
-  document.dispatchEvent(new CustomEvent('gradcam-stepped', { detail: state.step + 1 }));
-  document.dispatchEvent(new Event('gradcam-on'));
-  $('.gl-title').focus();
-}
-
-steps.forEach((s, n) => {
-  const b = make('button', `${n + 1}`, { type: 'button', title: s.title });
-  b.append(make('span', ` ${s.title}`));
-  b.onclick = () => go(n);
-  $('.gl-nav').append(b);
+STATIONS.forEach(({ name, act }, n) => {
+  const button = make('button', null, { type: 'button', 'data-act': act });
+  const sign = { 0: '⌂', [LAST]: '⚑' }[n];
+  button.append(make('b', sign ?? `${n}`, sign ? { 'aria-hidden': 'true' } : {}), make('span', name));
+  button.onclick = () => go(n);
+  $('.gl-nav').append(button);
 });
-$$('.gl-back').forEach((b) => { b.onclick = () => go(state.step - 1); });
-$$('.gl-next').forEach((b) => { b.onclick = () => go(state.step + 1); });
+$('.gl-back').onclick = backward;
+$('.gl-next').onclick = forward;
+$('.gl-full').onclick = goFull;
+$('.gl-hide').onclick = hide;
+$('.gl-notes').onclick = () => openNotes(state.step);
+$('.gl-print').onclick = handOut;
+$$('.gl-courses button').forEach((b) => {
+  b.onclick = () => {
+    put({ len: b.value });
+    announceStep();
+  };
+});
+$$('.gl-foot [data-fold]').forEach((b) => { b.onclick = () => fold(b.dataset.fold); });
 $('.gl-large').onclick = (e) => { if (!e.target.closest('.gl-sheet')) e.currentTarget.close(); };
 $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 
-for (const part of [showError, showWait, showAbout, showLayers, showMoves, showStep]) view(part);
+for (const show of [
+  showError, showWait, showAbout, showLayers, showMoves, showBand, showPlay, showFigure, showHidden,
+  fetchNumbers,
+]) addView(show);
 document.addEventListener('gradcam', renew);
-document.addEventListener('gradcam-step', (e) => turnTo(existing(e.detail - 1)));
+document.addEventListener('gradcam-step', ({ detail: { step, show, len } }) => {
+  put({ len });
+  turnTo(existing(step), show);
+});
 new IntersectionObserver(renew).observe(element);
+new ResizeObserver(([{ contentRect: { width, height } }]) => {
+  if (width) put({ space: [Math.floor(width), Math.floor(height)] });
+}).observe($('.gl-fig'));
 watchBeside(element, lookBeside);

@@ -111,12 +111,12 @@ function viewOf(link, answer, dropped) {
 }
 
 /** The tab and the step of a link. @param {Link} link */
-function goToPlace(link, dropped) {
-  const steps = Array.from({ length: props.steps }, (_, n) => String(n + 1));
-  const step = valueIn(link, 'step', undefined, steps, dropped);
-  Object.assign(lesson, { step: step === '1' ? undefined : step, show: link.show, len: link.len });
-  openTab(TABS.indexOf(link.tab ?? 'look'));
-  if (link.tab === 'lesson') document.dispatchEvent(new CustomEvent('gradcam-step', { detail: Number(step ?? 1) }));
+function goToPlace({ tab, step, show, len }) {
+  Object.assign(lesson, { step, show, len });
+  openTab(TABS.indexOf(tab ?? 'look'));
+  if (tab !== 'lesson') return;
+  const detail = { step: Number(step ?? 0), show: Number(show ?? 0), len: len ?? '' };
+  document.dispatchEvent(new CustomEvent('gradcam-step', { detail }));
 }
 
 /**
@@ -136,7 +136,7 @@ export function follow({ link: lacking, answer }) {
     handed.own = { hash: handed.taken, examples: Object.keys(props.examples) };
     delete link.b;
   }
-  goToPlace(link, dropped);
+  goToPlace(link);
   const said = (view) => ({ ...view, said: aboutLink([...new Set(dropped)], own, lacking.includes(MINE), foreign) });
   return said(answer ? seen(link, answer, dropped) : {});
 }
@@ -172,7 +172,8 @@ function restore() {
 export function setLink() {
   window.addEventListener('popstate', restore);
   document.addEventListener('gradcam-stepped', (e) => {
-    lesson.step = e.detail === 1 ? undefined : String(e.detail);
+    const { step, show, len } = e.detail, said = (value) => value ? String(value) : undefined;
+    Object.assign(lesson, { step: said(step), show: said(show), len: said(len) });
     writeSoon();
   });
   for (const name of ['click', 'keyup']) document.addEventListener(name, writeSoon); // Gradio's panel drops the address
@@ -180,5 +181,5 @@ export function setLink() {
     if (ready() && !state.playing) linkNow();
     writeSoon();
   });
-  if (coming) goToPlace(readLink(location.hash).link, []);
+  if (coming) goToPlace(readLink(location.hash).link);
 }

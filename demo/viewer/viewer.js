@@ -11,7 +11,7 @@ import {
   adopt, catchModels, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy,
   takeFiles,
 } from './gradio.js';
-import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
+import { bandsOf, classOf, isUnsure, layerAfter, rivalOf, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
 import { openOnce } from './opening.js';
 import { setAnswer } from './says.js';
@@ -123,6 +123,12 @@ element.addEventListener('click', (e) => {
   else if (layer) { play(false); goTo(layer); }
 });
 document.addEventListener('gradcam-on', () => goOn());
+document.addEventListener('gradcam-tool', (e) => {
+  if (!state.answer) return;
+  if (e.detail === 'cover') return goOn({ tool: 'cover' });
+  const other = rivalOf(state.answer);
+  if (other && state.band !== 'contrast') contrast(other.index);
+});
 document.addEventListener('gradcam-layer', (e) => { if (state.answer) choose(e.detail); });
 
 // ---- what the server sends ---------------------------------------------------------------------

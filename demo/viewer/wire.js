@@ -224,7 +224,6 @@
  * @typedef {object} StepRow
  * @property {string} key
  * @property {string} title
- * @property {string} words
  * @property {string} formula a picture, SVG
  * @property {string} aloud the formula in words
  * @property {string} code
@@ -237,16 +236,17 @@
  * @property {string} after the same after preprocessing
  * @property {number[]} range smallest and largest number after preprocessing
  * @property {number} score
+ * @property {number | null} start what the score is without the map, if its cells add up to all the rest
  * @property {string} layer
  * @property {number[]} shape h, w, K
  * @property {number[] | null} placement of its cells, as of a SignedMap
+ * @property {Stage[]} stages from early to late
  * @property {Tile[]} tiles the channels that matter most, in the order of their terms
  * @property {number[]} alphas (K,)
  * @property {Station[]} build
  * @property {Term[]} switches
  * @property {StepMap} map the whole sum
  * @property {Whole} whole
- * @property {LayerTile[]} layers the suggested ones, from early to late
  * @property {string} bytes of all maps, in base64
  */
 
@@ -300,16 +300,18 @@
  * @property {number} above cells above zero
  * @property {number} min
  * @property {number} max
+ * @property {number} more what the filters add that speak for the class
+ * @property {number} less what those take away that speak against it, below zero
+ * @property {number} sum
  */
 
 /**
- * A layer beside the others, by the method that suits it.
- * @typedef {object} LayerTile
+ * A layer on the way through the network.
+ * @typedef {object} Stage
  * @property {string} name
  * @property {number[]} shape h, w, K
- * @property {string} method
+ * @property {number} k of its channels the one that is shown
  * @property {StepMap} map
- * @property {number[] | null} placement of its cells, as of a SignedMap
  */
 
 /**
@@ -320,6 +322,9 @@
  * @property {number[]} true
  * @property {number} a the number
  * @property {number} g its gradient
+ * @property {number} by one, or a power of ten below the largest number
+ * @property {number} up the true change, where it is larger by that much
+ * @property {number} down and where it is smaller
  */
 
 /**
@@ -344,6 +349,39 @@
  * @property {number} alpha
  * @property {number} a
  * @property {number} value
+ */
+
+/**
+ * The map of the one class less that of the other.
+ * @typedef {object} Contrast
+ * @property {StepMap} map
+ * @property {number} below cells below zero
+ * @property {string} bytes of the map, in base64
+ */
+
+/**
+ * A StepMap, and where it lies.
+ * @typedef {object} PlacedMap
+ * @property {number} at
+ * @property {number[]} sent
+ * @property {number} top
+ * @property {number} bottom
+ * @property {number[] | null} numbers (h w,)
+ * @property {number[] | null} placement of its cells, as of a SignedMap
+ */
+
+/**
+ * An earlier layer at which the mean over the places shows something else than without it.
+ * @typedef {object} Earlier
+ * @property {string} layer
+ * @property {number[]} shape h, w, K
+ * @property {PlacedMap} last Grad-CAM at the layer that was asked about
+ * @property {PlacedMap} mean Grad-CAM at the earlier one
+ * @property {PlacedMap} each LayerCAM there: every cell with its own gradient
+ * @property {number} k a channel whose gradients cancel
+ * @property {StepMap} g its gradients
+ * @property {number} alpha their mean
+ * @property {string} bytes of all maps, in base64
  */
 
 /**

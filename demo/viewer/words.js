@@ -684,12 +684,6 @@ export function aboutOverlay({ layer, whole }, label) {
     'right, nor that the network needs those places: to know that, cover them in the picture and look again.';
 }
 
-export const ABOUT_FILM = 'Before the best layer a mean over all places forgets where the evidence was. There ' +
-  'LayerCAM takes each place by itself.';
-
-/** @param {LayerTile} tile */
-export const aboutLayerTile = ({ name, shape, method }) => `${name}, ${grids(shape)}: ${method}.`;
-
 /**
  * That a grid is drawn from fewer cells.
  * @param {number[]} sent h, w

@@ -190,6 +190,7 @@ def test_a_visitor_brings_a_model(
     lesson = visitor.page.locator("#lesson")
     for step in lesson.locator(".gl-nav button").all():
         step.click()
+        lesson.locator(".gl-next").click()
         visitor.settled()
         assert lesson.locator(".gl-error").is_hidden()
 
@@ -346,10 +347,11 @@ def test_all_that_is_drawn_of_a_model_that_crops_and_mirrors_lies_over_the_spot(
     visitor.page.get_by_role("tab", name="How it is made").click()
     visitor.until("() => document.querySelector('[data-lesson]')?.dataset.lesson.includes('cells')")
     lesson = visitor.page.locator("#lesson")
-    for title in ("Feature maps", "Scaling up", "The overlay"):
+    for title in ("Maps", "Overlay", "Score"):
         lesson.locator(".gl-nav button").filter(has_text=title).click()
+        lesson.get_by_role("button", name="try it").click()
         drawn = lesson.locator(".gl-area img + canvas")
-        assert drawn.count() == (2 if title == "Scaling up" else 1)
+        assert drawn.count() == (2 if title == "Overlay" else 1)
         for canvas in drawn.all():
             assert yellowest(canvas) == pytest.approx(MIDDLE, abs=0.05), title
     area = lesson.get_by_role("application")

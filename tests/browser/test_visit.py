@@ -95,7 +95,7 @@ def test_the_page_works_under_its_headers(
     assert "speaks for cheetah" in lab.say
     assert "lesson" not in asked, "its data comes when its tab is opened"
     page.get_by_role("tab", name="How it is made").click()
-    expect(page.locator("#lesson .gl-play canvas, #lesson .gl-play img").first).to_be_visible()
+    expect(page.locator("#lesson .gl-fig img").first).to_be_visible()
     assert asked.count("lesson") == 1
     page.get_by_role("tab", name="Look").click()
     lab.more()

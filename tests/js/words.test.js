@@ -218,12 +218,6 @@ test('what to be careful with', () => {
   assert.deepEqual(words.warnings(look({ method: FOR, rival: 293 })), []);
 });
 
-test('a layer beside the others is named with its method', () => {
-  assert.equal(words.aboutLayerTile({ name: 'block5c', shape: [14, 12, 96], method: 'LayerCAM' }),
-    'block5c, 14×12: LayerCAM.');
-  assert.match(words.ABOUT_FILM, /LayerCAM/);
-});
-
 test('methods that give the same map are named, and averages are said to be such', () => {
   const now = look();
   assert.deepEqual(words.notes(now, []), []);
