@@ -5,7 +5,7 @@ import { ask, keyOf, request, change, state, target } from './doubt.js';
 import { isDrawn } from './drawing.js';
 import { plotForgetting } from './plot.js';
 import { image } from './sheets.js';
-import { chance, percent, two } from './words.js';
+import { chance, percent, twoDecimals } from './words.js';
 
 /** Puts a test's answer into the state, where the map is still the same one. */
 async function run(name, into, more = {}) {
@@ -47,15 +47,15 @@ export function showForget() {
   const all = [made.learned, ...made.overlays];
   $('.gt-strip').replaceChildren(...all.map((src, n) => {
     const button = make('button', null, { type: 'button', 'aria-pressed': String(n === step) });
-    const alike = n ? `, ${two(made.alike[n - 1])} like the first` : '';
+    const alike = n ? `, ${twoDecimals(made.alike[n - 1])} like the first` : '';
     button.append(asSeen(src, `The map, ${forgotten(n - 1, made.shares)}${alike}`));
-    button.append(make('span', n ? two(made.alike[n - 1]) : 'learned'));
+    button.append(make('span', n ? twoDecimals(made.alike[n - 1]) : 'learned'));
     button.onclick = () => change({ step: n });
     return button;
   }));
-  const guided = made.guided && step ? ` Guided backpropagation: ${two(made.guided[step - 1])}.` : '';
+  const guided = made.guided && step ? ` Guided backpropagation: ${twoDecimals(made.guided[step - 1])}.` : '';
   write($('.gt-step'), step
-    ? `Here ${forgotten(step - 1, made.shares)}. This map: ${two(made.alike[step - 1])}.${guided}`
+    ? `Here ${forgotten(step - 1, made.shares)}. This map: ${twoDecimals(made.alike[step - 1])}.${guided}`
     : 'The numbers say how like the first map each one is: 1 is the same order, 0 is chance. Click a picture.');
   const wide = $('.gt-curve').clientWidth || 520;
   $('.gt-curve').replaceChildren(plotForgetting(made.shares, made.alike, made.guided, wide));
@@ -83,7 +83,7 @@ export function showHold() {
   $('.gt-held').replaceChildren(
     cell(made.overlay, 'as it is', `${topic.label} ${chance(target(), topic.percent)}`),
     ...made.rows.map((row) => cell(row.overlay, row.change,
-      `${topic.label} ${said(row.after)} · map ${two(row.alike)} like the first`, row.sentence)),
+      `${topic.label} ${said(row.after)} · map ${twoDecimals(row.alike)} like the first`, row.sentence)),
   );
 }
 
@@ -111,7 +111,7 @@ export function showAim() {
   };
   table.append(tableRow(head, 'th'), ...aimed.rows.map((one) => tableRow([
     one.of, one.hit ? 'inside' : 'outside', one.share === null ? 'no heat' : percent(one.share),
-    one.overlap === null ? 'no box' : two(one.overlap),
+    one.overlap === null ? 'no box' : twoDecimals(one.overlap),
   ])));
   $('.gt-aimed').replaceChildren(table, make('p',
     `What you drew covers ${percent(aimed.area)} of the picture: so much heat would lie inside by chance.`));

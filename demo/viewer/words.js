@@ -520,7 +520,7 @@ const quoted = (label) => `“${label}”`;
 
 /** Pixels of the picture to a cell. */
 /** With two decimals, and a minus that is one. */
-export const two = (x) => x.toFixed(2).replace(/^-0.00$/, '0.00').replace('-', '−');
+export const twoDecimals = (x) => x.toFixed(2).replace(/^-0.00$/, '0.00').replace('-', '−');
 export const few = (x) => x < 10 ? Number(x.toPrecision(2)) : Math.round(x);
 
 const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' };
