@@ -116,8 +116,8 @@ async def queued(
     return await noted(what, fair.ask_network(who, about, work, tell, gone, progress, at))
 
 
-def public(answer: Callable[..., _T]) -> Callable[..., Any]:
-    """The endpoint, in turn: it gets the same values, and the request."""
+def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[..., Any]:
+    """An endpoint, in turn: it gets the same values, and the request. at: as of `in_turn`."""
     signature = inspect.signature(answer)
     about = inspect.Parameter(
         "request", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=gr.Request
@@ -127,9 +127,10 @@ def public(answer: Callable[..., _T]) -> Callable[..., Any]:
     async def asked(*given: Any) -> Any:
         *values, request = given
         chosen = signature.bind(*values).arguments.get
-        about = chosen("model", models.DEFAULT), False, chosen("method")
+        asks = chosen("model", models.DEFAULT), False, chosen("method")
+        name = answer.__name__
         try:
-            return await queued("explain", request, about, lambda _place: answer(*values))
+            return await queued(name, request, asks, lambda _place: answer(*values), at=at)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

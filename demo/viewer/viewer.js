@@ -7,7 +7,8 @@ import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, catchModels, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takePhoto,
+  adopt, catchModels, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takeFiles,
+  takePhoto,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -196,6 +197,7 @@ const choseInLists = followLists();
 refuseHeavy(props.heaviest, () => say(props.heavy));
 catchModels(() => openMore(true), () => say(props.no_models));
 easeLists();
+takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#picture', () => $('.gv-picture'));
