@@ -127,11 +127,10 @@ def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[.
     async def asked(*given: Any) -> Any:
         *values, request = given
         chosen = signature.bind(*values).arguments.get
-        about = chosen("model", models.DEFAULT), False, chosen("method")
+        asks = chosen("model", models.DEFAULT), False, chosen("method")
+        name = answer.__name__
         try:
-            return await queued(
-                answer.__name__, request, about, lambda _place: answer(*values), at=at
-            )
+            return await queued(name, request, asks, lambda _place: answer(*values), at=at)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -15,7 +15,7 @@ import pytest
 from keras import layers as L
 from nets import KERAS_2, SHAPE, save, small, teachable_machine, teachable_machine_h5
 
-from gradcam_core import files, hdf5, models, upload
+from gradcam_core import explain, files, hdf5, models, upload
 from gradcam_core.types import UserError
 
 HOME = Path(__file__).parent.parent
@@ -167,6 +167,18 @@ def test_what_keras_loads_in_safe_mode_is_loaded(make, tmp_path):
     np.testing.assert_allclose(
         spec.build(None)(x, training=False), model(x, training=False), rtol=1e-4, atol=1e-5
     )
+
+
+def test_layers_over_time_get_a_map_that_says_it_may_mislead(tmp_path):
+    """By hand: two steps of 16x32; two convolutions, of time and within it, leave 12x28 cells."""
+    keras.utils.set_random_seed(0)
+    spec = models.load_file(save(in_time(), tmp_path / "mine.keras"), preprocess="scale01")
+    seen = explain(np.random.default_rng(0).integers(0, 256, (41, 25, 3), np.uint8), spec)
+    signed = seen.maps["Grad-CAM"]
+    assert (seen.layer, signed.shape) == ("time_distributed/conv2d", (12, 28))
+    assert np.isfinite(signed).all()
+    (note,) = spec.notes
+    assert "its map may mislead" in note
 
 
 @pytest.mark.parametrize("make", [looped, normed, in_time])
