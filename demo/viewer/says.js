@@ -32,7 +32,7 @@ function spell(node, pieces) {
   const key = text + pieces.map(([, kind]) => kind).join();
   if (node.dataset.said === key) return;
   node.dataset.said = key;
-  node.dataset.long = text.length > 76 ? 'very' : text.length > 44;
+  node.dataset.long = text.length > 60 ? 'very' : text.length > 44;
   node.replaceChildren(...pieces.map(([piece, kind]) => {
     return kind ? make(kind === 'name' ? 'b' : 'i', piece, { class: `gv-${kind}` }) : piece;
   }));

@@ -163,6 +163,7 @@ def test_a_visitor_brings_a_model(
 
     guess = "How this network wants its pixels is a guess: pixels divided by 255."
     assert guess in visitor.text(".gv-guess")
+    visitor.more(False)  # it lies over all that stands beside the pictures
     visitor.page.get_by_role("button", name="Compare the ways").click()
     ways = visitor.find(".gv-ways li")
     ways.first.wait_for()
@@ -196,6 +197,7 @@ def test_a_visitor_brings_a_model(
 
     visitor.page.get_by_role("tab", name="Look").click()
     why = visitor.complained(lambda: visitor.network("VGG19"))
+    visitor.more(False)
     visitor.find(".gv-compare-ways").click(trial=True)  # the reason does not lie over it
     visitor.settled()
     assert visitor.error == why, "the list goes back to the model; the reason stays"
