@@ -48,7 +48,7 @@ const centred = (...pieces) => ({ kind: 'text', side: 'middle', pieces });
 export const cellText = (v, { unit, places: n }) => v === 0 ? '0' : decimals(v / unit, n);
 
 /** About how wide a number is, in sizes of its digits. */
-const ems = (said) => [...said].reduce((sum, c) => sum + (c === '.' ? 0.3 : c === '−' ? 1.1 : 0.6), 0);
+const ems = (said) => [...said].reduce((sum, c) => sum + (c === '.' ? 0.3 : c === '−' ? 0.95 : 0.6), 0);
 
 /** How large the digits of a grid can be; 0: too small to be read. @param {Field} field */
 export function digitSize({ h, w, values, exact }, width, height, print, narrow) {
@@ -163,7 +163,7 @@ function all(f, s) {
     kind: 'wires', lines: [
       { points: [[pw + 8, mid], [from - 8, mid]] },
       { points: [[x + 2, mid], [ax - 8, mid]] },
-      { points: [[ax + aw + 8, mid], [scoreX + 20 * k, mid]] },
+      { points: [[ax + aw + 8, mid], [scoreX - 4, mid]] },
       { points: [[backX, top + high], [backX, low - 36]] },
       ...[0, 1, 2].map((i) => ({ points: [[at(i) - 8, down], [at(i + 1) + w + 8, down]] })),
       { points: [[at(3) - 8, down], [pw + 10, down]] },
@@ -359,7 +359,7 @@ function addUp(f, s) {
     ];
   }
   // beside each other; or where that is too narrow for numbers, the map below
-  const between = wide ? 104 : W * 0.3, w = wide ? (W - 2 * between) / 3 : 0.35 * W;
+  const between = wide ? 84 : 0.27 * W, w = wide ? (W - 2 * between) / 3 : 0.365 * W;
   const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? H - 92 : h + 60;
   const [px, mx, my] = wide ? [w + between, W - w, 0] : [W - w, W - w, low];
   const sign = wide ? centred(['×\n', 'large'], [weighs, `strong ${way}`], ['\n=', 'large'])
@@ -593,8 +593,9 @@ function cover(f, { W, H, narrow, phase }) {
     part('patch', x + l * w, t * h, (r - l) * w, (b - t) * h, { kind: 'patch' }),
     part('bars', px, y, wide, high, { kind: 'bars', rows }),
     part('score', px, y + high + 4, wide, narrow ? 34 : 40, scores),
-    ...(narrow ? [] : [part('note', 0, h + 6, w, LINE, text(phase ? 'Click the photo: the patch goes there.'
-      : 'Grey covers one place. The network looks again.'))]),
+    ...(narrow ? [] : [
+      part('note', 0, h + 6, w, LINE, text(phase ? 'Click: the patch moves.' : 'Grey covers one place.')),
+    ]),
     ...(now && !narrow && mh > 60 ? [
       part('new name', px, mapY, wide, LINE, text('the new map')),
       part('over', px, mapY + LINE + 2, mw, mh, {
