@@ -301,11 +301,11 @@ export const STATIONS = [
         say: 'A map is a claim; covering is the experiment.',
       };
     },
-    more: (f) => f.covered[0] && {
+    more: (f) => ({
       button: 'The weakest place', ask: 'And if we cover the weakest place instead?',
       answer: f.covered[1] ? `${f.label}: ${coveredOf(f, 1).said}.` : WAITS,
       say: 'A covered picture is another picture: every cell changes.',
-    },
+    }),
     math: (f) => f.covered[0] ? `y(covered) − y(photo) = ${coveredOf(f, 0).sum}` : '',
   },
   {
