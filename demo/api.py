@@ -3,17 +3,18 @@
 import hashlib
 import logging
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
+from uuid import uuid4
 
 import gradio as gr
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
-from demo import engine
+from demo import engine, trust
 from demo.question import method_of, pose
 from demo.wire import class_rows, six_numbers
 from demo.words import FAILED
-from gradcam_core import heatmap, lookup, models
+from gradcam_core import heatmap, hide, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS, placement_of
 from gradcam_core.types import UserError
@@ -90,3 +91,84 @@ def endpoint(
     except Exception:
         log.exception("an API call failed")
         raise gr.Error(FAILED, print_exception=False) from None
+
+
+TESTS = {
+    "verdict": trust.verdict_on, "hide": trust.hide_cells, "forget": trust.forget_all,
+    "hold": trust.does_it_hold, "aim": trust.take_aim,
+}  # fmt: skip
+
+
+def check(
+    image: FileData,
+    model: Literal[tuple(models.MODELS)] = models.DEFAULT,  # type: ignore[valid-type]
+    layer: str = "",
+    target: int | None = None,
+    method: Literal[tuple(METHODS)] = next(iter(METHODS)),  # type: ignore[valid-type]
+    test: Literal[tuple(TESTS)] = next(iter(TESTS)),  # type: ignore[valid-type]
+    box: list[float] | None = None,
+    share: float = 0.2,
+    order: Literal["hottest", "coldest"] = "hottest",
+    fill: Literal[tuple(hide.FILLS)] = "blur",  # type: ignore[valid-type]
+) -> dict[str, Any]:
+    """Whether a map can be trusted: the tests of the tab "Can I trust it?".
+
+    Args:
+        image: an uploaded picture
+        model: which network
+        layer: which layer; empty for the network's best
+        target: number of the class; null for the likeliest
+        method: which method made the map
+        test: verdict (better than chance and than the picture's centre?), hide (what the network
+            says with a part hidden), forget (the map as the weights are shuffled), hold (picture
+            mirrored, moved, with noise), aim (pointing game, weighting game, IoU)
+        box: left, top, right, bottom in shares of the sides: round the object, of aim; or what to
+            hide
+        share: of the cells to hide, where there is no box
+        order: which cells
+        fill: what is painted over them
+    Returns:
+        What the test found: numbers and a sentence.
+    """
+    if test not in TESTS:
+        raise gr.Error(f"Choose a test: {', '.join(TESTS)}.", print_exception=False)
+    try:
+        path = image.get("path") if isinstance(image, dict) else None
+        posed = pose(path, model, target)
+        target = engine.likeliest(posed).question.target
+        name = lookup.layer_of(posed.asked, layer).name
+    except UserError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    except Exception:
+        log.exception("an API call failed")
+        raise gr.Error(FAILED, print_exception=False) from None
+    region = None if box is None else {"box": box, "spots": []}
+    asked = {"path": path, "model": model, "layer": name, "target": target, "method": method}
+    asked |= {"region": region, "share": share, "order": order, "fill": fill}
+    return answered(TESTS[test](asked | {"rival": None, "detail": False, "token": uuid4().hex}))
+
+
+def pointing_game(
+    images: list[FileData],
+    model: Literal[tuple(models.MODELS)] = models.DEFAULT,  # type: ignore[valid-type]
+    layer: str = "",
+) -> dict[str, Any]:
+    """The grid pointing game: the share of heat in the right quarter, for every method.
+
+    Args:
+        images: four uploaded pictures of four classes
+        model: which network
+        layer: which layer; empty for the network's best
+    Returns:
+        The quarters and what the network says of each; the methods and their shares; 0.25 is
+        chance.
+    """
+    paths = [one.get("path") if isinstance(one, dict) else None for one in images or []]
+    return answered(trust.play_mosaic({"model": model, "layer": layer, "paths": paths}))
+
+
+def answered(said: dict[str, Any]) -> dict[str, Any]:
+    """The same; a refusal as Gradio's."""
+    if "error" in said:
+        raise gr.Error(said["error"], print_exception=False)
+    return said

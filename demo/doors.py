@@ -105,8 +105,8 @@ async def queued(
     return await noted(what, gate.run(visitor(request, request.session_hash), work, tell, gone))
 
 
-def public(answer: Callable[..., _T]) -> Callable[..., Any]:
-    """The endpoint, in turn: it gets the same values, and the request."""
+def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[..., Any]:
+    """An endpoint, in turn: it gets the same values, and the request. at: as of `in_turn`."""
     signature = inspect.signature(answer)
     about = inspect.Parameter(
         "request", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=gr.Request
@@ -116,9 +116,9 @@ def public(answer: Callable[..., _T]) -> Callable[..., Any]:
     async def asked(*given: Any) -> Any:
         *values, request = given
         chosen = signature.bind(*values).arguments.get
-        gate = fair.gate_of(chosen("model", models.DEFAULT), method=chosen("method"))
+        gate = at or fair.gate_of(chosen("model", models.DEFAULT), method=chosen("method"))
         try:
-            return await queued("explain", request, gate, lambda _place: answer(*values))
+            return await queued(answer.__name__, request, gate, lambda _place: answer(*values))
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -12,10 +12,15 @@ import numpy as np
 from demo import engine, words
 from demo.question import Posed, from_json, method_of, pose
 from demo.wire import (
+    AimAnswer,
+    AimRow,
     FillRow,
+    ForgetAnswer,
     GameRow,
     Gone,
+    HeldRow,
     HideAnswer,
+    HoldAnswer,
     MosaicAnswer,
     Packing,
     Quarter,
@@ -25,18 +30,23 @@ from demo.wire import (
     likely,
     served,
     six_numbers,
+    small_url,
     url_of,
 )
 from gradcam_core import faithfulness, heatmap, hide, lookup, pipeline
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
-from gradcam_core.faithfulness import OfFill, Removal
+from gradcam_core.faithfulness import Aim, OfFill, Removal
 from gradcam_core.methods import METHODS, one_pass, placement_of
-from gradcam_core.types import F32, Stopped, Target, UserError
+from gradcam_core.types import F32, U8, Asked, ModelSpec, Stopped, Target, UserError
 
 SENT_SIDE = 56  # of a mosaic's map at most
 NEAREST = 5  # a class that is among so many likeliest of another's picture is like it
 CONFIDENT = 0.5
+STRIP = 144  # pixels: side of the small pictures in a row
+MOST_SPOTS = 400  # of the brush
+CENTRE = "the picture’s centre"
+DRAW_FIRST = "Draw on the picture first: a box, or with the brush."
 MOST_AT_ONCE = 8  # verdicts that are made or wait
 FORSAKEN = 180  # seconds without a question how far it is, after which nobody wants to know
 MANY_ASK = "Too many maps are being tested at this moment; try again in a minute."
@@ -64,6 +74,7 @@ def hide_cells(request: Any) -> HideAnswer:
     """What the network says with a share of the map's cells painted over: a wire.HideRequest."""
     posed, layer, method, signed = map_in_view(request)
     share, order, fill = (request.get(name) for name in ("share", "order", "fill"))
+    region = request.get("region")
     if type(share) not in (int, float) or not 0 <= share <= 1 or order not in ENDS:
         raise UserError("Hide a part of the hottest or of the coldest cells.")
     _, spec, asked = posed
@@ -71,7 +82,12 @@ def hide_cells(request: Any) -> HideAnswer:
     usual = lookup.network(spec) if posed.question.detail else asked
     seen = pictures.fit(image, usual.shape[:2], spec.crop)
     placement = placement_of(asked.layers[layer], method)
-    mask = faithfulness.hidden_part(signed, seen.shape[:2], placement, share, ENDS[order])
+    size = seen.shape[0], seen.shape[1]
+    mask = (
+        faithfulness.hidden_part(signed, size, placement, share, ENDS[order])
+        if region is None
+        else region_of(region, size)
+    )
     painted = hide.hidden(seen, [mask], fill)[0]
     with engine.compute_slots:
         p = usual.probabilities(spec.preprocess(painted.copy())[None])[0]
@@ -84,6 +100,32 @@ def hide_cells(request: Any) -> HideAnswer:
         "picture": url_of(np.rint(painted).astype(np.uint8)),
         "classes": likely(p, p, spec.labels, [target]),
     }
+
+
+def region_of(region: Any, size: tuple[int, int]) -> hide.Mask:
+    """Where a wire.Region lies, (H, W)."""
+    box, touched = (
+        (region.get("box"), region.get("spots")) if isinstance(region, dict) else (None, None)
+    )
+    rows = [box] if box is not None else []
+    if not (
+        isinstance(touched, list)
+        and len(touched) <= MOST_SPOTS
+        and all(in_shares(row, 4) for row in rows)
+        and all(in_shares(spot, 2) for spot in touched)
+        and (rows or touched)
+    ):
+        raise UserError(DRAW_FIRST)
+    mask = hide.spots(touched, size)
+    return mask | hide.rectangle(rows[0], size) if rows else mask
+
+
+def in_shares(numbers: Any, count: int) -> bool:
+    return (
+        isinstance(numbers, list)
+        and len(numbers) == count
+        and all(type(n) in (int, float) and 0 <= n <= 1 for n in numbers)
+    )
 
 
 ENDS = {"hottest": True, "coldest": False}
@@ -174,6 +216,107 @@ def fill_row(one: OfFill) -> FillRow:
 
 def curves_of(one: Removal) -> RemovalCurves:
     return {"hottest": list(one.hottest), "coldest": list(one.coldest)}
+
+
+# ---- when the network forgets, when the picture changes ------------------------------------------
+
+
+@served("forget")
+def forget_all(request: Any) -> ForgetAnswer:
+    """The map as the weights are shuffled from the last layer down: a wire.TrustRequest."""
+    posed, layer, method, signed = map_in_view(request)
+    given, seen, project = in_test(posed, layer, method)
+    with engine.compute_slots:
+        found = pipeline.finished(pipeline.forgetting(*given))
+    overlays = [small_url(heatmap.overlay(seen, project(m)), STRIP) for m in (signed, *found.maps)]
+    return {
+        "sentence": faithfulness.said_when_forgotten(found),
+        "alarm": found.alarm,
+        "learned": overlays[0],
+        "shares": list(faithfulness.CASCADE),
+        "overlays": overlays[1:],
+        "alike": list(found.alike),
+        "guided": list(found.guided) if found.guided else None,
+        "passes": (1 + len(found.maps)) * (2 if found.guided else 1),
+    }
+
+
+@served("hold")
+def does_it_hold(request: Any) -> HoldAnswer:
+    """Answer and map of the picture mirrored, moved and with noise: a wire.TrustRequest."""
+    posed, layer, method, signed = map_in_view(request)
+    given, seen, project = in_test(posed, layer, method)
+    with engine.compute_slots:
+        held = pipeline.finished(pipeline.holding(*given, signed))
+    rows = list[HeldRow]()
+    for one in held:
+        change = faithfulness.CHANGES[one.change]
+        changed = change.apply(seen.astype(np.float32), np.random.default_rng(0))
+        over = heatmap.overlay(np.rint(changed).astype(np.uint8), one.heat)
+        row: HeldRow = {
+            "change": change.words,
+            "before": one.before,
+            "after": one.after,
+            "alike": one.alike,
+            "overlay": small_url(over, STRIP),
+            "sentence": faithfulness.said_of(one),
+        }
+        rows.append(row)
+    whole = small_url(heatmap.overlay(seen, project(signed)), STRIP)
+    return {"percent": posed.asked.meaning.percent, "overlay": whole, "rows": rows}
+
+
+def in_test(
+    posed: Posed, layer: str, method: str
+) -> tuple[tuple[U8, ModelSpec, Asked, Target, str, str], U8, Callable[[F32], F32]]:
+    """What a test of the pipeline is given; the picture as the network sees it, (N, N, 3); and what
+    lays a signed map over it as heat.
+    """
+    image, _ = engine.picture(posed.question)
+    seen = pictures.fit(image, posed.asked.shape[:2], posed.spec.crop)
+    size, placement = seen.shape[:2], placement_of(posed.asked.layers[layer], method)
+
+    def project(signed: F32) -> F32:
+        return heatmap.project(heatmap.normalise(signed), size, placement)
+
+    given = image, posed.spec, posed.asked, engine.survey_of(posed).target, layer, method
+    return given, np.rint(seen).astype(np.uint8), project
+
+
+# ---- hit or miss ---------------------------------------------------------------------------------
+
+
+@served("aim")
+def take_aim(request: Any) -> AimAnswer:
+    """How the map lies to a region drawn round the object: a wire.AimRequest."""
+    posed, layer, method, signed = map_in_view(request)
+    _, seen, project = in_test(posed, layer, method)
+    size = seen.shape[0], seen.shape[1]
+    mask, blob = region_of(request.get("region"), size), faithfulness.centre_blob(size)
+    found = {method: project(signed), CENTRE: blob}
+    mine, centre = (aim_row(name, faithfulness.aim(heat, mask)) for name, heat in found.items())
+    return {
+        "rows": [mine, centre],
+        "area": float(mask.mean()),
+        "sentence": said_of_aim(mine, centre),
+    }
+
+
+def aim_row(name: str, found: Aim) -> AimRow:
+    return {"of": name, "hit": found.hit, "share": found.share, "overlap": found.overlap}
+
+
+def said_of_aim(mine: AimRow, centre: AimRow) -> str:
+    """What the pointing game says, in a sentence."""
+    if mine["share"] is None:
+        return "This map has no heat at all, so it points nowhere."
+    if mine["hit"] and centre["hit"]:
+        return "Hit, but the picture’s centre is one too: this picture cannot tell them apart."
+    if mine["hit"]:
+        return "Hit: the map’s hottest place lies inside, and the picture’s centre does not."
+    if centre["hit"]:
+        return "Miss: the map’s hottest place lies outside, and even the picture’s centre is a hit."
+    return "Miss: the map’s hottest place lies outside, as the picture’s centre does."
 
 
 # ---- the mosaic test -----------------------------------------------------------------------------

@@ -18,15 +18,15 @@ import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
 
-from demo import disk, engine, fair, front, handlers, lesson, trust
-from demo.api import endpoint
+from demo import cheat, disk, engine, fair, front, handlers, lesson, trust
+from demo.api import check, endpoint, pointing_game
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen
 from demo.turns import Page
 from demo.wire import View
 from demo.words import STOPPED, class_choices
-from gradcam_core import heatmap, hide, image, models, teachable, upload
+from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
 from gradcam_core.types import ModelSpec, Stopped, UserError
@@ -146,14 +146,17 @@ def steps_of_the_map() -> gr.HTML:
 
 def tests_of_the_map() -> gr.HTML:
     functions = [
-        *map(in_turn, (trust.hide_cells, trust.play_mosaic)),
+        *map(in_turn, (trust.hide_cells, trust.play_mosaic, trust.take_aim, cheat.ask_suspects)),
+        *(in_turn(answer, fair.LONG) for answer in (trust.forget_all, trust.does_it_hold)),
         in_turn(trust.verdict_on, fair.LONG, trust.called_off),
+        at_once(cheat.confess),
         *map(at_once, (trust.how_far, trust.call_off)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
-        most_passes=MOST_PASSES, **part("trust"),
+        most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
+        **part("trust"),
     )  # fmt: skip
 
 
@@ -320,7 +323,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             with gr.Tab("How it is made"):
                 steps_of_the_map()
             with gr.Tab("Can I trust it?"):
-                tests_of_the_map()
+                tests = tests_of_the_map()
 
         last, changes, link = gr.State(None), gr.State(0), gr.HTML(visible=False)
         inputs = [picture, model, target, other, detail]
@@ -409,6 +412,10 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                 return gr.skip()
             return str(EXAMPLES_DIR / event.file), number + 1
 
+        def open_drawn(number: int, event: gr.EventData) -> Any:
+            wanted = event._data if isinstance(event._data, dict) else {}
+            return *cheat.to_look_at(wanted.get("path"), wanted.get("model")), number + 1
+
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")
 
@@ -432,6 +439,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         # value says so; that a State changed it says once, after that, and of queued events only.
         later = quick() | {"queue": True}
         examples.choose(pick, changes, [picture, changes], **later)
+        tests.open(open_drawn, changes, [picture, model, changes], **later)
         for again in (picture.clear, view.restore):
             again(lambda number: number + 1, changes, changes, **later)
         view.choose(pick_class, None, [target, other], **quick())
@@ -444,6 +452,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         )  # fmt: skip
         view.layer(look_at, inputs, view, concurrency_limit=None, **model_event)
         gr.api(public(endpoint), api_name="explain", concurrency_limit=None)
+        gr.api(public(check, fair.LONG), api_name="check", concurrency_limit=None)
+        gr.api(public(pointing_game), api_name="mosaic", concurrency_limit=None)
         page.unload(left)
     page.queue(max_size=128, default_concurrency_limit=2)
     return page

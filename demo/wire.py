@@ -389,10 +389,98 @@ class TrustRequest(LessonRequest):
     method: str
 
 
+class Region(TypedDict):
+    """What a visitor drew, in shares of the width and height of what the network sees."""
+
+    box: list[float] | None  # left, top, right, bottom
+    spots: list[list[float]]  # left to right, top to bottom: the middles of the brush's spots
+
+
 class HideRequest(TrustRequest):
     share: float  # of the cells, in [0, 1]
     order: Literal["hottest", "coldest"]
     fill: str  # what the cells are painted with
+    region: Region | None  # hidden instead of them
+
+
+class AimRequest(TrustRequest):
+    region: Region  # round the object
+
+
+class AimRow(TypedDict):
+    """How a heat map lies to the region."""
+
+    of: str  # the method, or the centre blob
+    hit: bool  # whether its hottest place lies inside
+    share: float | None  # of its heat that lies inside; null: there is none
+    overlap: float | None  # of its box and the region's: IoU; null: it has none
+
+
+class AimAnswer(TypedDict):
+    rows: list[AimRow]  # the map, then the blob at the picture's centre
+    area: float  # of the picture, that the region covers
+    sentence: str
+
+
+class ForgetAnswer(TypedDict):
+    """The map as the network forgets, from its last layer down."""
+
+    sentence: str
+    alarm: bool
+    learned: str  # the picture under the map of the network as it is, address of an image
+    shares: list[float]  # of the layers that have weights, how many have forgotten
+    overlays: list[str]  # the same with the map of each
+    alike: list[float]  # rank correlation of each map with the first
+    guided: list[float] | None  # the same for guided backpropagation; null: there is no ReLU
+    passes: int
+
+
+class HeldRow(TypedDict):
+    """What one change of the picture did."""
+
+    change: str  # in words
+    before: float  # probability of the class
+    after: float
+    alike: float  # correlation of the two maps, put back in their places
+    overlay: str  # the changed picture under its map, address of an image
+    sentence: str
+
+
+class HoldAnswer(TypedDict):
+    percent: bool
+    overlay: str  # of the picture as it is
+    rows: list[HeldRow]
+
+
+# ---- the networks that may cheat -----------------------------------------------------------------
+
+
+class CheatRequest(TypedDict):
+    thing: str  # what is drawn
+    number: int  # which of them
+    tag: list[float] | None  # row and column of its middle, shares of the sides; null: no tag
+
+
+class Suspect(TypedDict):
+    """One network's answer to the picture."""
+
+    model: str
+    title: str
+    classes: list[Likely]  # the likeliest two
+    overlay: str  # the picture under its map for the likeliest, address of an image
+
+
+class CheatAnswer(TypedDict):
+    picture: str
+    path: str  # the same as a file, which may be opened in the page
+    suspects: list[Suspect]
+
+
+class Confession(TypedDict):
+    model: str
+    title: str
+    cheats: bool
+    sentence: str  # what was planted, with what was measured
 
 
 class HideAnswer(TypedDict):
@@ -591,6 +679,11 @@ def six_numbers(placement: Placement | None) -> list[float] | None:
 def url_of(image: U8) -> str:
     """A picture as the address of itself."""
     return "data:image/png;base64," + base64.b64encode(pictures.png(image)).decode()
+
+
+def small_url(image: U8, side: int) -> str:
+    """The middle of a picture as the address of itself, side x side pixels."""
+    return "data:image/jpeg;base64," + base64.b64encode(pictures.thumbnail(image, side)).decode()
 
 
 def likely(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) -> list[Likely]:

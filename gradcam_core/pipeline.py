@@ -9,7 +9,7 @@ import numpy as np
 from gradcam_core import blas, faithfulness, heatmap, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.explanation import Explanation
-from gradcam_core.faithfulness import Judgement, Score
+from gradcam_core.faithfulness import Forgetting, Held, Judgement, Score
 from gradcam_core.image import AnyPicture
 from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import (
@@ -18,6 +18,7 @@ from gradcam_core.types import (
     Asked,
     ModelSpec,
     Progress,
+    Shuffled,
     Survey,
     Target,
     Trace,
@@ -136,6 +137,83 @@ def checked(
     spec = lookup.spec_of(model)
     given = spec, lookup.network(spec), made.survey.target, made.layer, method, made.maps[method]
     return made, finished(examining(made.image, *given), progress)
+
+
+def forgetting(
+    image: U8, spec: ModelSpec, asked: Asked, target: Target, layer: str, method: str
+) -> Generator[float, None, Forgetting]:
+    """The model parameter randomisation test of a map, cascading from the last layer down.
+
+    Two passes a step, of the same class at the same layer: Adebayo et al. 2018, arXiv 1810.03292.
+    Yields the part that is done. The network in use by others stays as it is.
+    """
+    if METHODS[method].ask:
+        raise UserError(f"{method} takes too many passes for this test; choose another method.")
+    x = spec.preprocess(pictures.fit(image, asked.shape[:2], spec.crop))
+    layers = _with_partners(asked, (layer,), (method,))
+
+    def made(how: Shuffled | None) -> F32:
+        return maps_of(asked, asked.trace(x, target, layers, how), (layer,), (method,))[
+            layer, method
+        ]
+
+    def lines(how: Shuffled | None) -> F32:
+        return np.abs(asked.guided_backprop(x, target, how)).sum(axis=-1)
+
+    try:
+        guided: list[F32] | None = [lines(None)]
+    except UserError:  # it has no ReLU
+        guided = None
+    learned, maps = made(None), list[F32]()
+    for n, share in enumerate(faithfulness.CASCADE):
+        yield n / len(faithfulness.CASCADE)
+        maps.append(made(Shuffled(share)))
+        if guided:
+            guided.append(lines(Shuffled(share)))
+    return Forgetting(
+        tuple(maps),
+        tuple(faithfulness.rank_correlation(learned, one) for one in maps),
+        tuple(faithfulness.rank_correlation(guided[0], one) for one in guided[1:])
+        if guided
+        else None,
+    )
+
+
+def holding(
+    image: U8, spec: ModelSpec, asked: Asked, target: Target, layer: str, method: str, signed: F32
+) -> Generator[float, None, tuple[Held, ...]]:
+    """Does the map hold where the picture changes, but not what is in it? One pass a change.
+
+    signed (h, w): the map of the picture as it is. Yields the part that is done.
+    """
+    if METHODS[method].ask:
+        raise UserError(f"{method} takes too many passes for this test; choose another method.")
+    seen = pictures.fit(image, asked.shape[:2], spec.crop)
+    size, placement = (seen.shape[0], seen.shape[1]), placement_of(asked.layers[layer], method)
+    layers = _with_partners(asked, (layer,), (method,))
+
+    def heat_of(signed: F32) -> F32:
+        return heatmap.project(heatmap.normalise(signed), size, placement)
+
+    own, rows = heat_of(signed), list[Held]()
+    before = asked.probabilities(spec.preprocess(seen.copy())[None])[0]
+    for n, (name, change) in enumerate(faithfulness.CHANGES.items()):
+        yield n / len(faithfulness.CHANGES)
+        changed = change.apply(seen, np.random.default_rng(0))
+        trace = asked.trace(spec.preprocess(changed.copy()), target, layers)
+        heat = heat_of(maps_of(asked, trace, (layer,), (method,))[layer, method])
+        after = trace.probabilities
+        rows.append(
+            Held(
+                name,
+                float(before[target.index]),
+                float(after[target.index]),
+                int(before.argmax()) == int(after.argmax()),
+                faithfulness.correlation(change.kept(own), change.back(heat)),
+                heat,
+            )
+        )
+    return tuple(rows)
 
 
 def predicted(picture: U8, spec: ModelSpec) -> tuple[int, F32]:

@@ -36,6 +36,7 @@ from gradcam_core.types import (
     Meaning,
     ModelSpec,
     Placement,
+    Shuffled,
     Target,
     Trace,
     UserError,
@@ -93,11 +94,10 @@ class ModelProcess:
         path: str | Path,
         labels: Sequence[str] | None = None,
         preprocess: str | None = None,
-        seed: int | None = None,
     ):
         files.check_upload(path)
         names = labels if labels is None else list(labels)
-        self._order = (Path(path).resolve(), names, preprocess, seed)
+        self._order = (Path(path).resolve(), names, preprocess)
         self._lock = threading.Lock()
         self._end: Any = None
         with self._lock:
@@ -155,14 +155,21 @@ class ModelProcess:
         """The layers that have a place (h w > 1), in the order in which they run."""
         return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
 
-    def trace(self, x: F32, target: Target | None = None, layers: Sequence[str] = ()) -> Trace:
+    def trace(
+        self,
+        x: F32,
+        target: Target | None = None,
+        layers: Sequence[str] = (),
+        shuffled: Shuffled | None = None,
+    ) -> Trace:
         """One forward and one backward pass: A and G of every layer asked for.
 
         x (N, N, 3) preprocessed. target None: the likeliest class. layers (): the suggested ones.
         """
         layers = tuple(layers or self.suggested)
         maps = [self.layers[name].shape for name in layers]
-        answer = self._ask("trace", (x, target, layers), *[(self.classes,)] * 2, *maps, *maps)
+        given = x, target, layers, shuffled
+        answer = self._ask("trace", given, *[(self.classes,)] * 2, *maps, *maps)
         logits, probabilities, *made = answer
         activations = dict(zip(layers, made[: len(layers)], strict=True))
         gradients = dict(zip(layers, made[len(layers) :], strict=True))
@@ -196,13 +203,9 @@ class ModelProcess:
         made = [self._ask("picture_gradient", (p, target), p.shape)[0] for p in parts]
         return np.concatenate([np.zeros((0, *self.shape), np.float32), *made])
 
-    def guided_backprop(self, x: F32, target: Target) -> F32:
+    def guided_backprop(self, x: F32, target: Target, shuffled: Shuffled | None = None) -> F32:
         """d score / d x (N, N, 3), guided, as `network.Network.guided_backprop` says."""
-        return self._ask("guided_backprop", (x, target), self.shape)[0]
-
-    def randomised(self, seed: int) -> Asked:
-        """The same network with the numbers of each of its weights shuffled, in a process more."""
-        return ModelProcess(*self._order[:3], seed)
+        return self._ask("guided_backprop", (x, target, shuffled), self.shape)[0]
 
     def saved(self) -> bytes:
         """The model as a .keras file of today, as its process writes it: not judged."""
@@ -397,7 +400,7 @@ def serve(pipe: Connection) -> None:
 
 
 def _opened(
-    path: Path, labels: list[str] | None, preprocess: str | None, seed: int | None = None
+    path: Path, labels: list[str] | None, preprocess: str | None
 ) -> tuple[ModelSpec, Asked, Any]:
     """The row, the Network, and what is said of them; refused before it is run if it is costly."""
     from gradcam_core.network import Network
@@ -405,8 +408,6 @@ def _opened(
     spec = models.load_file(path, labels, preprocess, most=MAX_MAPS)
     assert spec.shape
     net: Asked = Network(spec.build(None), spec.shape, head=spec.head, meaning=spec.meaning)
-    if seed is not None:
-        net = net.randomised(seed)
     told: dict[str, Any] = {"title": spec.title, "labels": spec.labels, "notes": spec.notes}
     told["shape"] = net.shape
     told["crop"] = spec.crop

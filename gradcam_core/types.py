@@ -158,6 +158,18 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Shuffled:
+    """Which layers have lost what they learned: the numbers of each of their weights are shuffled.
+
+    They keep the distribution of their weights: the model parameter randomisation test of Adebayo
+    et al. 2018 (arXiv 1810.03292), cascading from the last layer down.
+    """
+
+    share: float  # of the layers that have weights, the last ones; 0: the very last one
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class Trace:
     """What one forward and one backward pass leave behind. Plain arrays; B = 1 is dropped."""
 
@@ -188,7 +200,13 @@ class Asked(Protocol):
     def spatial_layers(self) -> dict[str, Layer]:
         """The layers that have a place (h w > 1), in the order in which they run."""
 
-    def trace(self, x: F32, target: Target | None = None, layers: Sequence[str] = ()) -> Trace:
+    def trace(
+        self,
+        x: F32,
+        target: Target | None = None,
+        layers: Sequence[str] = (),
+        shuffled: Shuffled | None = None,
+    ) -> Trace:
         """One forward and one backward pass: A and G of every layer asked for.
 
         x (N, N, 3). target None: the likeliest class. layers (): the suggested ones.
@@ -209,11 +227,8 @@ class Asked(Protocol):
     def picture_gradient(self, pictures: F32, target: Target) -> F32:
         """d score / d picture of each of B pictures, (B, N, N, 3)."""
 
-    def guided_backprop(self, x: F32, target: Target) -> F32:
+    def guided_backprop(self, x: F32, target: Target, shuffled: Shuffled | None = None) -> F32:
         """d score / d x (N, N, 3) where each ReLU also drops negative gradients on the way back."""
-
-    def randomised(self, seed: int) -> "Asked":
-        """The same network with the numbers of each of its weights shuffled."""
 
 
 Asking = Generator[float, None, F32]  # yields the part that is done; returns a signed map (h, w)

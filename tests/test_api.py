@@ -16,6 +16,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from demo import trust
 from demo.question import EXAMPLES_DIR, NO_PICTURE
 from gradcam_core import heatmap, models, pipeline
 from gradcam_core import image as pictures
@@ -93,9 +94,13 @@ def uploaded(app: Server) -> dict[str, Any]:
 # ---- what it gives -----------------------------------------------------------------------------
 
 
-def test_explain_is_all_that_is_public(client: Client) -> None:
+PUBLIC = ["/explain", "/check", "/mosaic"]
+NAMED = [f"{name}/" for name in PUBLIC]
+
+
+def test_what_is_public(client: Client) -> None:
     info = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/explain"]
+    assert list(info["named_endpoints"]) == PUBLIC
     assert info["unnamed_endpoints"] == {}
     names = [p["parameter_name"] for p in info["named_endpoints"]["/explain"]["parameters"]]
     assert names == ["image", "model", "layer", "target", "method"]
@@ -111,9 +116,11 @@ def test_explain_is_all_that_is_public(client: Client) -> None:
 
 def test_the_schema_names_nothing_else(app: Server) -> None:
     info = httpx.get(f"{app.url}gradio_api/info", trust_env=False).json()
-    assert list(info["named_endpoints"]) == ["/explain"]
+    assert list(info["named_endpoints"]) == PUBLIC
     paths = httpx.get(f"{app.url}gradio_api/openapi.json", trust_env=False).json()["paths"]
-    assert {path for path in paths if "explain" not in path} <= {"/gradio_api/upload"}
+    assert {path for path in paths if not any(n in f"{path}/" for n in NAMED)} <= {
+        "/gradio_api/upload"
+    }
 
 
 def test_the_answer(client: Client) -> None:
@@ -165,6 +172,48 @@ def test_the_overlay_is_made_of_the_numbers(client: Client) -> None:
     assert strong[bottom - 2 : bottom, left:right].any()
     assert strong[top:bottom, left : left + 2].any()
     assert strong[top:bottom, right - 2 : right].any()
+
+
+ASKED = {"path": str(PICTURE), "model": models.DEFAULT, "target": LION, "rival": None,
+         "detail": False, "layer": "top_activation", "method": "LayerCAM"}  # fmt: skip
+
+
+def test_a_map_is_put_to_the_test(client: Client) -> None:
+    """What the tab finds: on the lion's half with a box, and with the coldest cells hidden."""
+    given = {"method": "LayerCAM", "api_name": "/check"}
+    box = [0.5, 0, 1, 1]
+    said = client.predict(handle_file(PICTURE), test="aim", box=box, **given)
+    wanted = trust.take_aim(ASKED | {"region": {"box": box, "spots": []}})
+    assert said["rows"][0]["share"] == pytest.approx(wanted["rows"][0]["share"], rel=1e-4)
+    assert said["sentence"] == wanted["sentence"]
+    more = {"share": 0.3, "order": "coldest", "fill": "mean"}
+    said = client.predict(handle_file(PICTURE), test="hide", **more, **given)
+    wanted = trust.hide_cells(ASKED | more | {"region": None})
+    assert [c["index"] for c in said["classes"]] == [c["index"] for c in wanted["classes"]]
+    for found, one in zip(said["classes"], wanted["classes"], strict=True):
+        assert found["p"] == pytest.approx(one["p"], abs=1e-4)
+
+
+def test_a_mosaic_of_four(client: Client) -> None:
+    names = ("cheetah", "lion", "tower", "hopper")
+    files = [EXAMPLES_DIR / f"{name}.jpg" for name in names]
+    said = client.predict([handle_file(file) for file in files], api_name="/mosaic")
+    request = {"model": models.DEFAULT, "layer": "top_activation", "paths": list(map(str, files))}
+    wanted = trust.play_mosaic(request)
+    for row, one in zip(said["rows"], wanted["rows"], strict=True):
+        assert (row["method"], row["share"]) == (
+            one["method"],
+            pytest.approx(one["share"], abs=1e-3),
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"test": "faith"}, {"box": [0, 0, 1]}, {"share": 2}, {"fill": "red"}, {"layer": "x"}]
+)
+def test_a_test_that_cannot_be_is_refused(client: Client, wrong: dict[str, Any]) -> None:
+    with pytest.raises((AppError, ValueError)) as caught:
+        client.predict(handle_file(PICTURE), **{"test": "hide", **wrong}, api_name="/check")
+    assert not LEAK.search(str(caught.value))
 
 
 def test_layer_class_and_method_are_obeyed(client: Client) -> None:

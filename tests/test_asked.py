@@ -2,6 +2,7 @@
 the methods that ask for them. A network of which every number can be worked out by hand."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from keras import layers as L
 from gradcam_core import blas, explain, lookup, pipeline, survey
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.network import Network
-from gradcam_core.types import Fusion, Method, ModelSpec, Stopped, Target, UserError
+from gradcam_core.types import Fusion, Method, ModelSpec, Shuffled, Stopped, Target, UserError
 
 SHAPE = (4, 6, 3)  # rows, columns, channels; the layer "small" has 2x3 cells
 KERNEL = np.array([[[[2], [0], [-1]]]], np.float32)  # one channel: 2 red - blue
@@ -86,25 +87,63 @@ def test_the_gradient_of_each_picture_is_its_own(net, xs):
     np.testing.assert_allclose(found, slope, atol=1e-6)
 
 
-def test_shuffled_weights_are_the_same_numbers_in_another_order(xs):
-    made = keras.Sequential([keras.Input(SHAPE), L.Conv2D(4, 3), L.GlobalAveragePooling2D()])
-    made.add(L.BatchNormalization())
-    made.add(L.Dense(3))
-    net = Network(made, SHAPE)
-    before = [w.numpy() for w in made.weights]
-    shuffled = net.randomised(1)
-    for (variable, numbers), own in zip(shuffled._weights, before, strict=True):
-        assert variable.shape == numbers.shape
-        assert sorted(np.ravel(numbers)) == sorted(own.ravel())
-    referee = keras.models.clone_model(made)
-    referee.set_weights([np.asarray(numbers) for _, numbers in shuffled._weights])
-    np.testing.assert_allclose(shuffled.score(xs, Target(2)), referee(xs)[:, 2], atol=1e-5)
-    assert np.abs(shuffled.score(xs, Target(2)) - net.score(xs, Target(2))).max() > 0.01
-    again, other = net.randomised(1), net.randomised(2)
-    assert (again.score(xs, Target(0)) == shuffled.score(xs, Target(0))).all()
-    assert np.abs(other.score(xs, Target(0)) - again.score(xs, Target(0))).max() > 1e-3
-    np.testing.assert_allclose(net.score(xs, Target(2)), made(xs)[:, 2], atol=1e-5)
+def four_layers():
+    """Weights in three of them, one inside another model, in an order other than they run."""
+    inner = keras.Sequential([keras.Input(SHAPE), L.Conv2D(4, 3, name="first")], name="inner")
+    last, x = L.Dense(3, name="last"), keras.Input(SHAPE)
+    y = L.BatchNormalization(name="norm")(L.ReLU()(inner(x)))
+    made = keras.Model(x, last(L.GlobalAveragePooling2D()(y)))
+    for n, weight in enumerate(made.weights):  # all different, variances above zero
+        weight.assign(np.arange(1, 1 + np.prod(weight.shape)).reshape(weight.shape) / 50 + n)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("share", "lost"), [(0, ["last"]), (2 / 3, ["norm", "last"]), (1, ["first", "norm", "last"])]
+)
+def test_the_last_layers_forget(xs, share, lost):
+    made = four_layers()
+    net, before = Network(made, SHAPE), [w.numpy() for w in made.weights]
+    learned = net.trace(xs[0], Target(2), ("inner/first",))
+    found = net._forgetful(Shuffled(share, 1))
+    for weight, numbers, own in zip(made.weights, found._numbers, before, strict=True):
+        np.testing.assert_array_equal(np.sort(numbers, None), np.sort(own, None))
+        changed = not np.array_equal(numbers, own)
+        assert changed == (weight.path.split("/")[-2] in lost), weight.path
+    referee = four_layers()
+    referee.set_weights([np.asarray(numbers) for numbers in found._numbers])
+    trace = net.trace(xs[0], Target(2), ("inner/first",), Shuffled(share, 1))
+    np.testing.assert_allclose(trace.logits, referee(xs[:1])[0], rtol=1e-5)
+    gradient = net.guided_backprop(xs[0], Target(2), Shuffled(share, 1))
+    by_referee = Network(referee, SHAPE).guided_backprop(xs[0], Target(2))
+    np.testing.assert_allclose(gradient, by_referee, atol=1e-6)
     assert all((w.numpy() == own).all() for w, own in zip(made.weights, before, strict=True))
+    np.testing.assert_array_equal(net.trace(xs[0], Target(2)).logits, learned.logits)
+
+
+def test_one_seed_one_order(xs):
+    """What a layer forgets is the same however much else is forgotten; another seed is another."""
+    net = Network(four_layers(), SHAPE)
+
+    def logits(how):
+        return net.trace(xs[0], Target(0), (), how).logits
+
+    half, all_of_it = (net._forgetful(Shuffled(share)) for share in (0, 1))
+    np.testing.assert_array_equal(half._numbers[-2], all_of_it._numbers[-2])
+    np.testing.assert_array_equal(logits(Shuffled(1, 4)), logits(Shuffled(1, 4)))
+    assert np.abs(logits(Shuffled(1, 4)) - logits(Shuffled(1, 5))).max() > 1e-3
+
+
+def test_others_meanwhile_see_what_was_learned(xs):
+    net = Network(four_layers(), SHAPE)
+    learned = net.trace(xs[0], Target(1)).logits
+    shuffled = net.trace(xs[0], Target(1), (), Shuffled(1)).logits
+    assert np.abs(shuffled - learned).max() > 1e-3
+    with ThreadPoolExecutor(4) as threads:
+        hows = [None, Shuffled(1)] * 20
+        made = list(threads.map(lambda how: net.trace(xs[0], Target(1), (), how).logits, hows))
+    for how, logits in zip(hows, made, strict=True):
+        np.testing.assert_array_equal(logits, shuffled if how else learned)
 
 
 def test_a_trace_travels(net, xs):

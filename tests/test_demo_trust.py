@@ -16,7 +16,7 @@ from demo.question import EXAMPLES_DIR
 from gradcam_core import faithfulness, models, pipeline
 from gradcam_core.cache import Cache
 from gradcam_core.methods import one_pass
-from gradcam_core.types import Stopped
+from gradcam_core.types import Stopped, UserError
 
 FOUR = [str(EXAMPLES_DIR / f"{n}.jpg") for n in ("cheetah", "lion", "tower", "hopper")]
 LION = 291
@@ -236,3 +236,114 @@ def test_among_few_classes_none_are_called_alike() -> None:
 def test_no_mosaic_of_these(paths: Any, sentence: Callable[[object], str]) -> None:
     asked = {"model": models.DEFAULT, "layer": "top_activation", "paths": paths}
     sentence(trust.play_mosaic(asked)["error"])
+
+
+# ---- what is drawn by hand -----------------------------------------------------------------------
+
+
+def test_what_a_visitor_draws_is_hidden_instead_of_cells(tiny: str) -> None:
+    """The right 10 of 25 columns, the upper 15 of 25 rows; and under the brush."""
+    region = {"box": [0.6, 0, 1, 0.6], "spots": []}
+    said = trust.hide_cells(request(tiny, share=1, order="hottest", fill="grey", region=region))
+    painted = (picture_in(said["picture"]) == 128).all(axis=2)
+    assert painted[:15, 15:].all()
+    assert painted.sum() == 10 * 15
+    brush = {"box": None, "spots": [[0.5, 0.1], [0.9, 0.9]]}
+    said = trust.hide_cells(request(tiny, share=1, order="hottest", fill="grey", region=brush))
+    painted = (picture_in(said["picture"]) == 128).all(axis=2)
+    assert painted[2, 12]
+    assert painted[22, 22]
+    assert not painted[12, 12]
+    assert painted.sum() == pytest.approx(2 * np.pi * (25 / 16) ** 2, abs=4)
+
+
+@pytest.mark.parametrize(
+    "region",
+    [{}, [], "all", {"box": None, "spots": []}, {"box": [0, 0, 1], "spots": []},
+     {"box": [0, 0, 1, 2], "spots": []}, {"box": None, "spots": [[0.5, float("nan")]]},
+     {"box": None, "spots": [[0.5]]}, {"box": None, "spots": [[0.5, 0.5]] * 401}],
+)  # fmt: skip
+def test_what_is_no_drawing_is_refused(tiny: str, region: Any, sentence: Any) -> None:
+    for answer in (trust.hide_cells, trust.take_aim):
+        asked = request(tiny, share=0, order="hottest", fill="grey", region=region)
+        sentence(answer(asked)["error"])
+
+
+def test_hit_or_miss_is_that_of_the_map_and_of_the_centre(tiny: str) -> None:
+    asked = request(tiny)
+    posed, _, _, signed = trust.map_in_view(asked)
+    _, _, project = trust.in_test(posed, "shapes", "Grad-CAM")
+    heat = project(signed)
+    row, column = (int(n) for n in np.unravel_index(heat.argmax(), heat.shape))
+    half = 3 / 25
+    at = [(column + 0.5) / 25 - half, (row + 0.5) / 25 - half]
+    around = np.clip([*at, at[0] + 2 * half, at[1] + 2 * half], 0, 1).tolist()
+    said = trust.take_aim(asked | {"region": {"box": around, "spots": []}})
+    mine, centre = said["rows"]
+    assert mine["hit"]
+    mask = np.zeros((25, 25), bool)
+    left, top, right, bottom = around
+    middles = (np.arange(25) + 0.5) / 25
+    mask[np.ix_((middles >= top) & (middles < bottom), (middles >= left) & (middles < right))] = (
+        True
+    )
+    assert mine["share"] == pytest.approx(heat[mask].sum() / heat.sum())
+    assert said["area"] == pytest.approx(mask.mean())
+    distances = (middles[:, None] - 0.5) ** 2 + (middles - 0.5) ** 2
+    blob = np.exp(-distances / (2 / 16))
+    assert centre["share"] == pytest.approx(blob[mask].sum() / blob.sum(), rel=1e-4)
+    assert centre["of"] == "the picture’s centre"
+
+
+def test_each_hit_and_miss_has_its_sentence(sentence: Any) -> None:
+    def said(hit: bool, centre: bool, share: float | None = 0.5) -> str:
+        rows = [{"of": "", "hit": h, "share": share, "overlap": None} for h in (hit, centre)]
+        return sentence(trust.said_of_aim(*rows))
+
+    assert len({said(a, b) for a in (True, False) for b in (True, False)}) == 4
+    assert said(True, False).startswith("Hit")
+    assert said(False, True).startswith("Miss")
+    assert said(True, True, None) == "This map has no heat at all, so it points nowhere."
+
+
+# ---- forgotten, changed --------------------------------------------------------------------------
+
+
+def test_what_forgetting_does_is_what_the_pipeline_finds(tiny: str) -> None:
+    asked = request(tiny)
+    said = trust.forget_all(asked)
+    posed, layer, method, _ = trust.map_in_view(asked)
+    given, _, _ = trust.in_test(posed, layer, method)
+    found = pipeline.finished(pipeline.forgetting(*given))
+    assert said["alike"] == list(found.alike)
+    assert said["sentence"] == faithfulness.said_when_forgotten(found)
+    assert len(said["overlays"]) == len(said["shares"]) == 8
+    assert said["passes"] == 18  # with nothing forgotten and eight times, twice each
+    assert all(url.startswith("data:image/jpeg;base64,") for url in said["overlays"])
+
+
+def test_a_network_without_relu_has_no_guided_lines(monkeypatch: Any, tiny: str) -> None:
+    posed, _, _, _ = trust.map_in_view(request(tiny))
+
+    def none(*_: Any) -> Any:
+        raise UserError("This network has no ReLU.")
+
+    monkeypatch.setattr(posed.asked, "guided_backprop", none)
+    said = trust.forget_all(request(tiny))
+    assert said["guided"] is None
+    assert said["passes"] == 9
+
+
+def test_whether_a_map_holds_is_told_for_each_change(tiny: str) -> None:
+    said = trust.does_it_hold(request(tiny))
+    assert [row["change"] for row in said["rows"]] == ["mirrored", "moved", "with noise"]
+    asked = request(tiny, share=0, order="hottest", fill="blur")
+    now = {c["index"]: c["p"] for c in trust.hide_cells(asked)["classes"]}[1]
+    assert {round(row["before"], 4) for row in said["rows"]} == {round(now, 4)}
+
+
+@pytest.mark.parametrize("answer", [trust.forget_all, trust.does_it_hold, trust.take_aim])
+def test_a_test_of_nothing_is_refused(answer: Any, tiny: str, sentence: Any) -> None:
+    sentence(answer(request(tiny, method="None of them"))["error"])
+    sentence(answer(request(tiny, layer="nowhere"))["error"])
+    sentence(answer({})["error"])

@@ -414,6 +414,7 @@ def test_all_that_computes_is_asked_in_turn() -> None:
     names = {"figure", "cover", "doctor", "stop", "labels"}
     names |= {"lesson", "nudge", "without", "cell", "contrast", "earlier", "guided"}
     names |= {"hide", "verdict", "far", "cancel", "mosaic"}
+    names |= {"forget", "hold", "aim", "suspects", "confess"}
     assert set(called) == names
     assert all(map(asyncio.iscoroutinefunction, called.values()))
     events = {event.fn.__name__: event for event in page.fns.values() if event.fn}

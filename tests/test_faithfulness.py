@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from gradcam_core import faithfulness as truth
-from gradcam_core import models, pipeline
-from gradcam_core.types import F32, ModelSpec, Placement, UserError
+from gradcam_core import lookup, models, pipeline
+from gradcam_core.methods import METHODS
+from gradcam_core.types import F32, ModelSpec, Placement, Shuffled, Target, UserError
 
 SIZE, SHAPE = (30, 25), (6, 5)  # pixels, cells: each 5 x 5
 LIGHT = 200.0
@@ -380,3 +382,167 @@ def test_ranks_are_correlated_not_values() -> None:
     assert truth.rank_correlation(one, -one) == pytest.approx(-1)
     assert truth.rank_correlation(one, np.array([[1, 2], [4, 3]])) == pytest.approx(0.8)
     assert truth.rank_correlation(one, np.ones((2, 2), np.float32)) == 0
+
+
+def test_how_a_map_lies_to_a_region_that_was_drawn() -> None:
+    """Hot cells 5, 1 and 4 of 10 in a row of 3 x 4; the region has the first two columns."""
+    heat = np.zeros((3, 4), np.float32)
+    heat[1] = [5, 1, 0, 4]
+    mask = np.zeros((3, 4), bool)
+    mask[:, :2] = True
+    found = truth.aim(heat, mask)
+    assert found.hit
+    assert found.share == pytest.approx(0.6)
+    assert found.overlap == pytest.approx(2 / 6)  # the box is the two hot cells of the 3 x 2
+    other = truth.aim(heat, ~mask)
+    assert not other.hit
+    assert other.share == pytest.approx(0.4)
+    assert other.overlap == 0
+    cold = truth.aim(-heat, mask)
+    assert (cold.share, cold.overlap) == (None, None)
+
+
+@pytest.mark.parametrize("all_of_it", [False, True])
+def test_a_region_has_an_inside_and_an_outside(
+    all_of_it: bool, sentence: Callable[[object], str]
+) -> None:
+    with pytest.raises(UserError) as caught:
+        truth.aim(np.ones((3, 4), np.float32), np.full((3, 4), all_of_it))
+    sentence(caught.value)
+
+
+# ---- does it hold --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["mirror", "shift"])
+def test_what_was_changed_is_mapped_back(change: str, rng: np.random.Generator) -> None:
+    """The heat of a changed picture, if it goes with the picture, lies where it did before."""
+    row, heat = truth.CHANGES[change], rng.random((28, 43)).astype(np.float32)
+    moved = row.apply(np.repeat(heat[:, :, None], 3, axis=2), rng)[:, :, 0]
+    assert not np.array_equal(moved, heat)
+    np.testing.assert_array_equal(row.back(moved), row.kept(heat))
+    assert row.kept(heat).size >= 0.85 * heat.size
+
+
+def test_a_shift_is_a_fourteenth_of_the_sides(rng: np.random.Generator) -> None:
+    picture = rng.random((28, 43, 3)).astype(np.float32)
+    shifted = truth.CHANGES["shift"].apply(picture, rng)
+    np.testing.assert_array_equal(shifted[2:, 3:], picture[:-2, :-3])
+    np.testing.assert_array_equal(shifted[0, 3:], picture[0, :-3])
+
+
+def test_noise_is_small_and_stays_a_picture(rng: np.random.Generator) -> None:
+    picture = np.full((60, 70, 3), 128, np.float32)
+    made = truth.CHANGES["noise"].apply(picture, rng)
+    assert np.std(made) == pytest.approx(12, rel=0.05)
+    assert truth.CHANGES["noise"].apply(picture * 0, rng).min() == 0
+
+
+def test_each_change_gets_its_sentence(sentence: Callable[[object], str]) -> None:
+    def said(after: float, same: bool, alike: float) -> str:
+        heat = np.zeros((2, 3), np.float32)
+        return sentence(truth.said_of(truth.Held("mirror", 0.5, after, same, alike, heat)))
+
+    assert said(0.35, True, 0.9) == "The answer and the map hold."
+    assert said(0.35, True, 0.7).startswith("The answer holds, but the map moves")
+    assert (
+        said(0.2, True, 0.7) == said(0.5, False, 0.7) == "The answer changes, and the map with it."
+    )
+    assert said(0.2, True, 0.9).startswith("The answer changes and the map hardly")
+
+
+def test_the_alarm_is_for_what_stays_when_all_is_forgotten(
+    sentence: Callable[[object], str],
+) -> None:
+    def found(*alike: float) -> truth.Forgetting:
+        return truth.Forgetting((), alike, None)
+
+    assert found(0.1, 0.6).alarm
+    assert not found(0.9, 0.4).alarm
+    assert sentence(truth.said_when_forgotten(found(0.6))).startswith("Alarm")
+    assert truth.said_when_forgotten(found(0.4)).startswith("No alarm")
+
+
+# ---- the whole path, on networks of which every number is known ----------------------------------
+
+SIDES = (12, 20, 3)
+
+
+def with_head(*head: Any) -> Any:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    convolutions = [keras.layers.Conv2D(n, 1, activation="relu", name=f"at{n}") for n in (3, 5)]
+    return keras.Sequential([keras.Input(SIDES), *convolutions, *head])
+
+
+def asked_of(model: Any) -> tuple[ModelSpec, Any]:
+    spec = ModelSpec(
+        "Small", lambda _: model, lambda rgb: rgb / np.float32(255), 20, ("up", "down"),
+        ("at5",), shape=SIDES,
+    )  # fmt: skip
+    return spec, lookup.network(spec)
+
+
+def test_a_map_of_shuffled_weights_is_that_of_a_network_with_such_weights(
+    rng: np.random.Generator,
+) -> None:
+    import keras
+
+    model = with_head(keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2))
+    spec, asked = asked_of(model)
+    image = rng.integers(0, 256, SIDES, np.uint8)
+    asking = pipeline.forgetting(image, spec, asked, Target(1), "at5", "Grad-CAM")
+    found = pipeline.finished(asking)
+    assert len(found.maps) == len(found.alike) == len(found.guided or ()) == len(truth.CASCADE)
+    before = pipeline.look(image, spec, asked, Target(1), ("at5",), ("Grad-CAM",))
+    referee = keras.models.clone_model(model)
+    for share, signed, alike in zip(truth.CASCADE, found.maps, found.alike, strict=True):
+        numbers = asked._forgetful(Shuffled(share))._numbers
+        referee.set_weights([np.asarray(one) for one in numbers])
+        a = keras.Model(referee.inputs[0], referee.get_layer("at5").output)(image[None] / 255)
+        alpha = referee.weights[-2].numpy()[:, 1] / (12 * 20)  # d mean(a) @ w / d a
+        np.testing.assert_allclose(signed, a[0].numpy() @ alpha, atol=1e-7)
+        of_ranks = stats.spearmanr(signed.ravel(), before.maps["at5", "Grad-CAM"].ravel())
+        assert alike == pytest.approx(of_ranks.statistic, abs=1e-6)
+    assert found.alike[0] < 0.999
+
+
+def test_a_map_goes_with_the_picture_or_it_does_not(rng: np.random.Generator) -> None:
+    """Pointwise layers and a mean know no place: what they show is moved as the picture is. A
+    dense layer that reads one corner only keeps its map there."""
+    import keras
+
+    image = rng.integers(0, 256, SIDES, np.uint8)
+    ends = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)
+    for head, moves in (ends, True), ((keras.layers.Flatten(), keras.layers.Dense(2)), False):
+        spec, asked = asked_of(with_head(*head))
+        positive = [np.abs(weight) + 0.01 for weight in asked.model.get_weights()]
+        asked.model.set_weights(positive)  # so that the map is not empty
+        if not moves:
+            corner = np.zeros((12, 20, 5, 2), np.float32)
+            corner[:4, :5] = 1
+            asked.model.layers[-1].set_weights([corner.reshape(-1, 2), np.zeros(2)])
+        given = spec, asked, Target(0), "at5", "HiResCAM"
+        seen = pipeline.look(image, spec, asked, Target(0), ("at5",), ("HiResCAM",))
+        asking = pipeline.holding(image, *given, seen.maps["at5", "HiResCAM"])
+        held = {one.change: one for one in pipeline.finished(asking)}
+        if moves:
+            assert [held[n].alike for n in ("mirror", "shift")] == pytest.approx([1, 1])
+            assert held["mirror"].after == pytest.approx(held["mirror"].before, abs=1e-6)
+        else:
+            assert held["mirror"].alike < 0.2
+        p = asked.probabilities((image[None, :, ::-1] / 255).astype(np.float32))[0]
+        assert held["mirror"].after == pytest.approx(p[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("asking", [pipeline.forgetting, pipeline.holding])
+def test_methods_that_ask_are_not_tested_so(
+    asking: Any, monkeypatch: pytest.MonkeyPatch, sentence: Callable[[object], str]
+) -> None:
+    slow = replace(METHODS["Grad-CAM"], ask=lambda *_: iter(()))
+    monkeypatch.setitem(METHODS, "Slow", slow)
+    given = [None] * 4 + ["at5", "Slow"] + ([None] if asking is pipeline.holding else [])
+    with pytest.raises(UserError) as caught:
+        pipeline.finished(asking(*given))
+    sentence(caught.value)

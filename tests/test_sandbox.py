@@ -20,7 +20,7 @@ from nets import SHAPE, save, small
 from gradcam_core import sandbox
 from gradcam_core.network import Network
 from gradcam_core.sandbox import ModelProcess
-from gradcam_core.types import Target, UserError
+from gradcam_core.types import Shuffled, Target, UserError
 
 pytestmark = pytest.mark.skipif(not sandbox.available(), reason="no limits on this system")
 
@@ -71,6 +71,10 @@ def test_a_child_answers_as_a_network_does(child):
     assert child.picture_gradient(xs[:0], goal).shape == (0, *SHAPE)
     guided = child.guided_backprop(x, Target(1))
     np.testing.assert_allclose(guided, net.guided_backprop(x, Target(1)), atol=1e-6)
+    both = (one.trace(x, Target(1), ("conv2",), Shuffled(1)).logits for one in (child, net))
+    np.testing.assert_allclose(*both, atol=1e-6)
+    both = (one.guided_backprop(x, Target(1), Shuffled(0)) for one in (child, net))
+    np.testing.assert_allclose(*both, atol=1e-6)
 
 
 def proc(child, what):

@@ -75,13 +75,17 @@ function handOver(files) {
   box.dispatchEvent(new Event('change', { bubbles: true }));
   return true;
 }
-listen('paste', (e) => { if (handOver(e.clipboardData?.files)) e.preventDefault(); });
-listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
-listen('drop', (e) => {
-  if (within(e, '#own') || !handOver(e.dataTransfer?.files)) return;
-  e.preventDefault();
-  e.stopPropagation();
-});
+
+/** From now on, once a page. */
+export function takeFiles() {
+  listen('paste', (e) => { if (handOver(e.clipboardData?.files)) e.preventDefault(); });
+  listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
+  listen('drop', (e) => {
+    if (within(e, '#own') || !handOver(e.dataTransfer?.files)) return;
+    e.preventDefault();
+    e.stopPropagation();
+  });
+}
 
 /** A browser gives the clipboard to a page only on its own machine or by https. */
 export const pastePhoto = () => find(`${PICTURE} [aria-label="Paste from clipboard"]`)?.click();

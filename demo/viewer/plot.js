@@ -66,6 +66,29 @@ export function plotHiding(x, curves, band, width, label) {
   return svg;
 }
 
+/**
+ * How like the first map each is, as more and more layers forget.
+ * @param {number[]} shares of the layers, in 0..1
+ * @param {number[]} alike
+ * @param {number[] | null} guided the same for guided backpropagation
+ * @param {number} width
+ */
+export function plotForgetting(shares, alike, guided, width) {
+  const x = shares.map((s) => 100 * s);
+  const { svg, add, X, Y } = axes(x, [...alike, ...(guided ?? []), 1], width,
+    'How like the map of the network as it is each map is, as more and more layers forget');
+  const draw = (y, kind) => {
+    add('polyline', { points: y.map((v, i) => `${X(x[i])},${Y(v)}`).join(' '), class: kind });
+    y.forEach((v, i) => add('circle', { cx: X(x[i]), cy: Y(v), r: 4, class: kind }));
+  };
+  if (guided) draw(guided, 'gt-cold');
+  draw(alike, 'gt-hot');
+  add('text', { x: 4, y: 16 }, 'how like the first map (rank correlation)');
+  const middle = { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 6, 'text-anchor': 'middle' };
+  add('text', middle, '% of the layers have forgotten');
+  return svg;
+}
+
 /** The axes, and the means to draw upon them. */
 function axes(x, y, width, label) {
   const [x0, x1] = [Math.min(...x), Math.max(...x)], y0 = Math.min(...y, 0), y1 = Math.max(...y, 0) || (y0 ? 0 : 1);

@@ -4,8 +4,11 @@ import { $, $$, make, tell, write } from './dom.js';
 import { bytesOf, lit, project, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { plotHiding } from './plot.js';
 import { image } from './sheets.js';
-import { store } from './store.js';
-import { UNREACHED, aboutHiding, chance, few, filled, percent } from './words.js';
+import { ask, keyOf, request, change, state, target, showing } from './doubt.js';
+import { NOTHING_DRAWN, isDrawn, regionShown, watchDrawing } from './drawing.js';
+import { beginGame, showSuspects, watchGame } from './suspects.js';
+import { aim, forget, hold, showAim, showForget, showHold } from './trials.js';
+import { aboutHiding, chance, few, filled, percent } from './words.js';
 
 /** @import { GameRow, HideAnswer, HideRequest, Likely, MosaicAnswer, TrustRequest, VerdictAnswer } from './wire.js' */
 /** @import { InView } from './viewer.js' */
@@ -16,61 +19,27 @@ const HIGHEST = 420; // pixels of the picture, drawn
 const GRID = 360; // pixels of a mosaic's side, drawn
 const QUARTERS = ['top left', 'top right', 'bottom left', 'bottom right'];
 
-const { state, set, view } = store({
-  /** @type {InView | null} */ topic: null, // what is put to the test
-  error: '',
-  share: 20,
-  order: 'hottest',
-  fill: 'blur',
-  /** @type {HideAnswer | null} */ hidden: null,
-  /** @type {VerdictAnswer | null} */ found: null,
-  shown: 'blur', // whose curves
-  token: '', // of a verdict on its way
-  part: 0, // of it that is done
-  pool: [], // pictures that may be in the mosaic: { path, src, title }
-  tiles: [], // those that are, their paths, as one reads
-  picked: null, // which of them is to be swapped
-  /** @type {MosaicAnswer | null} */ mosaic: null,
-  asking: false, // whether it is on its way
-  method: 0, // whose map is drawn over the mosaic
-  quarter: 0, // and of which class
-});
-
-/** @returns {TrustRequest} */
-const request = () => ({ ...state.topic.request, method: state.topic.method });
-const keyOf = (topic) => topic && JSON.stringify([topic.request, topic.method]);
-const target = () => state.topic.classes.find((c) => c.index === state.topic.target);
-
-/** null where there is no answer; a sentence then says why. */
-async function ask(name, given) {
-  try {
-    const made = await server[name](given);
-    set({ error: made.error ?? '' });
-    return made.error ? null : made;
-  } catch {
-    set({ error: UNREACHED });
-    return null;
-  }
-}
-
 // ---- hide and see ------------------------------------------------------------------------------
 
 /** @returns {HideRequest} */
-const hideRequest = () => ({ ...request(), share: state.share / 100, order: state.order, fill: state.fill });
+const hideRequest = () => ({
+  ...request(), share: state.share / 100, order: state.order, fill: state.fill,
+  region: state.what === 'cells' ? null : state.region,
+});
 
 let hiding = false; // one question at a time; what is asked next is what is chosen by then
 
 async function hideNewest() {
-  if (hiding) return;
+  if (hiding || state.what !== 'cells' && !isDrawn(state.region)) return;
   hiding = true;
   try {
     for (let asked = ''; state.topic && asked !== JSON.stringify(hideRequest());) {
-      const given = hideRequest(), { share: _share, order: _order, fill: _fill, ...about } = given;
+      const given = hideRequest(), { share: _share, order: _order, fill: _fill, region: _region, ...about } = given;
       asked = JSON.stringify(given);
       const made = await ask('hide', given);
       if (!state.topic || JSON.stringify(request()) !== JSON.stringify(about)) continue; // another map since then
       if (!made) break;
-      set({ hidden: { ...made, ...given } });
+      change({ hidden: { ...made, ...given } });
     }
   } finally {
     hiding = false;
@@ -89,20 +58,27 @@ function bars(classes) {
 }
 
 function showHidden() {
-  const { topic, hidden, share, order, fill } = state;
+  const { topic, hidden, share, order, fill, what, region } = state;
+  $$('[name=what]').forEach((n) => { n.checked = n.value === what; });
+  $('.gt-cells').hidden = what !== 'cells';
+  $('.gt-draw').hidden = what === 'cells';
+  write($('.gt-draw p'), isDrawn(region) ? 'Draw again to hide something else.'
+    : `Drag on the picture to ${what === 'box' ? 'draw a box' : 'brush over it'}.`);
+  $('.gt-draw button').hidden = !isDrawn(region);
   $('[name=share]').value = share;
   $('.gt-range span').textContent = `Hide ${share} % of the cells`;
   $$('[name=order]').forEach((n) => { n.checked = n.value === order; });
   $('[name=hide-fill]').value = fill;
   if (!topic) return;
-  const photo = $('.gt-photo');
+  const photo = $('.gt-see .gt-photo');
   photo.classList.toggle('gt-old', !hidden);
   if (!hidden) return;
   photo.style.aspectRatio = hidden.ratio;
   photo.style.maxWidth = `${HIGHEST * hidden.ratio}px`;
   const now = hidden.classes.find((c) => c.index === topic.target);
-  $('.gt-photo img').src = hidden.picture;
-  $('.gt-photo img').alt = `The picture with the ${hidden.order} ${Math.round(100 * hidden.share)} % hidden`;
+  $('.gt-see img').src = hidden.picture;
+  $('.gt-see img').alt = `The picture with ${hidden.region ? 'what you drew'
+    : `the ${hidden.order} ${Math.round(100 * hidden.share)} %`} hidden`;
   write($('.gt-says'), aboutHiding(hidden, topic, chance(target(), topic.percent), chance(now, topic.percent)));
   $('.gt-bars').replaceChildren(...bars(hidden.classes));
 }
@@ -113,7 +89,7 @@ async function follow(token) {
   while (state.token === token) {
     try {
       const { part } = await server.far(token);
-      if (state.token === token && part) set({ part });
+      if (state.token === token && part) change({ part });
     } catch { /* the verdict itself says what is wrong */ }
     await new Promise((go) => setTimeout(go, OFTEN));
   }
@@ -121,16 +97,16 @@ async function follow(token) {
 
 async function test() {
   const token = crypto.randomUUID?.() ?? String(Math.random()), key = keyOf(state.topic);
-  set({ token, part: 0, found: null });
+  change({ token, part: 0, found: null });
   follow(token);
   const found = await ask('verdict', { ...request(), token });
   if (state.token !== token) return;
-  set({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
+  change({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
 }
 
 function cancel() {
   const { token } = state;
-  set({ token: '' });
+  change({ token: '' });
   ask('cancel', token);
 }
 
@@ -190,20 +166,20 @@ function gather(topic) {
   const { path } = topic.request;
   if (!pool.some((one) => one.path === path)) pool.push({ path, src: topic.base, title: 'Your picture' });
   const tiles = state.tiles.length ? state.tiles : pool.slice(1, 5).map((one) => one.path);
-  set({ pool, tiles });
+  change({ pool, tiles });
 }
 
 /** One picture takes the place of another; where both are in the mosaic they swap. */
 function swap(path, other) {
   const tiles = state.tiles.map((p) => p === path ? other : p === other ? path : p);
-  set({ tiles, picked: null, mosaic: null });
+  change({ tiles, picked: null, mosaic: null });
 }
 
 function pick(path) {
   const { picked, tiles } = state;
-  if (picked === null || picked === path) set({ picked: picked === path ? null : path });
+  if (picked === null || picked === path) change({ picked: picked === path ? null : path });
   else if (tiles.includes(picked) || tiles.includes(path)) swap(picked, path);
-  else set({ picked: path });
+  else change({ picked: path });
 }
 
 function tileOf(path, where) {
@@ -247,7 +223,7 @@ function showTiles() {
       const button = make('button', null, { type: 'button', class: 'gt-quarter' });
       button.setAttribute('aria-pressed', String(n === quarter));
       button.append(make('span', text));
-      button.onclick = () => set({ quarter: n });
+      button.onclick = () => change({ quarter: n });
       return button;
     });
     grid.replaceChildren(canvas, ...choices);
@@ -270,7 +246,7 @@ function bar(row, n) {
   fill.style.width = `${100 * (row.share ?? 0)}%`;
   track.append(fill, make('u', null));
   button.append(make('span', row.method), track, make('b', row.share === null ? 'no heat' : percent(row.share)));
-  button.onclick = () => set({ method: n });
+  button.onclick = () => change({ method: n });
   return button;
 }
 
@@ -288,13 +264,13 @@ function showRows() {
 }
 
 async function play() {
-  if (state.mosaic) return void set({ mosaic: null });
+  if (state.mosaic) return void change({ mosaic: null });
   const { tiles, topic } = state;
-  set({ asking: true, picked: null });
+  change({ asking: true, picked: null });
   const { model, layer } = topic.request, mosaic = await ask('mosaic', { model, layer, paths: tiles });
   const method = mosaic ? Math.max(mosaic.rows.findIndex((row) => row.method === topic.method), 0) : 0;
   const same = String(tiles) === String(state.tiles) && keyOf(topic) === keyOf(state.topic);
-  set({ asking: false, ...(mosaic && same ? { mosaic, method, quarter: 0 } : {}) });
+  change({ asking: false, ...(mosaic && same ? { mosaic, method, quarter: 0 } : {}) });
 }
 
 // ---- what is in view ---------------------------------------------------------------------------
@@ -315,7 +291,11 @@ function renew() {
   if (keyOf(topic) !== keyOf(state.topic)) {
     if (state.token) cancel();
     const same = state.topic && ['model', 'layer'].every((k) => state.topic.request[k] === topic.request[k]);
-    set({ topic, hidden: null, found: null, ...(same ? {} : { mosaic: null }) });
+    const nothing = { region: NOTHING_DRAWN, round: NOTHING_DRAWN };
+    const drawn = state.topic?.request.path === topic.request.path ? {} : nothing;
+    change({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, step: 0, ...drawn,
+      ...(same ? {} : { mosaic: null }) });
+    if (isDrawn(state.round)) aim();
     gather(topic);
   }
   hideNewest();
@@ -323,15 +303,37 @@ function renew() {
 
 $('[name=hide-fill]').append(...props.fills.map((name) => make('option', filled(name), { value: name })));
 element.addEventListener('input', ({ target: { name, value } }) => {
-  if (name === 'share') set({ share: Number(value) });
-  else if (name === 'order') set({ order: value });
-  else if (name === 'hide-fill') set({ fill: value });
-  else if (name === 'shown') set({ shown: value });
-  if (['share', 'order', 'hide-fill'].includes(name)) hideNewest();
+  if (name === 'share') change({ share: Number(value) });
+  else if (name === 'order') change({ order: value });
+  else if (name === 'hide-fill') change({ fill: value });
+  else if (name === 'shown') change({ shown: value });
+  else if (name === 'what') change({ what: value, region: NOTHING_DRAWN });
+  else if (name === 'tool') change({ tool: value, round: NOTHING_DRAWN, aimed: null });
+  if (['share', 'order', 'hide-fill', 'what'].includes(name)) hideNewest();
 });
 $('.gt-test').onclick = test;
 $('.gt-cancel').onclick = cancel;
 $('.gt-ask').onclick = play;
-for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows]) view(show);
+$('.gt-forget').onclick = forget;
+$('.gt-hold').onclick = hold;
+const hiddenPart = watchDrawing($('.gt-see .gt-photo'), {
+  tool: () => state.what === 'cells' ? null : state.what,
+  region: () => state.region,
+  give: (region, done) => { change({ region }); if (done) hideNewest(); },
+});
+const object = watchDrawing($('.gt-aim .gt-photo'), {
+  tool: () => state.tool,
+  region: () => state.round,
+  give: (round, done) => { change({ round }); if (done) aim(); },
+});
+$('.gt-draw button').onclick = () => { change({ region: NOTHING_DRAWN, what: 'cells' }); hideNewest(); };
+$('.gt-aim .gt-clear').onclick = () => change({ round: NOTHING_DRAWN, aimed: null });
+showing(() => regionShown(hiddenPart, state.region));
+showing(() => regionShown(object, state.round));
+watchGame();
+for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
+  showSuspects]) showing(show);
 document.addEventListener('gradcam', renew);
 new IntersectionObserver(renew).observe(element);
+new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) beginGame(); })
+  .observe($('.gt-game'));

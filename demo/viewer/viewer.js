@@ -7,7 +7,7 @@ import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takePhoto,
+  adopt, choosePhoto, easeLists, followLists, markExample, pastePhoto, refuseHeavy, takeFiles, takePhoto,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, rivalOf, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -201,6 +201,7 @@ function comeBack() {
 const choseInLists = followLists();
 refuseHeavy(props.heaviest, () => say(props.heavy));
 easeLists();
+takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#picture', () => $('.gv-picture'));

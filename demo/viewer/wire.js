@@ -402,6 +402,7 @@
  * @property {number} share of the cells, 0..1
  * @property {'hottest' | 'coldest'} order
  * @property {string} fill what the cells are painted with
+ * @property {Region | null} region hidden instead of them
  */
 
 /**
@@ -494,3 +495,100 @@
  */
 
 export {};
+
+/**
+ * What a visitor drew, in shares of the width and height of what the network sees.
+ * @typedef {object} Region
+ * @property {number[] | null} box left, top, right, bottom
+ * @property {number[][]} spots left to right, top to bottom: the middles of the brush's spots
+ */
+
+/**
+ * As a TrustRequest.
+ * @typedef {object} AimRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {boolean} detail
+ * @property {string} layer
+ * @property {string} method
+ * @property {Region} region round the object
+ */
+
+/**
+ * How a heat map lies to the region.
+ * @typedef {object} AimRow
+ * @property {string} of the method, or the centre blob
+ * @property {boolean} hit whether its hottest place lies inside
+ * @property {number | null} share of its heat that lies inside; null: there is none
+ * @property {number | null} overlap of its box and the region's: IoU; null: it has none
+ */
+
+/**
+ * @typedef {object} AimAnswer
+ * @property {AimRow[]} rows the map, then the blob at the picture's centre
+ * @property {number} area of the picture, that the region covers
+ * @property {string} sentence
+ */
+
+/**
+ * The map as the network forgets, from its last layer down.
+ * @typedef {object} ForgetAnswer
+ * @property {string} sentence
+ * @property {boolean} alarm
+ * @property {string} learned the picture under the map of the network as it is, address of an image
+ * @property {number[]} shares of the layers that have weights, how many have forgotten
+ * @property {string[]} overlays the same with the map of each
+ * @property {number[]} alike rank correlation of each map with the first
+ * @property {number[] | null} guided the same for guided backpropagation; null: there is no ReLU
+ * @property {number} passes
+ */
+
+/**
+ * What one change of the picture did.
+ * @typedef {object} HeldRow
+ * @property {string} change in words
+ * @property {number} before probability of the class
+ * @property {number} after
+ * @property {number} alike correlation of the two maps, put back in their places
+ * @property {string} overlay the changed picture under its map, address of an image
+ * @property {string} sentence
+ */
+
+/**
+ * @typedef {object} HoldAnswer
+ * @property {boolean} percent
+ * @property {string} overlay of the picture as it is
+ * @property {HeldRow[]} rows
+ */
+
+/**
+ * @typedef {object} CheatRequest
+ * @property {string} thing what is drawn
+ * @property {number} number which of them
+ * @property {number[] | null} tag row and column of its middle, shares of the sides; null: no tag
+ */
+
+/**
+ * One network's answer to the picture.
+ * @typedef {object} Suspect
+ * @property {string} model
+ * @property {string} title
+ * @property {Likely[]} classes the likeliest two
+ * @property {string} overlay the picture under its map for the likeliest, address of an image
+ */
+
+/**
+ * @typedef {object} CheatAnswer
+ * @property {string} picture
+ * @property {string} path the same as a file, which may be opened in the page
+ * @property {Suspect[]} suspects
+ */
+
+/**
+ * @typedef {object} Confession
+ * @property {string} model
+ * @property {string} title
+ * @property {boolean} cheats
+ * @property {string} sentence what was planted, with what was measured
+ */

@@ -496,6 +496,8 @@ export function verdictOf([name, shape, , poor], best, good = []) {
 const quoted = (label) => `“${label}”`;
 
 /** Pixels of the picture to a cell. */
+/** With two decimals, and a minus that is one. */
+export const two = (x) => x.toFixed(2).replace(/^-0.00$/, '0.00').replace('-', '−');
 export const few = (x) => x < 10 ? Number(x.toPrecision(2)) : Math.round(x);
 
 const AFTER = { softmax: 'After softmax', sigmoid: 'After sigmoid', linear: 'Output' };
@@ -684,7 +686,8 @@ export function digits(v, { unit, places }) {
  * @param {string} before how likely it was
  * @param {string} after
  */
-export function aboutHiding({ share, order }, { label }, before, after) {
+export function aboutHiding({ share, order, region }, { label }, before, after) {
+  if (region) return `With what you drew hidden, ${label} goes from ${before} to ${after}.`;
   if (!share) return `With nothing hidden, the network gives ${label} ${before}.`;
   if (share === 1) return `With everything hidden, the network still gives ${label} ${after}.`;
   return `With the ${order} ${Math.round(100 * share)}\u00a0% hidden, ${label} goes from ${before} to ${after}.`;

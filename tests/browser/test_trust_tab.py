@@ -1,5 +1,6 @@
 """Can I trust it? The tests of a map, as a visitor makes them."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -7,9 +8,9 @@ import pytest
 from lab import PATIENCE, Lab, pixels, plain
 from playwright.sync_api import Locator, expect
 
-from demo import trust
+from demo import cheat, trust
 from demo.question import EXAMPLES, EXAMPLES_DIR
-from gradcam_core import faithfulness, models
+from gradcam_core import faithfulness, models, planted
 
 pytestmark = pytest.mark.browser
 
@@ -48,14 +49,14 @@ def test_hide_and_see(opened: tuple[Lab, Locator]) -> None:
     """By keys: more is hidden, then the other end; sentence, bar and picture follow."""
     _, tab = opened
     says, mine = tab.locator(".gt-says"), tab.locator(".gt-mine b")
-    before = tab.locator(".gt-photo img").get_attribute("src")
+    before = tab.locator(".gt-see img").get_attribute("src")
     slider = tab.locator("[name=share]")
     slider.focus()
     for _ in range(4):
         slider.press("ArrowRight")
     expect(says).to_contain_text("With the hottest 40")
     expect(mine).to_have_text(probability(0.4, "hottest").replace(" ", "\N{NO-BREAK SPACE}"))
-    assert tab.locator(".gt-photo img").get_attribute("src") != before
+    assert tab.locator(".gt-see img").get_attribute("src") != before
     tab.get_by_label("the coldest cells").check()
     expect(says).to_contain_text("With the coldest 40")
     assert plain(mine.inner_text()) == probability(0.4, "coldest")
@@ -106,6 +107,107 @@ def test_the_mosaic(opened: tuple[Lab, Locator]) -> None:
     expect(tab.locator(".gt-quarter").nth(2)).to_have_attribute("aria-pressed", "true")
     tab.page.wait_for_timeout(200)
     assert np.abs(pixels(tab.locator(".gt-grid canvas")).astype(int) - one).max() > 30
+
+
+def drag(lab: Lab, node: Locator, *places: tuple[float, float]) -> None:
+    """Over these places of a node, in shares of its width and height."""
+    node.scroll_into_view_if_needed()
+    box = node.bounding_box()
+    assert box
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    lab.page.mouse.move(*at[0])
+    lab.page.mouse.down()
+    for place in at[1:]:
+        lab.page.mouse.move(*place, steps=4)
+    lab.page.mouse.up()
+
+
+def test_a_visitor_draws_and_the_map_is_tried(opened: tuple[Lab, Locator]) -> None:
+    """A box and a brush hide; a box by the keys; what holds, and what is forgotten."""
+    lab, tab = opened
+    asked = {"path": PATH, "model": models.DEFAULT, "target": LION, "rival": None, "detail": False,
+             "layer": "top_activation", "method": "Grad-CAM"}  # fmt: skip
+
+    tab.get_by_label("a box I draw").check()
+    drag(lab, tab.locator(".gt-see .gt-photo"), (0.6, 0.1), (0.8, 0.5))
+    expect(tab.locator(".gt-says")).to_contain_text("With what you drew hidden")
+    (shape,) = tab.locator(".gt-see rect").all()
+    x, y, w, h = (float(shape.get_attribute(n) or 0) for n in ("x", "y", "width", "height"))
+    assert [x, y, x + w, y + h] == pytest.approx([0.6, 0.1, 0.8, 0.5], abs=0.01)
+    region = {"box": [x, y, x + w, y + h], "spots": []}
+    hidden = asked | {"share": 0.2, "order": "hottest", "fill": "blur", "region": region}
+    p = next(c["p"] for c in trust.hide_cells(hidden)["classes"] if c["index"] == LION)
+    assert plain(tab.locator(".gt-mine b").inner_text()) == trust.words.percent(p)
+    tab.get_by_label("what I brush over").check()
+    drag(lab, tab.locator(".gt-see .gt-photo"), (0.2, 0.2), (0.4, 0.2))
+    assert tab.locator(".gt-see ellipse").count() >= 4
+    assert tab.locator(".gt-see rect").count() == 0
+
+    photo = tab.locator(".gt-aim .gt-photo")
+    photo.focus()
+    photo.press("Enter")
+    photo.press("ArrowRight")
+    photo.press("Shift+ArrowDown")
+    region = {"box": [0.35, 0.3, 0.75, 0.75], "spots": []}
+    said = trust.take_aim(asked | {"region": region})
+    expect(tab.locator(".gt-aim .gt-sentence")).to_have_text(said["sentence"])
+    expect(tab.locator(".gt-aimed tr")).to_have_count(3)
+    cells = [
+        plain(text) for text in tab.locator(".gt-aimed tr").nth(1).locator("td").all_inner_texts()
+    ]
+    assert cells[1] == trust.words.percent(said["rows"][0]["share"])
+    assert float(cells[2]) == pytest.approx(said["rows"][0]["overlap"], abs=0.005)
+
+    tab.get_by_role("button", name="Mirror it, move it").click()
+    expect(tab.locator(".gt-held figure")).to_have_count(4, timeout=LONG)
+    rows = trust.does_it_hold(asked)["rows"]
+    assert tab.locator(".gt-held figcaption p").all_inner_texts() == [r["sentence"] for r in rows]
+
+    tab.get_by_role("button", name="Let the network forget").click()
+    expect(tab.locator(".gt-strip button")).to_have_count(9, timeout=LONG)
+    said = trust.forget_all(asked)
+    expect(tab.locator(".gt-forgot .gt-sentence")).to_have_text(said["sentence"])
+    shown = [
+        plain(text).replace("−", "-") for text in tab.locator(".gt-strip span").all_inner_texts()
+    ]
+    assert [float(n) for n in shown[1:]] == pytest.approx(said["alike"], abs=0.005)
+    tab.locator(".gt-strip button").last.click()
+    expect(tab.locator(".gt-step")).to_contain_text("all layers have forgotten")
+    assert tab.locator(".gt-curve polyline").count() == 2
+    assert not lab.page.evaluate("document.documentElement.scrollWidth > innerWidth")
+
+
+def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
+    """With the tag on a disc and without; the truth when it is asked for; then a look at one."""
+    lab, tab = opened
+    game = tab.locator(".gt-game")
+    game.scroll_into_view_if_needed()
+    expect(game.locator(".gt-suspects figure")).to_have_count(3, timeout=LONG)
+    corner = list(planted.CORNERS[0])
+
+    def says(tag: list[float] | None) -> list[str]:
+        answers = cheat.ask_suspects({"thing": "disc", "number": 0, "tag": tag})["suspects"]
+        first = [one["classes"][0] for one in answers]
+        return [f"says {c['label']}, {trust.words.percent(c['p'])}" for c in first]
+
+    def shown() -> list[str]:
+        return [plain(text) for text in game.locator(".gt-suspects span").all_inner_texts()]
+
+    with_tag, without = says(corner), says(None)
+    assert with_tag != without
+    assert shown() == with_tag
+    assert "cheats" not in game.inner_text().split("cheats?")[1]
+    game.get_by_role("button", name="Take the tag away").click()
+    answers = [re.compile(re.escape(text).replace("\\ ", r"\s")) for text in without]
+    expect(game.locator(".gt-suspects span")).to_have_text(answers)
+    expect(game.get_by_role("button", name="Put the tag in")).to_be_visible()
+    game.get_by_role("button", name="Show what was planted").click()
+    told = [one["sentence"] for one in cheat.confess({})]
+    expect(game.locator(".gt-suspects p")).to_have_text(told)
+    game.get_by_role("button", name="star", exact=True).click()
+    expect(game.locator(".gt-drawn img")).to_have_attribute("alt", "star")
+    lab.drawn_after(lambda: game.get_by_role("button", name="Look closer").nth(1).click())
+    assert lab.data("answer").startswith("shapes_2/2/")
 
 
 @pytest.mark.slow
