@@ -148,7 +148,7 @@ function all(f, s) {
   parts.push(part('score', scoreX, top - 31, W - scoreX, high + 31, {
     kind: 'text', side: 'right', go: 9,
     pieces: [
-      ['9', 'badge'], 'score\n', [said ? f.two(f.score) : '?', 'big'], '\n', [said ? f.label : 'the answer', 'strong'],
+      ['9', 'badge'], 'score\n', [said ? f.brief(f.score) : '?', 'big'], '\n', [said ? f.label : 'the answer', 'strong'],
     ],
   }));
 
@@ -190,7 +190,7 @@ function answer(f, { W, H, narrow, phase }) {
   const y = narrow ? h + 14 : (H - high - head) / 2;
   return [
     part('photo', narrow ? (W - w) / 2 : 0, narrow ? 0 : (H - h) / 2, w, h, { kind: 'picture' }),
-    ...(head ? [part('score', x, y, W - x, head - 8, text(`score of ${f.label}\n`, [f.two(f.score), 'large']))] : []),
+    ...(head ? [part('score', x, y, W - x, head - 8, text(`score of ${f.label}\n`, [f.brief(f.score), 'large']))] : []),
     part('bars', x, y + head, W - x, high, phase ? { kind: 'bars', rows } : UNKNOWN),
   ];
 }
@@ -258,7 +258,7 @@ function maps(f, s) {
 function whatIf(f, s) {
   const { W, H, narrow, wide, phase } = s, told = nudgeOf(f), { nudged } = f, at = f.at(f.nudgedCell);
   const marks = f.inMap ? [at] : [];
-  const [was, becomes] = nudged ? [f.two(nudged.a), f.two(nudged.a + nudged.by)] : ['…', '…'];
+  const [was, becomes] = nudged ? [f.brief(nudged.a), f.brief(nudged.a + nudged.by)] : ['…', '…'];
   const moved = nudged && f.inMap ? { ...f.a, values: f.a.values.map((v, n) => n === at ? v + nudged.by : v) } : f.a;
   const scores = `${told?.before ?? '…'} → ${told && phase ? told.after : '?'}`;
   const step = (how) => told && phase ? [told.moved, `${how} ${sideWay(nudged.up)}`] : '';
@@ -536,7 +536,7 @@ function before(f, s) {
     part('G name', x[1], low - 32, w, LINE, text(`gradients of filter ${k}${wide ? inUnits(unitOf(print)) : ''}`)),
     sheetPart('G', x[1], low, w, high, g, 'evidence', print, s, { pick: false }),
     part('cancels', x[2], low - 4, w, Math.min(high, 116), text(
-      `mean of these ${g.values.length}:\n`, [f.two(alpha), `large ${sideWay(alpha)}`], '\nPlus and minus cancel.',
+      `mean of these ${g.values.length}:\n`, [f.brief(alpha), `large ${sideWay(alpha)}`], '\nPlus and minus cancel.',
     ))];
 }
 
