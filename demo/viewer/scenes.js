@@ -148,7 +148,8 @@ function all(f, s) {
   parts.push(part('score', scoreX, top - 31, W - scoreX, high + 31, {
     kind: 'text', side: 'right', go: 9,
     pieces: [
-      ['9', 'badge'], 'score\n', [said ? f.brief(f.score) : '?', 'big'], '\n', [said ? f.label : 'the answer', 'strong'],
+      ['9', 'badge'], 'score\n', [said ? f.brief(f.score) : '?', 'big'], '\n',
+      [said ? f.label : 'the answer', 'strong'],
     ],
   }));
 
