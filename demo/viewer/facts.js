@@ -141,7 +141,7 @@ export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, ea
     patches, covered: patches.map((box) => covers[JSON.stringify(box)] ?? null), own: Boolean(patch),
     nudgedCell: cell ?? middle, addedCell: cell ?? peak,
     at: ([i, j]) => i * w + j,
-    two: (v) => number(v, 2),
+    brief: (v) => number(v, 2),
   };
 }
 

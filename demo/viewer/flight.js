@@ -227,7 +227,7 @@ function touchable(node, part, means) {
  */
 export function fly(holder, parts, means) {
   const left = new Map([...holder.children].filter((n) => !n.dataset.leaving).map((n) => [n.dataset.key, n]));
-  const fresh = holder.children.length === 0;
+  const fresh = holder.children.length === 0, moves = !still.matches && parts.some(({ key }) => left.has(key));
   for (const one of parts) {
     let node = left.get(one.key);
     const born = !node;
@@ -249,7 +249,7 @@ export function fly(holder, parts, means) {
     });
     node.classList.toggle('gl-gone', Boolean(one.gone));
     if (born && !fresh) {
-      const delay = still.matches ? 0 : ARRIVAL;
+      const delay = moves ? ARRIVAL : 0;
       node.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 300, delay, fill: 'backwards' });
     }
   }

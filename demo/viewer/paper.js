@@ -69,7 +69,7 @@ export function handoutOf(f) {
     { n: 3, title: `Feature map of filter ${f.k}`, lines: ['Shade the strongest cells. They lie _____.'],
       grid: numbersOf(f.a, print.a) },
     { n: 4, title: 'What if?', lines: nudged ? [
-      `The ${f.two(nudged.a)} in row ${i + 1}, column ${j + 1} becomes ${f.two(nudged.a + nudged.by)}.`,
+      `The ${f.brief(nudged.a)} in row ${i + 1}, column ${j + 1} becomes ${f.brief(nudged.a + nudged.by)}.`,
       'My guess: ☐ up a lot ☐ a little ☐ stays ☐ down', `The score: ${told.before} → _____, so ___.`,
       'This number is called the g_____.',
     ] : ['What one number does to the score is called the g_____.'] },

@@ -48,7 +48,7 @@ const centred = (...pieces) => ({ kind: 'text', side: 'middle', pieces });
 export const cellText = (v, { unit, places: n }) => v === 0 ? '0' : decimals(v / unit, n);
 
 /** About how wide a number is, in sizes of its digits. */
-const ems = (said) => [...said].reduce((sum, c) => sum + (c === '.' ? 0.3 : c === '−' ? 1.1 : 0.6), 0);
+const ems = (said) => [...said].reduce((sum, c) => sum + (c === '.' ? 0.3 : c === '−' ? 0.95 : 0.6), 0);
 
 /** How large the digits of a grid can be; 0: too small to be read. @param {Field} field */
 export function digitSize({ h, w, values, exact }, width, height, print, narrow) {
@@ -148,7 +148,8 @@ function all(f, s) {
   parts.push(part('score', scoreX, top - 31, W - scoreX, high + 31, {
     kind: 'text', side: 'right', go: 9,
     pieces: [
-      ['9', 'badge'], 'score\n', [said ? f.two(f.score) : '?', 'big'], '\n', [said ? f.label : 'the answer', 'strong'],
+      ['9', 'badge'], 'score\n', [said ? f.brief(f.score) : '?', 'big'], '\n',
+      [said ? f.label : 'the answer', 'strong'],
     ],
   }));
 
@@ -163,7 +164,7 @@ function all(f, s) {
     kind: 'wires', lines: [
       { points: [[pw + 8, mid], [from - 8, mid]] },
       { points: [[x + 2, mid], [ax - 8, mid]] },
-      { points: [[ax + aw + 8, mid], [scoreX + 20 * k, mid]] },
+      { points: [[ax + aw + 8, mid], [scoreX - 4, mid]] },
       { points: [[backX, top + high], [backX, low - 36]] },
       ...[0, 1, 2].map((i) => ({ points: [[at(i) - 8, down], [at(i + 1) + w + 8, down]] })),
       { points: [[at(3) - 8, down], [pw + 10, down]] },
@@ -190,7 +191,7 @@ function answer(f, { W, H, narrow, phase }) {
   const y = narrow ? h + 14 : (H - high - head) / 2;
   return [
     part('photo', narrow ? (W - w) / 2 : 0, narrow ? 0 : (H - h) / 2, w, h, { kind: 'picture' }),
-    ...(head ? [part('score', x, y, W - x, head - 8, text(`score of ${f.label}\n`, [f.two(f.score), 'large']))] : []),
+    ...(head ? [part('score', x, y, W - x, head - 8, text(`score of ${f.label}\n`, [f.brief(f.score), 'large']))] : []),
     part('bars', x, y + head, W - x, high, phase ? { kind: 'bars', rows } : UNKNOWN),
   ];
 }
@@ -258,7 +259,7 @@ function maps(f, s) {
 function whatIf(f, s) {
   const { W, H, narrow, wide, phase } = s, told = nudgeOf(f), { nudged } = f, at = f.at(f.nudgedCell);
   const marks = f.inMap ? [at] : [];
-  const [was, becomes] = nudged ? [f.two(nudged.a), f.two(nudged.a + nudged.by)] : ['…', '…'];
+  const [was, becomes] = nudged ? [f.brief(nudged.a), f.brief(nudged.a + nudged.by)] : ['…', '…'];
   const moved = nudged && f.inMap ? { ...f.a, values: f.a.values.map((v, n) => n === at ? v + nudged.by : v) } : f.a;
   const scores = `${told?.before ?? '…'} → ${told && phase ? told.after : '?'}`;
   const step = (how) => told && phase ? [told.moved, `${how} ${sideWay(nudged.up)}`] : '';
@@ -359,7 +360,7 @@ function addUp(f, s) {
     ];
   }
   // beside each other; or where that is too narrow for numbers, the map below
-  const between = wide ? 104 : W * 0.3, w = wide ? (W - 2 * between) / 3 : 0.35 * W;
+  const between = wide ? 84 : 0.27 * W, w = wide ? (W - 2 * between) / 3 : 0.365 * W;
   const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? H - 92 : h + 60;
   const [px, mx, my] = wide ? [w + between, W - w, 0] : [W - w, W - w, low];
   const sign = wide ? centred(['×\n', 'large'], [weighs, `strong ${way}`], ['\n=', 'large'])
@@ -536,7 +537,7 @@ function before(f, s) {
     part('G name', x[1], low - 32, w, LINE, text(`gradients of filter ${k}${wide ? inUnits(unitOf(print)) : ''}`)),
     sheetPart('G', x[1], low, w, high, g, 'evidence', print, s, { pick: false }),
     part('cancels', x[2], low - 4, w, Math.min(high, 116), text(
-      `mean of these ${g.values.length}:\n`, [f.two(alpha), `large ${sideWay(alpha)}`], '\nPlus and minus cancel.',
+      `mean of these ${g.values.length}:\n`, [f.brief(alpha), `large ${sideWay(alpha)}`], '\nPlus and minus cancel.',
     ))];
 }
 
@@ -593,8 +594,9 @@ function cover(f, { W, H, narrow, phase }) {
     part('patch', x + l * w, t * h, (r - l) * w, (b - t) * h, { kind: 'patch' }),
     part('bars', px, y, wide, high, { kind: 'bars', rows }),
     part('score', px, y + high + 4, wide, narrow ? 34 : 40, scores),
-    ...(narrow ? [] : [part('note', 0, h + 6, w, LINE, text(phase ? 'Click the photo: the patch goes there.'
-      : 'Grey covers one place. The network looks again.'))]),
+    ...(narrow ? [] : [
+      part('note', 0, h + 6, w, LINE, text(phase ? 'Click: the patch moves.' : 'Grey covers one place.')),
+    ]),
     ...(now && !narrow && mh > 60 ? [
       part('new name', px, mapY, wide, LINE, text('the new map')),
       part('over', px, mapY + LINE + 2, mw, mh, {

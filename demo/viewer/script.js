@@ -40,8 +40,8 @@ const inOrder = (names) => [...names].sort((a, b) => a.localeCompare(b));
 const third = (share, low, high) => share < low ? 0 : share <= high ? 1 : 2;
 
 /** Three numbers to choose from, one of them right, not always at the same place. */
-function threeNumbers(value, two, turn) {
-  const all = [two(1000 * value), two(10 * value), two(value)], right = turn % 3;
+function threeNumbers(value, brief, turn) {
+  const all = [brief(1000 * value), brief(10 * value), brief(value)], right = turn % 3;
   const wrong = all.slice(0, 2), options = [...wrong.slice(0, right), all[2], ...wrong.slice(right)];
   return { options, right };
 }
@@ -106,9 +106,9 @@ export const STATIONS = [
             : 'Every class gets a score, and each score a percentage of its own.',
       };
     },
-    math: ({ first, second, head, two }) => head !== 'softmax' ? '' :
-      `p of ${first.label} = e^${two(first.y)} / (e^${two(first.y)}` +
-      `${second ? ` + e^${two(second.y)}` : ''} + …) = ${first.p.toFixed(3)}`,
+    math: ({ first, second, head, brief }) => head !== 'softmax' ? '' :
+      `p of ${first.label} = e^${brief(first.y)} / (e^${brief(first.y)}` +
+      `${second ? ` + e^${brief(second.y)}` : ''} + …) = ${first.p.toFixed(3)}`,
   },
   {
     name: 'Stages', act: 'look', keys: [],
@@ -158,7 +158,7 @@ export const STATIONS = [
       const right = still ? 2 : nudged.up < 0 ? 3 : size >= 0.1 ? 0 : 1;
       const way = ['it rises a lot', 'it rises a little', 'it stays', 'it falls'][right];
       return {
-        ask: `What if this ${f.two(nudged.a)} were ${by} larger? What does the score do?`,
+        ask: `What if this ${f.brief(nudged.a)} were ${by} larger? What does the score do?`,
         ...asked(['rises a lot', 'rises a little', 'stays', 'falls'], right),
         answer: `${way}. ${told.before} → ${told.after}, so ${told.moved}.`,
         say: `How far the score moves for ${nudged.by === 1 ? 'one more' : 'a small step'}: that is the gradient.`,
@@ -171,10 +171,10 @@ export const STATIONS = [
   },
   {
     name: 'Weight', act: 'ask', keys: ['pooling'], play: 'pooling',
-    said: ({ K, label, pro, con, score, two }) => ({
+    said: ({ K, label, pro, con, score, brief }) => ({
       ask: `${K} filters, ${K} weights. Do they all speak for ${label}?`,
       ...asked(['all for', 'more for', 'more against'], con === 0 ? 0 : pro >= con ? 1 : 2),
-      answer: `${pro} for, ${con} against. ${con > pro && score > 0 ? 'Yet the' : 'The'} score is ${two(score)}.`,
+      answer: `${pro} for, ${con} against. ${con > pro && score > 0 ? 'Yet the' : 'The'} score is ${brief(score)}.`,
       say: 'The mean of a filter’s gradients is its weight: how much it counts.',
     }),
     math: ({ k, total, cells, alpha }) =>
@@ -184,7 +184,7 @@ export const STATIONS = [
     name: 'Add up', act: 'add', keys: ['sum'], play: 'sum',
     said: (f) => {
       const { k, K, inMap } = f, say = `Weight × map, cell by cell; then add up all ${K}.`;
-      const { v, shown, weight, product } = addedOf(f), { options, right } = threeNumbers(plain(product), f.two, k);
+      const { v, shown, weight, product } = addedOf(f), { options, right } = threeNumbers(plain(product), f.brief, k);
       if (!inMap) {
         return {
           ask: `Filter ${k} has a map and a weight, ${weight}. What now?`, hint: 'Then come the other filters.',
@@ -301,11 +301,11 @@ export const STATIONS = [
         say: 'A map is a claim; covering is the experiment.',
       };
     },
-    more: (f) => f.covered[0] && {
+    more: (f) => ({
       button: 'The weakest place', ask: 'And if we cover the weakest place instead?',
       answer: f.covered[1] ? `${f.label}: ${coveredOf(f, 1).said}.` : WAITS,
       say: 'A covered picture is another picture: every cell changes.',
-    },
+    }),
     math: (f) => f.covered[0] ? `y(covered) − y(photo) = ${coveredOf(f, 0).sum}` : '',
   },
   {
