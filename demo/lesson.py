@@ -6,7 +6,7 @@ list of it and more.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -329,6 +329,13 @@ def lines(view: InView, _more: list[Any]) -> Guided:
     return {"guided": url_of(heatmap.grey(found)), "both": url_of(heatmap.grey(both))}
 
 
+@served("formulas")
+def formulas(_request: Any) -> list[StepRow]:
+    """`step_rows`, which the page asks for when its tab is opened."""
+    return step_rows()
+
+
+@lru_cache
 def step_rows() -> list[StepRow]:
     """The steps as the page explains them: formula as a picture, the project's own code."""
     return [

@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,9 @@ FIRST_PICTURE = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 
 IMPORT = re.compile(r"^import \{[^}]*\} from '\./(\w+)\.js';\n", re.MULTILINE)
 EXPORT = re.compile(r"^export (?=async |function |const )", re.MULTILINE)
-NOTES = re.compile(  # for who reads the files
-    r"^ *(?:/\*\*(?:(?!\*/).)*\*/|// ---- [^\n]*)\n", re.MULTILINE | re.DOTALL
+NOTES = re.compile(  # for who reads the files; one at a line's end that holds a quote stays
+    r"/\*\*(?=\s)(?:(?!\*/).)*\*/ ?|^ *//[^\n]*\n|(?<=\S) +// [^'\"`\n]*$|^ +",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -86,12 +87,12 @@ def joined(folder: Path, name: str) -> str:
     return "".join(['"use strict";\n', *texts.values()])
 
 
-def part(name: str) -> dict[str, Any]:
-    """One part of what runs in the browser: markup, style, script, and its colours."""
+def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
+    """One part of what runs in the browser: markup, style, script, and the colours it draws in."""
     folder = HERE / "viewer"
     texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
     diverging = {name: heatmap.diverging(name) for name in heatmap.COLOURS}
-    palettes = {*diverging, *diverging.values()}
+    palettes = sorted({*colours, *(diverging[name] for name in colours)})
     return {
         "html_template": texts["html"],
         "css_template": texts["css"],
@@ -140,10 +141,9 @@ def steps_of_the_map() -> gr.HTML:
     )  # fmt: skip
     return gr.HTML(
         elem_id="lesson",
-        server_functions=[*map(in_turn, functions)],
-        steps=lesson.step_rows(),
+        server_functions=[*map(in_turn, functions), at_once(lesson.formulas)],
         fills=list(hide.FILLS),
-        **part("lesson"),
+        **part("lesson", [name for name in heatmap.COLOURS if name not in heatmap.LIT][:1]),
     )
 
 
@@ -159,7 +159,7 @@ def tests_of_the_map() -> gr.HTML:
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
         most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
-        **part("trust"),
+        **part("trust", heatmap.COLOURS[:1]),
     )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def gallery() -> gr.HTML:
     """The examples, small and inside the page; only the one that is chosen is sent whole."""
 
     def button(file: str, title: str) -> str:
-        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 112)
+        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 96)
         picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
         return (
             f'<button type="button" class="thumbnail-item" data-file="{file}" title="{title}">'

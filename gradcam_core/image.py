@@ -166,7 +166,9 @@ def png(image: U8) -> bytes:
 def thumbnail(image: U8, side: int) -> bytes:
     """The middle of RGB (H, W, 3) u8, side x side pixels, as the bytes of a JPEG file."""
     file = BytesIO()
-    ImageOps.fit(Image.fromarray(image), (side, side)).save(file, format="JPEG", quality=80)
+    ImageOps.fit(Image.fromarray(image), (side, side)).save(
+        file, format="JPEG", quality=70, optimize=True
+    )
     return file.getvalue()
 
 

@@ -568,6 +568,7 @@ def test_all_that_computes_is_asked_in_turn(page: Any) -> None:
     called = {fn.__name__: fn for block in parts for fn in block.server_fns}
     names = {"figure", "cover", "doctor", "stop", "labels"}
     names |= {"lesson", "nudge", "without", "cell", "contrast", "earlier", "guided"}
+    names |= {"formulas"}
     names |= {"hide", "verdict", "far", "cancel", "mosaic"}
     names |= {"forget", "hold", "aim", "suspects", "confess"}
     assert set(called) == names

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -175,7 +176,8 @@ def test_layers_over_time_get_a_map_that_says_it_may_mislead(tmp_path):
     spec = models.load_file(save(in_time(), tmp_path / "mine.keras"), preprocess="scale01")
     seen = explain(np.random.default_rng(0).integers(0, 256, (41, 25, 3), np.uint8), spec)
     signed = seen.maps["Grad-CAM"]
-    assert (seen.layer, signed.shape) == ("time_distributed/conv2d", (12, 28))
+    assert re.fullmatch(r"time_distributed\w*/conv2d\w*", seen.layer)
+    assert signed.shape == (12, 28)
     assert np.isfinite(signed).all()
     (note,) = spec.notes
     assert "its map may mislead" in note

@@ -60,7 +60,8 @@ def test_the_core_alone_is_in_the_wheel(wheel):
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
     core = {f"gradcam_core/{path.name}" for path in (HOME / "gradcam_core").glob("*.py")}
-    assert names == core | {"gradcam_core/py.typed"}
+    weights = {f"gradcam_core/{name}.npz" for name in ("shapes_1", "shapes_2", "shapes_3")}
+    assert names == core | weights | {"gradcam_core/py.typed"}
 
 
 def test_what_the_wheel_says_of_itself(wheel):

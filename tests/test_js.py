@@ -70,8 +70,7 @@ def test_modules_are_joined_in_the_order_of_their_imports(tmp_path: Path) -> Non
     }.items():
         (tmp_path / f"{name}.js").write_text(text)
     assert ui.joined(tmp_path, "top") == (
-        "\"use strict\";\n// exports: export it\nconst d = 'import this';\n"
-        "const c = d;\nasync function b() {}b(c, d);\n"
+        "\"use strict\";\nconst d = 'import this';\nconst c = d;\nasync function b() {}b(c, d);\n"
     )
 
 

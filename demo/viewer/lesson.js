@@ -18,8 +18,6 @@ import { averaged, grids } from './words.js';
 /** @import { StepRow } from './wire.js' */
 /** @import { Facts } from './facts.js' */
 
-/** @type {StepRow[]} formula and code of each step of the method */
-const methodSteps = props.steps;
 const LAST = STATIONS.length - 1, MADE = 9, USUAL = '45'; // MADE: with this step the map is made
 
 /** A step that there is. */
@@ -177,7 +175,7 @@ function fetchNumbers() {
 
 // ---- what is asked and said --------------------------------------------------------------------
 
-const rowsOf = () => methodSteps.filter((row) => stationNow().keys.includes(row.key));
+const rowsOf = () => state.rows.filter((row) => stationNow().keys.includes(row.key));
 const hasMath = () => !isHidden() && (rowsOf().length > 0 || Boolean(stationNow().math));
 const hasCode = () => rowsOf().length > 0;
 const hasPlay = () => !isHidden() && Boolean(stationNow().play);
@@ -317,9 +315,12 @@ function showAbout() {
   if (wanted.method !== 'Grad-CAM') others.push(`The method ${wanted.method} is not taken apart here, only Grad-CAM.`);
   if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} comes in step 7.`);
   if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 7.');
-  const about = isHidden() ? 'the answer, which is hidden' : `${topic.label} (${topic.chance})`;
+  const told = state.step > 1 || state.seen.includes(1); // step 1 asks for it
+  const about = isHidden() ? 'the answer, which is hidden' : told ? `${topic.label} (${topic.chance})` : 'the answer';
   $('.gl-about').textContent = `Grad-CAM for ${about} · ${topic.model}`;
-  tell($('.gl-other'), isHidden() ? '' : others.join(' '));
+  const other = isHidden() ? '' : others.join(' ');
+  tell($('.gl-other'), other);
+  $('.gl-other').title = other; // where it is cut short
 }
 
 /** Hidden is hidden on all of the page. */
@@ -357,6 +358,7 @@ async function renew() {
   lookBeside();
   if (!wanted || !element.offsetParent || state.asked === key) return;
   put({ asked: key });
+  if (!state.rows.length) ask('formulas', {}).then((rows) => put({ rows: rows ?? [] }));
   const lesson = await ask('lesson', wanted.request);
   if (lesson) begin(lesson, wanted);
   else if (state.asked === key) put({ asked: null });

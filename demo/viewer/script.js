@@ -208,7 +208,8 @@ export const STATIONS = [
     said: ({ cells, below }) => ({
       ask: `ReLU turns minus into 0. How many of these ${cells} cells will change?`,
       ...asked(['hardly any', 'some', 'most'], third(below / cells, 0.1, 0.5)),
-      answer: `${below} of ${cells}. ${below / cells < 0.1 ? 'Almost nothing speaks against.' : 'They speak against.'}`,
+      answer: `${below} of ${cells}. ` +
+        (below / cells < 0.1 ? 'Elsewhere, what speaks for it wins.' : 'They speak against.'),
       say: 'Minus speaks against the class; ReLU throws it away.',
     }),
     more: ({ label, contrast }) => contrast && {

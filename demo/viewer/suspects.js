@@ -16,7 +16,7 @@ let asking = false; // one question at a time; what is asked next is what is cho
 /** The question of the moment. */
 const question = () => ({ thing: state.thing, number: state.number, tag: state.tag });
 
-export async function askAll() {
+async function askAll() {
   if (asking) return;
   asking = true;
   try {

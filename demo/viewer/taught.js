@@ -44,6 +44,7 @@ const lecture = store({
   len: link.len ?? '', // of the lesson, in minutes; empty: nobody chose
   hides: false, // whether classes and percentages are hidden until the answer to step 1 is shown
   fold: '', // what is open in place of the figure or of the band: math, code or play
+  /** @type {StepRow[]} formula and code of each step of the method */ rows: [],
   /** @type {Lesson | null} */ lesson: null,
   bytes: null, // of its maps
   /** @type {InView | null} */ topic: null, // what it is about
@@ -101,7 +102,7 @@ const latest = {}; // the last question of each kind
 /** null where the server could not; undefined where a newer question has overtaken this, or another picture. */
 export async function ask(name, request, ...more) {
   const mine = latest[name] = {}, { topic } = state;
-  const current = () => mine === latest[name] && (name === 'lesson' || topic === state.topic);
+  const current = () => mine === latest[name] && (name === 'lesson' || name === 'formulas' || topic === state.topic);
   try {
     const made = await server[name](more.length ? [request, ...more] : request);
     if (!current()) return undefined;

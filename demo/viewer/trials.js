@@ -117,11 +117,23 @@ export function showAim() {
     `What you drew covers ${percent(aimed.area)} of the picture: so much heat would lie inside by chance.`));
 }
 
-let aiming = 0;
+let aiming = false; // one question at a time; what is asked next is what is drawn by then
 
 export async function aim() {
-  const mine = ++aiming, key = keyOf(state.topic);
-  if (!isDrawn(state.round)) return void change({ aimed: null });
-  const made = await ask('aim', { ...request(), region: state.round });
-  if (mine === aiming && keyOf(state.topic) === key) change({ aimed: made });
+  if (aiming) return;
+  aiming = true;
+  try {
+    for (let asked = null; state.round !== asked;) {
+      const key = keyOf(state.topic);
+      asked = state.round;
+      if (!isDrawn(asked)) {
+        change({ aimed: null });
+        continue;
+      }
+      const made = await ask('aim', { ...request(), region: asked });
+      if (keyOf(state.topic) === key) change({ aimed: made });
+    }
+  } finally {
+    aiming = false;
+  }
 }

@@ -20,6 +20,7 @@ import { moveCell, setStage } from './stage.js';
 import { setWays } from './ways.js';
 import { cautions, chance } from './words.js';
 
+/** @import { Look } from './words.js' */
 /** @import { Answer, ClassRow, LessonRequest, View } from './wire.js' */
 /** @import { Sign } from './maps.js' */
 

@@ -27,7 +27,6 @@ export const SENDING = 'Your picture is on its way …';
 export const NO_CAMERA = 'A browser gives the camera only to pages over https. Choose a photo.';
 export const CAMERA_REFUSED = 'The camera does not open. Allow it in the browser, or choose a photo.';
 export const NO_PASTE = 'There is no picture to paste. Copy one, then press Ctrl V or ⌘ V here.';
-export const NO_MAP = 'Your picture as it is, without a map.';
 const OWN_PICTURE = 'This link is about somebody’s own picture, which stays with them. Choose it and you see the same.';
 const OWN_NETWORK = 'This link is about a network of somebody’s own, which is not here.';
 const FOREIGN = 'This link was made for another version of this page and cannot be read here.';
