@@ -578,7 +578,7 @@ export function rowsIn({ arr, high }, W, H, ratio, fine) {
   const [top, head, , gap] = barsOf(H), below = H - top - head - 3 * gap - high;
   const room = arr === 'stack' ? 5 * row + high - (W - 50) / 2 / ratio
     : arr === 'wide' ? below - 106 - card : high - 158 - card;
-  return W < 640 ? 7 : Math.min(Math.max(Math.floor(room / row), 5), 7);
+  return W < 640 ? 7 : Math.min(Math.max(Math.floor((room - 10) / row), 5), 7);
 }
 
 /**

@@ -222,6 +222,7 @@ def test_what_the_numbers_mean_is_said_with_one_click(visitor: Lab, tmp_path: Pa
     guess = "numbers mean is a guess: scores of classes, of which one is right."
     assert guess in visitor.text(".gv-guess")
     assert "%" in visitor.text(".gv-classes")
+    visitor.more(False)
     said = visitor.find(".gv-guess").get_by_role("button", name="measured numbers")
     visitor.drawn_after(said.click)
     assert guess not in visitor.text(".gv-guess")

@@ -1012,14 +1012,14 @@ def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
 
 
 def test_a_class_chosen_while_an_example_is_on_its_way_is_explained(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up(5000)
     lab.example(2)
     lab.until("document.querySelector('#picture img').src.endsWith('/cheetah.jpg')")
     lab.row("lion")
     lab.settled()
     assert lab.find(".gv-over img").get_attribute("src").endswith("/cheetah.jpg")
-    assert "lion" in lab.page.locator("#class input").input_value()
-    assert lab.say == "The network does not see a lion: place 4 of 1000."
+    expect(lab.find(".gv-say")).to_have_text("The network does not see a lion: place 4 of 1000.")
+    expect(lab.page.locator("#class input")).to_have_value(re.compile("lion"))
 
 
 # ---- bad and unusual pictures ------------------------------------------------------------------
