@@ -250,11 +250,9 @@ def does_it_hold(request: Any) -> HoldAnswer:
         held = pipeline.finished(pipeline.holding(*given, signed))
     rows = list[HeldRow]()
     for one in held:
-        change = faithfulness.CHANGES[one.change]
-        changed = change.apply(seen.astype(np.float32), np.random.default_rng(0))
-        over = heatmap.overlay(np.rint(changed).astype(np.uint8), one.heat)
+        over = heatmap.overlay(np.rint(one.picture).astype(np.uint8), one.heat)
         row: HeldRow = {
-            "change": change.words,
+            "change": faithfulness.CHANGES[one.change].words,
             "before": one.before,
             "after": one.after,
             "alike": one.alike,

@@ -139,6 +139,7 @@ def steps_of_the_map() -> gr.HTML:
         lesson.whole, lesson.nudged, lesson.switched_off, lesson.summed, lesson.held_against,
         lesson.before_the_last, lesson.lines, handlers.cover,
     )  # fmt: skip
+    lesson.step_rows()  # their formulas are drawn now, and not while somebody waits
     return gr.HTML(
         elem_id="lesson",
         server_functions=[*map(in_turn, functions), at_once(lesson.formulas)],
@@ -451,8 +452,10 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
             return str(EXAMPLES_DIR / event.file), number + 1
 
         def open_drawn(number: int, event: gr.EventData) -> Any:
-            wanted = event._data if isinstance(event._data, dict) else {}
-            return *cheat.to_look_at(wanted.get("path"), wanted.get("model")), number + 1
+            try:
+                return *cheat.to_look_at(event._data), number + 1
+            except UserError as error:
+                raise gr.Error(str(error), print_exception=False) from None
 
         def pick_class(event: gr.EventData) -> tuple[Any, Any]:
             return (gr.skip(), event.index) if event.rival else (event.index, "")

@@ -437,7 +437,7 @@ class ForgetAnswer(TypedDict):
     """The map as the network forgets, from its last layer down."""
 
     sentence: str
-    alarm: bool
+    alarm: bool | None  # null: the map has too few cells to tell
     learned: str  # the picture under the map of the network as it is, address of an image
     shares: list[float]  # of the layers that have weights, how many have forgotten
     overlays: list[str]  # the same with the map of each
@@ -450,7 +450,7 @@ class HeldRow(TypedDict):
     """What one change of the picture did."""
 
     change: str  # in words
-    before: float  # probability of the class
+    before: float  # what the network says of the class; in detail, at twice its side
     after: float
     alike: float  # correlation of the two maps, put back in their places
     overlay: str  # the changed picture under its map, address of an image
@@ -483,7 +483,6 @@ class Suspect(TypedDict):
 
 class CheatAnswer(TypedDict):
     picture: str
-    path: str  # the same as a file, which may be opened in the page
     suspects: list[Suspect]
 
 

@@ -39,9 +39,10 @@ NOTHING = "This map is the same all over, so there is nothing in it to test; cho
 NO_REGION = "Draw round the object: something inside, and something left outside."
 CASCADE = tuple(n / 7 for n in range(8))  # of the layers with weights, the last ones that forget
 HARDLY = 0.5  # rank correlation of a map with what is left of it when all is forgotten
+FEWEST = 16  # cells: of fewer, one order in forty or more is as like another by chance alone
 SHIFT = 1 / 14  # of the sides
 GRAIN = 12.0  # of 255: standard deviation of the noise
-MUCH = 0.2  # by which a probability may move, and the answer still holds
+MUCH = 0.2  # by which a probability, or this share of another number, may move and still hold
 AS_BEFORE = 0.8  # correlation of two maps that are taken for the same
 NO_SCORE = "With parts hidden, the network answers with no finite number."
 
@@ -402,10 +403,10 @@ class Forgetting:
     guided: tuple[float, ...] | None  # the same for |guided backpropagation|; None: it has no ReLU
 
     @property
-    def alarm(self) -> bool:
+    def alarm(self) -> bool | None:
         """Whether the map hardly changes although all is forgotten. No alarm proves nothing: a map
-        may change and be wrong (Binder et al. 2023, arXiv 2211.12486)."""
-        return self.alike[-1] >= HARDLY
+        may change and be wrong (Binder et al. 2023, arXiv 2211.12486). None: too few cells."""
+        return self.alike[-1] >= HARDLY if self.maps[-1].size >= FEWEST else None
 
 
 # ---- does it hold --------------------------------------------------------------------------------
@@ -459,15 +460,18 @@ class Held:
     """What one change did."""
 
     change: str  # of CHANGES
-    before: float  # what the network says of the class: probability
+    picture: F32  # (H, W, 3), changed
+    before: float  # what the network says of the class
     after: float
+    percent: bool  # whether that is a probability
     same: bool  # whether it takes the same class for the likeliest
     alike: float  # correlation of the heat, mapped back, with that of the picture as it was
     heat: F32  # (H, W), of the changed picture, in its own places
 
     @property
     def answer_holds(self) -> bool:
-        return self.same and abs(self.after - self.before) <= MUCH
+        most = MUCH if self.percent else MUCH * abs(self.before)
+        return self.same and abs(self.after - self.before) <= most
 
     @property
     def map_holds(self) -> bool:
@@ -486,6 +490,8 @@ def said_of(one: Held) -> str:
 
 def said_when_forgotten(found: Forgetting) -> str:
     """What the parameter randomisation test says, in a sentence; never a grade."""
+    if found.alarm is None:
+        return "No word on this map: it has too few cells to tell likeness from chance."
     if found.alarm:
         return (
             "Alarm: the map looks much the same when the network has forgotten all it learned, so "

@@ -209,8 +209,10 @@ def holding(
         rows.append(
             Held(
                 name,
+                changed,
                 float(before[target.index]),
                 float(after[target.index]),
+                asked.meaning.percent,
                 int(before.argmax()) == int(after.argmax()),
                 faithfulness.correlation(change.kept(own), change.back(heat)),
                 heat,

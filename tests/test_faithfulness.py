@@ -439,9 +439,11 @@ def test_noise_is_small_and_stays_a_picture(rng: np.random.Generator) -> None:
 
 
 def test_each_change_gets_its_sentence(sentence: Callable[[object], str]) -> None:
+    heat, picture = np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
+
     def said(after: float, same: bool, alike: float) -> str:
-        heat = np.zeros((2, 3), np.float32)
-        return sentence(truth.said_of(truth.Held("mirror", 0.5, after, same, alike, heat)))
+        held = truth.Held("mirror", picture, 0.5, after, True, same, alike, heat)
+        return sentence(truth.said_of(held))
 
     assert said(0.35, True, 0.9) == "The answer and the map hold."
     assert said(0.35, True, 0.7).startswith("The answer holds, but the map moves")
@@ -451,16 +453,32 @@ def test_each_change_gets_its_sentence(sentence: Callable[[object], str]) -> Non
     assert said(0.2, True, 0.9).startswith("The answer changes and the map hardly")
 
 
+@pytest.mark.parametrize("unit", [0.001, 1, 1000])
+def test_a_number_that_is_no_probability_holds_in_its_own_unit(unit: float) -> None:
+    """A fifth of it, whatever it is measured in."""
+    heat, picture = np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
+
+    def holds(before: float, after: float) -> bool:
+        given = before * unit, after * unit, False, True, 0.9, heat
+        return truth.Held("noise", picture, *given).answer_holds
+
+    assert holds(-5, -5.9)
+    assert not holds(-5, -6.1)
+
+
 def test_the_alarm_is_for_what_stays_when_all_is_forgotten(
     sentence: Callable[[object], str],
 ) -> None:
-    def found(*alike: float) -> truth.Forgetting:
-        return truth.Forgetting((), alike, None)
+    def found(*alike: float, cells: tuple[int, int] = (4, 5)) -> truth.Forgetting:
+        return truth.Forgetting((np.zeros(cells, np.float32),) * len(alike), alike, None)
 
     assert found(0.1, 0.6).alarm
     assert not found(0.9, 0.4).alarm
     assert sentence(truth.said_when_forgotten(found(0.6))).startswith("Alarm")
     assert truth.said_when_forgotten(found(0.4)).startswith("No alarm")
+    for few in ((3, 5), (1, 2)):
+        assert found(0.1, 0.6, cells=few).alarm is None
+        assert sentence(truth.said_when_forgotten(found(0.6, cells=few))).startswith("No word")
 
 
 # ---- the whole path, on networks of which every number is known ----------------------------------

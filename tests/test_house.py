@@ -30,7 +30,7 @@ RULES = {
     "numpy",
     "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
     "methods heatmap hide image cache types numpy",
-    "demo.cheat": "demo.engine demo.question demo.trust demo.wire pipeline lookup models planted "
+    "demo.cheat": "demo.engine demo.trust demo.wire pipeline lookup models planted "
     "methods heatmap image types gradio numpy",
     "demo.api": "demo.engine demo.question demo.trust demo.wire demo.words lookup models methods "
     "heatmap hide image types gradio",

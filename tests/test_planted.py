@@ -1,14 +1,17 @@
 """The networks that cheat, and the honest one: what was planted is what is found."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from demo import cheat
+from demo.question import own_file
 from gradcam_core import faithfulness, lookup, models, pipeline, planted
-from gradcam_core.types import Target
+from gradcam_core import image as pictures
+from gradcam_core.types import Target, UserError
 
 CHEATS = [key for key, one in planted.PLANTED.items() if one.cheats_on]
 HONEST = [key for key, one in planted.PLANTED.items() if not one.cheats_on]
@@ -134,8 +137,16 @@ def test_each_network_says_what_it_sees(uploads: Any) -> None:
         index, p = pipeline.predicted(picture, models.find(one["model"]))
         assert one["classes"][0]["index"] == index
         assert one["classes"][0]["p"] == pytest.approx(float(p[index]), abs=1e-5)
-    path, model = cheat.to_look_at(said["path"], CHEATS[0])
-    assert (path, model) == (said["path"], CHEATS[0])
+
+
+def test_what_is_looked_at_is_the_picture_that_was_drawn(uploads: Path) -> None:
+    """It is a file of the visitor's own folder only once somebody wants to look at it."""
+    cheat.ask_suspects(asked())
+    assert not list(uploads.rglob("*.png"))
+    path, model = cheat.to_look_at(asked(model=CHEATS[0]))
+    assert (own_file(path), model) == (path, CHEATS[0])
+    picture = planted.drawn("star", np.random.default_rng((0, 2)), TAG, cheat.SHOWN)
+    np.testing.assert_array_equal(pictures.read_rgb(path), picture)
 
 
 def test_the_truth_is_not_in_the_question(uploads: Any) -> None:
@@ -153,8 +164,15 @@ def test_what_cannot_be_drawn_is_refused(wrong: Any, sentence: Callable[[Any], s
     sentence(cheat.ask_suspects(asked(**wrong))["error"])
 
 
-def test_only_the_networks_of_shapes_are_opened(sentence: Callable[[Any], str]) -> None:
-    for path, model in ((__file__, CHEATS[0]), (__file__, "vgg19"), (None, None)):
-        with pytest.raises(Exception) as caught:  # noqa: PT011
-            cheat.to_look_at(path, model)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"model": "vgg19"}, {"model": None}, {"model": []}, {"thing": "lion"}, {"tag": [2, 0]}],
+)
+def test_only_the_networks_of_shapes_are_opened(
+    uploads: Path, wrong: Any, sentence: Callable[[Any], str]
+) -> None:
+    for given in (asked(**{"model": CHEATS[0], **wrong}), None, "x"):
+        with pytest.raises(UserError) as caught:
+            cheat.to_look_at(given)
         sentence(caught.value)
+    assert not list(uploads.rglob("*.png"))

@@ -550,10 +550,10 @@ const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0
 export function arrange(W, H, ratio, pair) {
   if (W < 960) return { arr: 'stack', high: W < 640 ? Math.floor(0.52 * H) : Math.max(H - 715, 240) };
   const large = H >= 800, side = W >= 1360 ? 24 : 20, count = pair ? 2 : 1, between = pair ? 10 : 0;
-  const [top, head, river, gap] = barsOf(H);
+  const [top, head, river, gap] = barsOf(H), wraps = W < 1100 ? 16 : 0; // of the line under the sum
   const fit = (w, h) => Math.floor(Math.min(h, (w - between) / count / ratio));
   const high = {
-    std: fit(W - 2 * side - 20 - (W < 1100 ? 252 : 272), H - top - head - river - 3 * gap - (large ? 12 : 6)),
+    std: fit(W - 2 * side - 20 - (W < 1100 ? 252 : 272), H - top - head - river - wraps - 3 * gap - (large ? 12 : 6)),
     wide: fit(W - 2 * side, H - top - head - (large ? 326 : 284) - 3 * gap),
     tall: H < 700 ? 0 : fit(W - 2 * side - 20 - (W >= 1360 ? 400 : 372), H - top - (large ? 36 : 24)),
   };
@@ -578,7 +578,7 @@ export function rowsIn({ arr, high }, W, H, ratio, fine) {
   const [top, head, , gap] = barsOf(H), below = H - top - head - 3 * gap - high;
   const room = arr === 'stack' ? 5 * row + high - (W - 50) / 2 / ratio
     : arr === 'wide' ? below - 106 - card : high - 158 - card;
-  return W < 640 ? 7 : Math.min(Math.max(Math.floor((room - 10) / row), 5), 7);
+  return W < 640 ? 7 : Math.min(Math.max(Math.floor(room / row), 5), 7);
 }
 
 /**

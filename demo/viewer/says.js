@@ -9,8 +9,8 @@ import {
   addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
 } from './shown.js';
 import {
-  SENDING, better, chance, comparison, greatest, notes, number, percent, saying, sayingCovered, sayingTried, second,
-  secondCovered, secondTried, unfound, warnings,
+  SENDING, better, chance, comparison, greatest, isDoubtful, notes, number, percent, saying, sayingCovered, sayingTried,
+  second, secondCovered, secondTried, unfound, warnings,
 } from './words.js';
 
 /** @import { Look } from './words.js' */
@@ -64,14 +64,15 @@ function showWarnings() {
   if (!ready()) return;
   const now = look(), { grid, method, band } = now, empty = isEmpty(grid, now.sign, now.top);
   const twins = empty ? [] : twinsOf(props.methods, grid.row, state.bytes, method, band);
-  const known = grid.row.verdicts[method.name], suits = empty ? '' : better(now, known), said = props.verdicts[known];
-  const doubt = suits ? [said.replaceAll('{method}', method.name)] : [];
+  const known = grid.row.verdicts[method.name], said = props.verdicts[known], suits = better(now, known);
+  const doubt = !empty && isDoubtful(now, known) ? [said.replaceAll('{method}', method.name)] : [];
   tell($('.gv-warn'), [...warnings(now), ...doubt].join(' '));
   tell($('.gv-note'), notes(now, twins, doubt.length ? '' : said).join(' '));
   if (empty) $('.gv-warn').append(' ', wayOut(now));
-  if (suits) {
-    const button = make('button', `Show ${suits}`, { type: 'button', class: 'gv-link' });
-    button.onclick = () => goOn({ method: '' });
+  if (doubt.length && (suits || grid.row.name !== now.answer.best)) {
+    const words = suits ? `Show ${suits}` : 'Go to the last grid';
+    const button = make('button', words, { type: 'button', class: 'gv-link' });
+    button.onclick = () => suits ? goOn({ method: '' }) : choose(now.answer.best);
     $('.gv-warn').append(' ', button);
   }
 }

@@ -49,7 +49,7 @@ function column(suspect, truth) {
   words.append(make('b', suspect.title), make('span', `says ${first.label}, ${chance(first, true)}`));
   const open = make('button', 'Look closer', { type: 'button' });
   open.setAttribute('aria-label', `Look closer at what ${suspect.title} sees`);
-  open.onclick = () => { trigger('open', { path: state.answers.path, model: suspect.model }); openTab(0); };
+  open.onclick = () => { trigger('open', { ...state.answers.about, model: suspect.model }); openTab(0); };
   words.append(open);
   if (truth) {
     words.append(make('p', truth.sentence));

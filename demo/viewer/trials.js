@@ -1,7 +1,7 @@
 // Three more tests of a map: the network forgets, the picture changes, a visitor draws where the object is.
 
 import { $, $$, make, write } from './dom.js';
-import { ask, keyOf, request, change, state, target } from './doubt.js';
+import { ask, change, keyOf, request, state } from './doubt.js';
 import { isDrawn } from './drawing.js';
 import { plotForgetting } from './plot.js';
 import { image } from './sheets.js';
@@ -81,7 +81,7 @@ export function showHold() {
     return figure;
   };
   $('.gt-held').replaceChildren(
-    cell(made.overlay, 'as it is', `${topic.label} ${chance(target(), topic.percent)}`),
+    cell(made.overlay, 'as it is', `${topic.label} ${said(made.rows[0].before)}`),
     ...made.rows.map((row) => cell(row.overlay, row.change,
       `${topic.label} ${said(row.after)} · map ${twoDecimals(row.alike)} like the first`, row.sentence)),
   );

@@ -546,7 +546,7 @@ export {};
  * The map as the network forgets, from its last layer down.
  * @typedef {object} ForgetAnswer
  * @property {string} sentence
- * @property {boolean} alarm
+ * @property {boolean | null} alarm null: the map has too few cells to tell
  * @property {string} learned the picture under the map of the network as it is, address of an image
  * @property {number[]} shares of the layers that have weights, how many have forgotten
  * @property {string[]} overlays the same with the map of each
@@ -559,7 +559,7 @@ export {};
  * What one change of the picture did.
  * @typedef {object} HeldRow
  * @property {string} change in words
- * @property {number} before probability of the class
+ * @property {number} before what the network says of the class; in detail, at twice its side
  * @property {number} after
  * @property {number} alike correlation of the two maps, put back in their places
  * @property {string} overlay the changed picture under its map, address of an image
@@ -592,7 +592,6 @@ export {};
 /**
  * @typedef {object} CheatAnswer
  * @property {string} picture
- * @property {string} path the same as a file, which may be opened in the page
  * @property {Suspect[]} suspects
  */
 

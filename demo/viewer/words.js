@@ -227,7 +227,7 @@ export function sayingTried({ answer, band }, { fall, done }, lit) {
 export function secondTried({ h, w, done }, fill) {
   const all = h * w;
   return done < all ? `${done} of ${all} places tried …`
-    : `All ${all} places were covered one by one with ${filled(fill)}: no gradient, the network was only asked.`;
+    : `All ${all} places were covered one by one with ${filled(fill)}. This patch is smaller than yours.`;
 }
 
 /** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
@@ -440,13 +440,21 @@ export function notes({ answer, grid, method }, twins, known = '') {
 }
 
 /**
- * The method that suits the layer, where the one in view averages over places and is not to be trusted about them.
+ * Whether the map in view is to be doubted aloud: it was measured to mislead, or loses places that another keeps.
  * @param {Look} look
  * @param {string} known of the method in view at this layer, a key of the verdicts
  */
-export function better({ grid, method, band, covered }, known) {
-  const suits = grid.row.film[band];
-  return !covered && ['worse', 'mean'].includes(known) && suits !== method.name ? suits : '';
+export const isDoubtful = ({ grid, method, band, covered }, known) =>
+  !covered && (known === 'worse' || known === 'mean' && grid.row.film[band] !== method.name);
+
+/**
+ * The method to go to from a map that is doubted; empty where none at this layer is better.
+ * @param {Look} look
+ * @param {string} known as of `isDoubtful`
+ */
+export function better(look, known) {
+  const { film, verdicts } = look.grid.row, suits = film[look.band];
+  return isDoubtful(look, known) && suits !== look.method.name && verdicts[suits] !== 'worse' ? suits : '';
 }
 
 /**
@@ -456,7 +464,9 @@ export function better({ grid, method, band, covered }, known) {
  */
 export function aboutCell({ answer, grid, method, band }, [i, j]) {
   const v = valueAt(grid, i * grid.w + j), { label } = shownClass(answer, band);
-  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 ? 'for' : 'against'} ${label}`;
+  const rather = band === 'contrast' ? [label, classOf(answer, answer.rival).label] : null;
+  const whom = rather ? (v > 0 ? rather : rather.reverse()).join(' rather than ') : label;
+  const what = method.class_agnostic ? 'the pattern' : `all evidence ${v > 0 || rather ? 'for' : 'against'} ${whom}`;
   const share = v < 0 && method.against ? ', set to zero by the ReLU'
     : v ? `, ${percent(shareOf(grid, [i, j]))} of ${what}` : '';
   return `Row ${i + 1}, column ${j + 1}: about ${number(v, 2)}${share}`;

@@ -235,11 +235,25 @@ test('methods that give the same map are named, and averages are said to be such
 test('from a method that averages over places it is one click to the one that suits the layer', () => {
   const now = look();
   now.grid.row.film = { target: 'For' };
+  now.grid.row.verdicts = { For: 'better' };
   assert.equal(words.better(now, 'mean'), 'For');
   assert.equal(words.better(now, 'worse'), 'For');
   for (const known of ['better', 'alike', 'exact', 'unknown']) assert.equal(words.better(now, known), '');
   assert.equal(words.better({ ...now, covered: {} }, 'mean'), '', 'a covered picture has one method only');
   assert.equal(words.better({ ...now, method: FOR }, 'worse'), '', 'it is that one');
+  now.grid.row.verdicts = { For: 'worse' };
+  assert.equal(words.better(now, 'worse'), '', 'none at this layer is to be trusted');
+});
+
+test('what was measured to mislead is doubted aloud, whichever method the page has chosen', () => {
+  const now = look();
+  now.grid.row.film = { target: 'For' };
+  assert.ok(words.isDoubtful({ ...now, method: FOR }, 'worse'));
+  assert.ok(words.isDoubtful(now, 'worse'));
+  assert.ok(words.isDoubtful(now, 'mean'));
+  assert.ok(!words.isDoubtful({ ...now, method: FOR }, 'mean'), 'it is the one that suits the layer');
+  for (const known of ['better', 'alike', 'exact', 'unknown']) assert.ok(!words.isDoubtful(now, known));
+  assert.ok(!words.isDoubtful({ ...now, covered: {} }, 'worse'));
 });
 
 test('that a map lies elsewhere is said, and what of it cannot be drawn', () => {
@@ -259,6 +273,11 @@ test('the cell that is read', () => {
   const cells = [[127, 127, -127], [0, -127, -127]];
   said(words.aboutCell(look({ cells }), [0, 1]), 'Row 1, column 2: about 4, 50 % of all evidence for lion');
   said(words.aboutCell(look({ cells }), [1, 1]), 'Row 2, column 2: about -2, 33 % of all evidence against lion');
+  const contrast = look({ cells, rival: 293, band: 'contrast' });
+  said(words.aboutCell(contrast, [0, 1]),
+    'Row 1, column 2: about 4, 50 % of all evidence for lion rather than cheetah');
+  said(words.aboutCell(contrast, [1, 1]),
+    'Row 2, column 2: about -2, 33 % of all evidence for cheetah rather than lion');
   said(words.aboutCell(look({ cells }), [1, 0]), 'Row 2, column 1: about 0');
   said(words.aboutCell(look({ cells, method: PATTERN }), [0, 0]), 'Row 1, column 1: about 4, 50 % of the pattern');
   said(words.aboutCell(look({ cells, method: FOR }), [0, 2]), 'Row 1, column 3: about -2, set to zero by the ReLU');
