@@ -227,7 +227,7 @@ export function sayingTried({ answer, band }, { fall, done }, lit) {
 export function secondTried({ h, w, done }, fill) {
   const all = h * w;
   return done < all ? `${done} of ${all} places tried …`
-    : `All ${all} places were covered one by one with ${filled(fill)}. This patch is smaller than yours.`;
+    : `All ${all} places were covered one by one with ${filled(fill)}, each as large as a cell of ${h}×${w}.`;
 }
 
 /** The line on the overlay: the layer and the method, too, where they are not the usual ones. @param {Look} look */
