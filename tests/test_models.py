@@ -26,8 +26,8 @@ SMALL = ("mobilenet", "mobilenet_v3_small")  # the rest takes minutes
 FETCHED = [key for key, spec in models.MODELS.items() if spec.weights]
 
 
-def each(keys, large=pytest.mark.slow):
-    return [key if key in SMALL else pytest.param(key, marks=large) for key in keys]
+def each(keys):
+    return [key if key in SMALL else pytest.param(key, marks=pytest.mark.longest) for key in keys]
 
 
 # The list
@@ -126,7 +126,7 @@ def test_a_row_that_says_so_runs_at_twice_its_side(key):
 
 
 @pytest.mark.filterwarnings("ignore:The structure of")  # a list of one input, Keras minds
-@pytest.mark.parametrize("key", each(FETCHED, large=pytest.mark.longest))
+@pytest.mark.parametrize("key", each(FETCHED))
 def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
     """Keras's own weights="imagenet", served the same file, is the referee."""
     spec, path = models.MODELS[key], tmp_path / "weights.h5"

@@ -109,6 +109,7 @@ def test_reload_and_a_second_machine_give_the_same_view(opened: Callable[[str], 
     assert joins(other) == asked + 1
 
 
+@pytest.mark.slow
 def test_back_and_forward(opened: Callable[[str], Lab]) -> None:
     lab = opened("")
     seen = [view(lab)]
@@ -135,6 +136,7 @@ def test_back_and_forward(opened: Callable[[str], Lab]) -> None:
     assert lab.requests[asked:] == [], "nothing that the server would have to answer"
 
 
+@pytest.mark.slow
 def test_what_is_not_to_be_had_is_left_out_with_a_word(opened: Callable[[str], Lab]) -> None:
     lab = opened("#p=../../etc/passwd&m=nothing&c=9000&k=LIME&zz=1")
     assert "efficientnet_lite0/291/" in lab.data("answer")
@@ -152,6 +154,7 @@ def test_a_link_of_another_version(opened: Callable[[str], Lab]) -> None:
     assert "/291/" in lab.data("answer")
 
 
+@pytest.mark.slow
 def test_an_own_picture_stays_in_its_tab(opened: Callable[[str], Lab], photos: Path) -> None:
     lab = opened("")
     lab.drawn_after(lambda: lab.upload(photos / "cheetah.jpg"))
