@@ -273,31 +273,36 @@ class Lab:
 
     # ---- what a visitor does
 
-    def hold_up(self, milliseconds: int) -> None:
-        """The next question takes so long on its way to the server that others may overtake it."""
+    def hold_up(self) -> None:
+        """The next question waits on its way to the server, till `settled`, and others overtake."""
         self.first = []  # the page must be opened anew
         self.page.evaluate(
-            """wait => {
+            """() => {
               const send = window.fetch;
-              window.held = true;
+              window.held = false;
               window.fetch = async (...all) => {
                 if (String(all[0]?.url ?? all[0]).includes('queue/join')) {
                   window.fetch = send;
-                  await new Promise(go => setTimeout(go, wait));
-                  window.held = false;
+                  window.held = true;
+                  await new Promise(go => { window.letGo = go; });
                 }
                 return send(...all);
               };
-            }""",
-            milliseconds,
+            }"""
         )
+
+    def is_held(self) -> None:
+        """Wait until the question that is held up has set out."""
+        self.until("window.held")
 
     def _state(self) -> tuple[str, int, int]:
         return self.data("drawn"), len(self.requests), self.find(".pending").count()
 
     def settled(self) -> None:
         """Wait until no question is on its way, none has an answer to come, and all is drawn."""
-        self.until("!window.held")
+        if self.page.evaluate("'held' in window"):
+            self.is_held()
+            self.page.evaluate("letGo(); delete window.held")
         before, end = None, time.monotonic() + PATIENCE
         while before != (now := self._state()) or self.waiting or now[-1]:
             assert time.monotonic() < end, "the page does not come to rest"

@@ -462,7 +462,7 @@ def test_the_rest_of_the_page_is_told_what_is_in_view_and_may_choose_a_layer(lab
 
 
 def test_while_the_server_works_the_page_can_be_read(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up()
     place = lab.find(".gv-stage").bounding_box()
     lab.row("cheetah")
     lab.until("document.querySelector('#viewer .pending')")
@@ -868,7 +868,7 @@ def test_detail_gives_a_finer_map(lab: Lab) -> None:
 
 
 def test_of_two_examples_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up()
     lab.example(5)
     lab.until("document.querySelector('#picture img').src.endsWith('/hopper.jpg')")
     lab.example(3)
@@ -879,7 +879,7 @@ def test_of_two_examples_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
 
 
 def test_of_two_classes_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up()
     lab.row("dhole")
     lab.row("cheetah")
     lab.settled()
@@ -889,7 +889,7 @@ def test_of_two_classes_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
 
 @pytest.mark.slow
 def test_of_two_networks_chosen_at_once_the_second_is_shown(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up()
     lab.choose("model", "EfficientNet-Lite1")
     lab.choose("model", "EfficientNet-Lite2")
     lab.settled()
@@ -901,8 +901,9 @@ def test_a_layer_that_comes_after_another_class_is_shown_for_that_class(lab: Lab
     """Its own question is held up, and the one for the class overtakes it."""
     late = "block1a_activation"
     assert late not in lab.layers
-    lab.hold_up(1500)
+    lab.hold_up()
     lab.find("[name=layer]").select_option(late)
+    lab.is_held()
     lab.row("cheetah")
     lab.until("document.querySelector('[data-drawn]').dataset.answer.includes('/293/')")
     lab.settled()
@@ -991,7 +992,7 @@ def test_a_network_that_predicts_the_rival_is_shown_without_one(lab: Lab) -> Non
 
 
 def test_a_layer_of_the_filmstrip_is_not_undone_by_one_that_comes_later(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up()
     lab.find("[name=layer]").select_option("block1a_activation")
     lab.find(".gv-strip button").nth(3).click()
     picked = lab.layer
@@ -1002,7 +1003,7 @@ def test_a_layer_of_the_filmstrip_is_not_undone_by_one_that_comes_later(lab: Lab
 
 
 def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
-    lab.hold_up(1500)
+    lab.hold_up()
     lab.more()
     box = lab.page.get_by_label("Detail")
     box.check()
@@ -1013,9 +1014,9 @@ def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
 
 
 def test_a_class_chosen_while_an_example_is_on_its_way_is_explained(lab: Lab) -> None:
-    lab.hold_up(5000)
+    lab.hold_up()
     lab.example(2)
-    lab.until("document.querySelector('#picture img').src.endsWith('/cheetah.jpg')")
+    lab.is_held()
     lab.row("lion")
     lab.settled()
     assert lab.find(".gv-over img").get_attribute("src").endswith("/cheetah.jpg")
