@@ -338,8 +338,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                         info="What speaks for the one and not for the other?", elem_id="other",
                     )  # fmt: skip
                     detail = gr.Checkbox(
-                        label="Detail: run at twice the side", elem_id="detail",
-                        info="A finer map; the percentages stay those of the usual side.",
+                        label="Detail: look twice as closely", elem_id="detail",
+                        info="A finer map. The percentages stay as they are.",
                     )  # fmt: skip
                     if uploads or teachable_machine:
                         own_model(model, own, uploads)

@@ -106,7 +106,7 @@ function all(f, s) {
   const { W, H, wide, phase, seen } = s, narrow = W < 760, parts = [];
   const open = (n) => n === 1 || phase > 0 || seen.includes(n);
   const put = (n, key, x, y, w, h, name, shown) => parts.push(
-    part(`${key} name`, x, y - 31, narrow ? w : Math.min(Math.max(w, 226), W - x), LINE, {
+    part(`${key} name`, x, y - 31, narrow ? (W - 14) / 2 : Math.min(Math.max(w, 226), W - x), LINE, {
       ...text([`${n}`, 'badge'], name), go: n,
     }),
     part(key, x, y, w, h, { ...(open(n) ? shown : UNKNOWN), go: n }),
