@@ -229,7 +229,8 @@ def _smooth(y: tf.Tensor) -> set[int]:
 
 
 def _has_gradient(tensor: tf.Tensor) -> bool:
-    return bool(tensor.dtype.is_floating or tensor.dtype == tf.variant)  # a list of a loop
+    kind = tensor.dtype
+    return bool(kind.is_floating or kind.is_complex or kind == tf.variant)  # a list of a loop
 
 
 def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:

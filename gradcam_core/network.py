@@ -604,7 +604,9 @@ def sentence() -> Iterator[None]:
     """For what a model's operations raise when they run: no kernel, no memory, no gradient."""
     try:
         yield
-    except (tf.errors.OpError, LookupError) as error:
+    except UserError:
+        raise
+    except (tf.errors.OpError, LookupError, ValueError) as error:
         raise UserError(
             "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
             "smaller model, or one of more common layers."
