@@ -33,6 +33,7 @@ const WAITS = 'The network is running …';
 const DOUBTS = { // of Grad-CAM at a layer, by what is known of it there
   worse: 'Measured: this layer’s map points no better than the picture’s middle does.',
   mean: 'Here gradients differ by place; their mean forgets that: the map may mislead.',
+  tokens: 'These cells read from each other: each may stand for other places, too.',
 };
 
 /** A number that was printed. */

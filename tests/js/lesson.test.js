@@ -148,6 +148,7 @@ test('where Grad-CAM is measured to mislead, or loses places, its map is not sai
   const say = (known) => plain(said(8, facts({ topic: { known } })).say);
   assert.match(say('worse'), /points no better than the picture’s middle/);
   assert.match(say('mean'), /may mislead/);
+  assert.match(say('tokens'), /other places, too/);
   for (const known of ['better', 'alike', 'exact', 'unknown']) assert.match(say(known), /^Places were kept/);
 });
 
@@ -166,6 +167,7 @@ test('no sentence has more than 15 words', () => {
     all({ topic: { label: LONG, classes: long }, contrast: { ...CONTRAST, label: 'wolf' } }),
     all({ topic: { percent: false, head: 'linear' } }), all({ topic: { head: 'sigmoid' } }),
     all({ topic: { known: 'worse' } }), all({ topic: { known: 'mean' } }),
+    all({ topic: { known: 'tokens' } }),
     all({ topic: { request: { path: 'cheetah_and_lion.jpg', layer: 'x' } } }),
   ];
   for (const f of made) {
