@@ -67,6 +67,7 @@ NOTES = re.compile(  # for who reads the files; one at a line's end that holds a
     r"/\*\*(?=\s)(?:(?!\*/).)*\*/ ?|^ *//[^\n]*\n|(?<=\S) +// [^'\"`\n]*$|^ +",
     re.MULTILINE | re.DOTALL,
 )
+SPARE = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
 
 
 def joined(folder: Path, name: str) -> str:
@@ -91,6 +92,7 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     """One part of what runs in the browser: markup, style, script, and the colours it draws in."""
     folder = HERE / "viewer"
     texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
+    texts = {kind: SPARE.sub("", text) for kind, text in texts.items()}
     diverging = {name: heatmap.diverging(name) for name in heatmap.COLOURS}
     palettes = sorted({*colours, *(diverging[name] for name in colours)})
     return {
@@ -168,7 +170,7 @@ def gallery() -> gr.HTML:
     """The examples, small and inside the page; only the one that is chosen is sent whole."""
 
     def button(file: str, title: str) -> str:
-        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 96)
+        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 88)  # twice as shown
         picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
         return (
             f'<button type="button" class="thumbnail-item" data-file="{file}" title="{title}">'
@@ -336,8 +338,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                         info="What speaks for the one and not for the other?", elem_id="other",
                     )  # fmt: skip
                     detail = gr.Checkbox(
-                        label="Detail: run at twice the side", elem_id="detail",
-                        info="A finer map; the percentages stay those of the usual side.",
+                        label="Detail: look twice as closely", elem_id="detail",
+                        info="A finer map. The percentages stay as they are.",
                     )  # fmt: skip
                     if uploads or teachable_machine:
                         own_model(model, own, uploads)

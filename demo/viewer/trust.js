@@ -334,11 +334,13 @@ watchGame();
 for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
   showSuspects]) showing(show);
 document.addEventListener('gradcam', renew);
-document.addEventListener('gradcam-test', ({ detail }) => change({ goal: { at: detail } }));
+const lead = () => { if (window.gradcamTest) change({ goal: { at: window.gradcamTest } }); };
+document.addEventListener('gradcam-test', lead);
 showing(() => {
   const { topic, goal } = state;
   if (topic && goal) requestAnimationFrame(() => $(goal.at).scrollIntoView());
 });
+lead();
 new IntersectionObserver(renew).observe(element);
 new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) beginGame(); })
   .observe($('.gt-game'));

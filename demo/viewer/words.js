@@ -290,14 +290,14 @@ export function sumOf({ answer, band, covered }) {
 export function aboutScore(look, grid, { minus, more, less, half }, shown) {
   const { answer, band } = look, c = shownClass(answer, band), all = sumOf(look), start = answer.starts[band];
   const n = placesOf(Math.max(more, -less)), part = (v) => plus(v, n).replace('+', '');
-  const cells = `${grid.h * grid.w} cells`, whose = shown ? cells : `last grid’s ${cells}`;
+  const cells = `${grid.h * grid.w} cells`, elsewhere = !shown && 'the last grid’s sum:';
   const lead = Number((all + start).toFixed(n)) - Number(all.toFixed(n)); // so that what is printed adds up
   const starts = Number(lead.toFixed(n)) ? [plus(lead, n)] : [];
   const first = answer.classes.find((one) => one.rank === 1);
   if (band === 'contrast') {
     const other = classOf(answer, answer.rival), [ahead, behind] = all + start < 0 ? [other, c] : [c, other];
     return {
-      before: `${shown ? '' : 'the '}${whose}, plus and minus:`, sum: plus(all, n),
+      before: elsewhere || `${cells}, plus and minus:`, sum: plus(all, n),
       line: [
         ...starts.map((v) => `their fixed starts ${v}`),
         `${ahead.label} scores ${part(Math.abs(all + start))} more than ${behind.label}`,
@@ -314,7 +314,7 @@ export function aboutScore(look, grid, { minus, more, less, half }, shown) {
     ...(-less > 0.005 * more ? [`${minus.length} take${minus.length === 1 ? 's' : ''} away ${part(-less)}`] : []),
   ];
   return {
-    before: `the ${whose} add up:`, sum: part(all), line: line.join(' · '),
+    before: elsewhere || `the ${cells} add up:`, sum: part(all), line: line.join(' · '),
     aloud: `${cells}, the strongest first, add up to ${part(all)}`,
   };
 }

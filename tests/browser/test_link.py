@@ -200,6 +200,12 @@ def test_tab_and_step_of_the_lesson(opened: Callable[[str], Lab]) -> None:
     lab.page.go_forward()
     expect(part).to_have_attribute("data-step", "5")
     assert [url for url in lab.requests[asked:] if "queue/join" in url] == []
+    lab.page.locator("#lesson .gl-nav button").first.click()
+    lab.page.get_by_role("button", name="90 min").click()
+    lab.page.locator("#lesson .gl-nav button", has_text="Cheat").click()
+    lab.page.keyboard.press("PageDown")
+    lab.page.locator("#lesson").get_by_text("Test 7").click()
+    expect(lab.page.locator("#gt-game"), "in a tab that was never open").to_be_in_viewport()
     other = opened("#tab=lesson&step=99")
     assert hint(other).endswith("so left out of the link: step.")
     expect(other.page.locator("#lesson [data-step]")).to_have_attribute("data-step", "0")

@@ -156,7 +156,7 @@ test('the cells add up to the score without its fixed start', () => {
   said(about.before, 'the 2 cells add up:');
   said(about.sum, '8.04');
   said(about.line, 'fixed start -0.04 · score 8.00 · 1 cell brings half of it · 1 takes away 0.96'); // 8.04 - 0.04
-  said(words.aboutScore(one, one.grid, laid, false).before, 'the last grid’s 2 cells add up:');
+  said(words.aboutScore(one, one.grid, laid, false).before, 'the last grid’s sum:');
   // 0.0046 less 0.0009 is 0.0037: two places would say that nothing adds up to nothing
   const lion = { ...LION, y: 0.0037 }, few = look({ cells: [[127, -127]], starts: { target: 0 }, classes: [lion] });
   const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 }, true);
