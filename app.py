@@ -43,6 +43,14 @@ def parse() -> argparse.Namespace:
         "--allow-teachable-machine", action="store_true",
         help="let visitors bring models of Teachable Machine; no code of theirs is run",
     )  # fmt: skip
+    add(
+        "--live-cameras", type=int, default=10, metavar="N",
+        help="how many visitors may use the live camera at once; 0: nobody",
+    )  # fmt: skip
+    add(
+        "--certificate", nargs=2, metavar=("CERT.pem", "KEY.pem"), default=(None, None),
+        help="serve the page over https, as browsers of other machines want it for the camera",
+    )  # fmt: skip
     options = parser.parse_args()
     about = options.labels, options.preprocess, options.head, options.trust, options.custom
     if not options.model and any(about):
@@ -112,10 +120,15 @@ def main() -> int:
         from demo.ui import launch
 
         at_home = "SPACE_ID" not in os.environ
+        certificate, key = options.certificate
         uploads, browser = options.allow_model_upload and at_home, sys.stdout.isatty() and at_home
         launch(
             uploads,
             teachable_machine=options.allow_teachable_machine,
+            cameras=max(options.live_cameras, 0),
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            ssl_verify=False,  # Gradio asks the page once; one's own certificate is enough for it
             inbrowser=browser,
             server_port=where,
         )

@@ -125,7 +125,7 @@ class Front:
             answer = self.told
         elif re.fullmatch(r"/assets/[\w.-]+", path, re.ASCII):  # one address a file: all are kept
             answer = self.asset
-        elif path in ("/", "/theme.css"):
+        elif re.fullmatch(r"/|/theme\.css|/\w+\.js", path, re.ASCII):
             answer = self.page
         else:
             answer = self.passed
@@ -213,7 +213,7 @@ class Front:
         return await Response(body, 200, headers)(scope, receive, send)
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The page, or its colours: sent only to who does not have it."""
+        """The page, its colours, its scripts: sent only to who does not have it."""
         asked = Headers(scope=scope)
         answer = await self.whole(scope, receive)
         if answer.status_code != 200:

@@ -61,6 +61,19 @@ def test_teachable_machine_is_allowed_by_itself_and_everywhere(
     ]
 
 
+def test_the_live_camera_and_the_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Space, too, there are seats; none, and none below none, where the host says so."""
+    given: list[Any] = []
+    monkeypatch.setattr(ui, "launch", lambda *_args, **named: given.append(named))
+    pair = "--certificate", "cert.pem", "key.pem"
+    for options in ((), ("--live-cameras", "0"), ("--live-cameras", "-3"), pair):
+        monkeypatch.setattr(sys, "argv", ["app.py", *options])
+        assert app.main() == 0
+    assert [named["cameras"] for named in given] == [10, 0, 0, 10]
+    assert [named["ssl_certfile"] for named in given] == [None, None, None, "cert.pem"]
+    assert given[-1]["ssl_keyfile"] == "key.pem"
+
+
 def test_not_where_a_process_cannot_be_limited(
     start: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
