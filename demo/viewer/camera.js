@@ -70,7 +70,8 @@ export function setCamera() {
   const live = Boolean(props.cameras);
   $$('.gv-shoot :is(canvas, p)').forEach((n) => { n.hidden = !live; });
   write($('.gv-take'), live ? 'Hold this frame' : 'Take the photo');
-  write($('.gv-source .gv-camera span'), live ? 'Live camera' : 'Take a photo');
+  $('.gv-source .gv-camera').title = live ? 'Live camera' : 'Take a photo';
+  write($('.gv-source .gv-camera span'), $('.gv-source .gv-camera').title);
   $('.gv-shoot').addEventListener('close', () => {
     $('.gv-shoot video').srcObject?.getTracks().forEach((track) => track.stop());
     $('.gv-shoot video').srcObject = null;

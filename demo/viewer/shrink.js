@@ -6,7 +6,7 @@ const QUALITY = 0.92;
 const LIKE_THE_SERVER = { imageOrientation: 'from-image', colorSpaceConversion: 'none', resizeQuality: 'high' };
 
 /**
- * The picture to be sent. What this browser cannot draw, and what moves, goes as it is.
+ * The picture to be sent. What this browser cannot draw goes as it is.
  * @param {File} file
  * @returns {Promise<{ file: File, asItIs: boolean }>}
  */
@@ -21,9 +21,7 @@ export async function smaller(file) {
 
 /** A smaller picture of a large one; else null. @param {Uint8Array} start of the file */
 async function redrawn(file, start) {
-  const isGif = start[0] === 0x47 && start[1] === 0x49;
-  const isDeepGrey = start[1] === 0x50 && start[24] === 16 && !start[25]; // a PNG with 16 bits
-  if (isGif || isDeepGrey) return null; // it moves; its shades are the server's to judge
+  if (start[1] === 0x50 && start[24] === 16 && !start[25]) return null; // a PNG's shades of grey the server judges
   const sides = await sizeOf(file), scale = LONGEST / Math.max(...sides);
   const [width, height] = sides.map((side) => Math.round(side * scale));
   if (scale >= 1 || Math.min(width, height) < LEAST) return null;

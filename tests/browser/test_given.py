@@ -217,7 +217,8 @@ def test_the_answer_is_that_of_the_original(
     """Top class, and the map, of 12 and 48 megapixels: the server itself reads no more than 40."""
     monkeypatch.setattr(pictures, "MAX_PIXELS", 50_000_000)
     lab.first = []  # the page must be opened anew
-    lab.page.evaluate("document.body.innerHTML += '<input type=file id=large>'")
+    box = "'<input type=file id=large>'"
+    lab.page.evaluate(f"document.body.insertAdjacentHTML('beforeend', {box})")
     for megapixels in (12, 48):
         whole = tmp_path / f"{megapixels}.jpg"
         whole.write_bytes(phone(large(name, megapixels)))
