@@ -1,7 +1,10 @@
 """The address of a view: in this tab again, and on another machine."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -273,33 +276,42 @@ def test_the_link_that_is_copied(opened: Callable[[str], Lab], photos: Path) -> 
     assert "Your picture does not go with the link" in lab.text(".gv-copied")
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_said: Any) -> None:
+        pass
+
+
 @pytest.mark.slow
 def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
     machine: Callable[[], BrowserContext], tmp_path: Path
 ) -> None:
-    """Which is of another origin: it hears of the view."""
-    with serve(tmp_path, first="os.environ['SPACE_ID'] = 'someone/lab'") as server:
+    """The frame's page is of another origin than the one around it."""
+    framed = "{'SPACE_ID': 'someone/lab', 'GRADCAM_FRAME_ANCESTORS': 'http://127.0.0.1:*'}"
+    with serve(tmp_path, first=f"os.environ |= {framed}") as server:
         lab = Lab(machine().new_page(), server)
-        outer = "https://huggingface.co/spaces/someone/lab"
-        frame = (
-            f'<iframe src="{server.url}#c=293" width="1300" height="850"></iframe>'
-            "<script>addEventListener('message', (e) => { window.told = e.data; });</script>"
-        )
-        lab.page.route(outer, lambda route: route.fulfill(body=frame, content_type="text/html"))
-        lab.page.goto(outer)
+        frame = f'<iframe src="{server.url}#c=293" width="1300" height="850"></iframe>'
+        (tmp_path / "outer.html").write_text(frame)
+        pages = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+        Thread(target=pages.serve_forever, daemon=True).start()
+        lab.page.goto(f"http://127.0.0.1:{pages.server_port}/outer.html")
         inner = lab.page.frame_locator("iframe")
         inner.locator("[data-drawn]").wait_for(timeout=1000 * PATIENCE)
         inner.locator(".gv-more").click()
         inner.locator(".gv-copy-link").click()
         expect(inner.locator(".gv-copied")).to_have_text("Copied.")
-        expect(inner.locator(".gv-text")).to_have_value(f"{outer}#c=293")
+        link = "https://huggingface.co/spaces/someone/lab#c=293"
+        expect(inner.locator(".gv-text")).to_have_value(link)
         inner.locator(".gv-show-code").click()
-        inner.locator(".gv-code").wait_for()
-        assert inner.locator(".gv-code").evaluate("n => n.decode().then(() => n.naturalWidth)") > 0
-        expect(inner.locator(".gv-text")).to_have_value(f"{outer}#c=293")
+        code = inner.locator(".gv-code")
+        code.wait_for()
+        assert code.evaluate("n => n.decode().then(() => n.naturalWidth)") > 0
+        expect(inner.locator(".gv-text")).to_have_value(link)
         inner.locator(".gv-close").click()
         inner.locator(".gv-classes button").filter(has_text="lion").first.click()
-        lab.until("() => window.told?.hash === '#c=291'")
+        expect(code).to_have_attribute("hidden", "")
+        lab.page.close()
+        pages.shutdown()
+        pages.server_close()
 
 
 @pytest.mark.parametrize(
