@@ -86,7 +86,7 @@ def camera_costs() -> None:
     if not shutil.which("chromium"):
         print("\nno Chromium on this machine: the live camera was NOT measured")
         return
-    with served(str(ROOT / "app.py")) as (url, process):
+    with served(str(ROOT / "app.py"), "--live-cameras", "11") as (url, process):
         rate, cost = one_camera(url, process)
         maps, seconds, alone, beside = asyncio.run(ten_cameras(url))
     print(f"\n| one live camera | {rate:.0f} maps/s, {1e3 * cost:.0f} ms CPU a frame |")
