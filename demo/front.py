@@ -52,7 +52,7 @@ CSP = (  # gr.HTML evaluates its templates and scripts; Gradio's configuration i
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 ENCODERS: dict[str, Callable[[bytes, bool], bytes]] = {  # a body, and whether it is done once
-    "br": lambda body, once: brotli.compress(body, quality=11 if once else 6),
+    "br": lambda body, once: brotli.compress(body, quality=11 if once else 9),
     "gzip": lambda body, once: gzip.compress(body, 9 if once else 6),
     "identity": lambda body, _once: body,  # said in the header: else Gradio would compress it
 }
