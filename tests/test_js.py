@@ -195,6 +195,8 @@ def test_a_photograph_loses_the_same_in_both_languages() -> None:
     whole, scans = photographs.jpeg(), photographs.jpeg(progressive=True)
     files = [photographs.encode("JPEG"), whole, scans, whole + b"\xff", scans[:-2] + b"\xff"]
     files += [photographs.encode("JPEG", exif=photographs.exif(way)) for way in range(10)]
+    files += [photographs.encode("JPEG", restart_marker_blocks=1) + photographs.SECRET]
+    files += [files[0][:2] + photographs.segment(0xEE, b"Adobe\0d") + files[0][2:]]
     files += [whole[:length] for length in (2, 3, 5, 20, 21, 300, len(whole) // 3)]
     little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     files += [
