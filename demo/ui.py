@@ -18,8 +18,11 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from demo import cheat, disk, engine, fair, front, handlers, lesson, trust
+from demo import cheat, disk, engine, fair, front, handlers, lesson, live, qr, trust
 from demo.api import check, endpoint, pointing_game
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
@@ -35,6 +38,7 @@ from gradcam_core.types import Stopped, UserError
 HERE = Path(__file__).parent
 FOLD = "not here"  # stands in the list of networks for all that cannot be had now
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
+FETCHED = "shrink", "live"  # scripts that are no part of the first load
 AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
@@ -70,10 +74,11 @@ NOTES = re.compile(  # for who reads the files; one at a line's end that holds a
 SPARE = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
 
 
-def joined(folder: Path, name: str) -> str:
+def joined(folder: Path, name: str, exports: bool = False) -> str:
     """A module of the browser as one script: before it those it imports, each once.
 
-    Gradio runs the text of a function, which knows no `import` and no `export`.
+    Gradio runs the text of a function, which knows no `import` and no `export`. exports: what the
+    module itself exports it still does, for a browser that imports the script.
     """
     texts: dict[str, str] = {}
 
@@ -82,7 +87,8 @@ def joined(folder: Path, name: str) -> str:
         for imported in IMPORT.findall(text):
             if imported not in texts:
                 add(imported)
-        texts[module] = NOTES.sub("", EXPORT.sub("", IMPORT.sub("", text)))
+        text = IMPORT.sub("", text)
+        texts[module] = NOTES.sub("", text if exports and module == name else EXPORT.sub("", text))
 
     add(name)
     return "".join(['"use strict";\n', *texts.values()])
@@ -108,19 +114,29 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     }
 
 
-def viewer() -> Viewer:
+def fetched(name: str) -> Route:
+    """A script that the browser fetches when it is needed."""
+    text = joined(HERE / "viewer", name, exports=True)
+
+    async def script(_request: Request) -> Response:
+        return Response(text, media_type="text/javascript")
+
+    return Route(f"/{name}.js", script)
+
+
+def viewer(cameras: int) -> Viewer:
     return Viewer(
         elem_id="viewer",
         server_functions=[
             *map(in_turn, (handlers.draw, handlers.cover, handlers.diagnosis)),
-            *map(at_once, (handlers.stop, handlers.labels)),
+            *map(at_once, (handlers.stop, handlers.labels, qr.code)),
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
         unfolded=UNFOLDED, fills=list(hide.FILLS), no_picture=NO_PICTURE, no_models=NO_MODELS,
-        heavy=image.HEAVY,
+        heavy=image.HEAVY, unknown=image.UNKNOWN,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
-        networks=list(models.MODELS), **part("viewer"),
+        networks=list(models.MODELS), cameras=cameras, **part("viewer"),
     )  # fmt: skip
 
 
@@ -309,9 +325,11 @@ def save_own(model: gr.Dropdown) -> None:
     )  # fmt: skip
 
 
-def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
+def build_page(
+    uploads: bool = False, teachable_machine: bool = False, cameras: int = 0
+) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
-    of Teachable Machine."""
+    of Teachable Machine. cameras: how many may be live at once."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
@@ -320,7 +338,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         every = class_choices(models.MODELS[first].labels)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Look"):
-                view = viewer()
+                view = viewer(cameras)
                 # Out of sight: what is chosen, pasted, dropped or taken goes in here.
                 picture = Picture(
                     FIRST_PICTURE, label="Your picture", sources=["upload"], elem_id="picture",
@@ -560,15 +578,24 @@ def stop_in_order(page: gr.Blocks, folder: disk.Folder) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
-def launch(uploads: bool = False, teachable_machine: bool = False, **options: Any) -> None:
-    """The page, served until the process is told to end. The first two as in `build_page`; options
-    go to Gradio's `launch`."""
+def routes(cameras: int) -> list[Route]:
+    """What is served beside Gradio. cameras: as in `build_page`."""
+    scripts = [fetched(name) for name in FETCHED]
+    camera = Route("/live", live.Camera(cameras).answer, methods=["POST"])
+    return [*scripts, *[camera] * bool(cameras)]
+
+
+def launch(
+    uploads: bool = False, teachable_machine: bool = False, cameras: int = 0, **options: Any
+) -> None:
+    """The page, served until the process is told to end. The first three as in `build_page`;
+    options go to Gradio's `launch`."""
     stay_inside()
     gr.set_static_paths(EXAMPLES_DIR)  # else they are copied to where pictures are deleted
     health = front.Health()
     before = Middleware(front.Front, health, front.embedders(), disk.Quota())
     folder = disk.Folder()
-    page = build_page(uploads, teachable_machine)
+    page = build_page(uploads, teachable_machine, cameras)
     stop_in_order(page, folder)
     own = uploads or teachable_machine
     threading.Thread(target=warm, args=[health, own], daemon=True).start()
@@ -586,7 +613,7 @@ def launch(uploads: bool = False, teachable_machine: bool = False, **options: An
         footer_links=["api"],
         state_session_capacity=200,
         max_threads=MOST,
-        app_kwargs={"middleware": [before]},
+        app_kwargs={"middleware": [before], "routes": routes(cameras)},
         **options,
     )
     if page.server:

@@ -201,6 +201,14 @@ class CoverAnswer(TypedDict):
     bytes: str  # of the map, in base64
 
 
+class LiveAnswer(TypedDict):
+    """Of a frame of the live camera."""
+
+    classes: list[Likely]  # the first of them is explained
+    map: SignedMap  # Grad-CAM at the network's best layer
+    bytes: str  # of the map, in base64
+
+
 class WayRow(TypedDict):
     """A way to prepare the picture, and what the network then says."""
 
@@ -220,6 +228,13 @@ class DoctorAnswer(TypedDict):
 
 class FigureAnswer(TypedDict):
     png: str  # in base64
+
+
+class CodeAnswer(TypedDict):
+    """A link to the page for others."""
+
+    link: str
+    picture: str  # its QR code, address of an image
 
 
 # ---- the tab "How it is made" --------------------------------------------------------------------

@@ -8,7 +8,7 @@ import { pythonOf } from './python.js';
 import { blend, boxNow, heatNow, methodNow, ready, put, signNow, state, topNow, addView } from './shown.js';
 import { UNREACHED, aboutMethod, verdictOf } from './words.js';
 
-/** @import { FigureAnswer, FigureRequest, Refusal } from './wire.js' */
+/** @import { CodeAnswer, FigureAnswer, FigureRequest, Refusal } from './wire.js' */
 
 function showMore() {
   const { more } = state;
@@ -155,7 +155,19 @@ async function give(text, more) {
   box.scrollIntoView({ block: 'nearest' });
 }
 
-export const copyLink = () => give(linkToGive(), aboutGiven());
+export const copyLink = () => give(linkToGive(), aboutGiven(linkToGive()));
+
+/** The link as others reach it, for a phone's camera. */
+export async function showCode() {
+  /** @type {CodeAnswer | Refusal} */
+  const made = await server.code({ link: linkToGive() }).catch(() => ({ error: UNREACHED })), image = $('.gv-code');
+  $('.gv-text').hidden = image.hidden = Boolean(made.error);
+  tell($('.gv-copied'), made.error || aboutGiven(made.link));
+  if (made.error) return;
+  $('.gv-text').value = made.link;
+  image.src = made.picture;
+  image.scrollIntoView({ block: 'nearest' });
+}
 
 export function copyPython() {
   const { answer, layer, band } = state, file = props.examples[answer.path], name = answer.path.split('/').at(-1);
@@ -186,6 +198,7 @@ export function setDrawer() {
     const isMine = e.key === 'Escape' && state.more && !e.defaultPrevented && !e.target.closest('dialog');
     if (isMine && element.checkVisibility()) openMore(false);
   });
+  document.addEventListener('gradcam', () => { $('.gv-code').hidden = true; }); // it is of the view before
   $('.gv-ask').addEventListener('click', askMap);
   $('.gv-doctor').addEventListener('toggle', () => put({ doctor: $('.gv-doctor').open }));
   $('.gv-doctor').addEventListener('click', (e) => {

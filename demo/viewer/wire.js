@@ -149,6 +149,14 @@
  */
 
 /**
+ * Of a frame of the live camera.
+ * @typedef {object} LiveAnswer
+ * @property {Likely[]} classes the first of them is explained
+ * @property {SignedMap} map Grad-CAM at the network's best layer
+ * @property {string} bytes of the map, in base64
+ */
+
+/**
  * A way to prepare the picture, and what the network then says.
  * @typedef {object} WayRow
  * @property {string} preprocess
@@ -207,6 +215,13 @@
 /**
  * @typedef {object} FigureAnswer
  * @property {string} png in base64
+ */
+
+/**
+ * A link to the page for others.
+ * @typedef {object} CodeAnswer
+ * @property {string} link
+ * @property {string} picture its QR code, address of an image
  */
 
 /**

@@ -23,8 +23,11 @@ import {
  */
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
+export const SHRINKING = 'Making the picture smaller …';
 export const SENDING = 'Your picture is on its way …';
-export const NO_CAMERA = 'A browser gives the camera only to pages over https. Choose a photo.';
+export const SENDING_AS_IT_IS = 'Your picture is on its way as it is; the server cuts out what its file says of it.';
+export const NO_CAMERA = 'Browsers give a live camera only to pages over https or on their own machine: choose a '
+  + 'photo, or open this page on your own machine, on a Space, or with a certificate (see the README).';
 export const CAMERA_REFUSED = 'The camera does not open. Allow it in the browser, or choose a photo.';
 export const NO_PASTE = 'There is no picture to paste. Copy one, then press Ctrl V or ⌘ V here.';
 const OWN_PICTURE = 'This link is about somebody’s own picture, which stays with them. Choose it and you see the same.';

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from gradcam_core import SETTINGS, lookup, models
-from tests.bench import load, pupils
+from tests.bench import cameras, load, pupils
 
 ROUNDS = 25
 HOME = Path(__file__).parent.parent.parent
@@ -273,6 +273,7 @@ def main() -> None:
     browser_costs()
     load.page_costs()
     pupils.pupil_costs()
+    cameras.camera_costs()
 
 
 if __name__ == "__main__":
