@@ -15,6 +15,7 @@ import { UNREACHED } from './words.js';
 const tab = store({
   /** @type {InView | null} */ topic: null, // what is put to the test
   error: '',
+  goal: null, // the part that another tab leads to: { at }, its selector
   share: 20,
   order: 'hottest',
   fill: 'blur',

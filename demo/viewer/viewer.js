@@ -8,8 +8,8 @@ import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, catchModels, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy,
-  takeFiles,
+  adopt, catchModels, choosePhoto, easeLists, easeTabs, followLists, followUpload, markExample, openNetworks,
+  refuseHeavy, takeFiles,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, rivalOf, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -33,6 +33,7 @@ import { cautions, chance } from './words.js';
  * @property {Sign} sign
  * @property {string} rival the class it is held against, or empty
  * @property {string[]} cautions
+ * @property {string} known of Grad-CAM at this layer, a key of the verdicts; or "tokens"
  * @property {boolean} unsure
  * @property {string} chance of the class
  * @property {string} base address of the picture
@@ -56,7 +57,9 @@ function announce() {
     request: { path: answer.path, model: key, target: c.index, detail: answer.detail, layer: state.layer },
     layers: layers.map(({ name, shape }) => ({ name, shape, best: name === answer.best })),
     method: now.method.name, sign: now.sign, rival: band === 'contrast' ? classOf(answer, answer.rival).label : '',
-    cautions: cautions(now), unsure: isUnsure(answer), chance: chance(c, percent),
+    cautions: cautions(now), unsure: isUnsure(answer),
+    known: now.grid.row.tokens ? 'tokens' : now.grid.row.verdicts['Grad-CAM'],
+    chance: chance(c, percent),
     base: state.base.image.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label,
     model: title, input, crop, head, percent, count: answer.count,
   };
@@ -208,12 +211,14 @@ refuseHeavy(props.heaviest, () => say(props.heavy));
 followUpload((sending) => put({ sending }));
 catchModels(() => openMore(true), () => say(props.no_models));
 easeLists();
+easeTabs();
 takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
-adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
+adopt('.lab-network', () => document.querySelector('#tabs > .tab-wrapper')); // after the tabs, as one reads
+adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('.lab-network'));
 for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays, setCamera, setLink]) start();
 addView(announce);
 watch('value', receive);
