@@ -1,9 +1,12 @@
-.PHONY: run setup test slow longest check bench load help
+.PHONY: run cluster setup test slow longest check bench load help
 PYTHON ?= python3
 PY := .venv/bin/python
 
 run: .venv/ready            ## open the page in the browser
 	$(PY) app.py
+
+cluster: .venv/serve        ## the page before two replicas of Ray Serve: docs/hosting.md
+	$(PY) app.py --replicas 2
 
 setup: .venv/tools          ## everything to run and to test
 	@echo "ready: make run, make test"
@@ -36,6 +39,11 @@ help:                       ## this list
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install --quiet --upgrade pip
 	$(PY) -m pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/serve: .venv/ready pyproject.toml
+	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]\
+	["optional-dependencies"]["serve"], sep="\n")' | $(PY) -m pip install --quiet -r /dev/stdin
 	touch $@
 
 .venv/tools: .venv/ready pyproject.toml

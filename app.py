@@ -7,6 +7,7 @@ import os
 import ssl
 import sys
 import traceback
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, get_args
@@ -15,7 +16,7 @@ from gradcam_core import BACKEND, SETTINGS
 
 os.environ |= SETTINGS | os.environ | BACKEND
 
-from gradcam_core import class_names, models, sandbox
+from gradcam_core import class_names, cluster, models, sandbox
 from gradcam_core.types import Head, UserError
 
 
@@ -52,6 +53,11 @@ def parse() -> argparse.Namespace:
         "--certificate", nargs=2, metavar=("CERT.pem", "KEY.pem"),
         help="serve the page over https, as browsers of other machines want it for the camera",
     )  # fmt: skip
+    add(
+        "--replicas", type=int, metavar="N",
+        help="answer with N processes or more behind Ray Serve, on this machine or on the cluster "
+        "that RAY_ADDRESS names: docs/hosting.md",
+    )  # fmt: skip
     options = parser.parse_args()
     about = options.labels, options.preprocess, options.head, options.trust, options.custom
     if not options.model and any(about):
@@ -59,6 +65,8 @@ def parse() -> argparse.Namespace:
             "--labels, --preprocess, --head, --trust and --custom say something about --model; "
             "give it too"
         )
+    if options.replicas is not None and options.replicas < 1:
+        parser.error("--replicas must be a number from 1")
     if options.labels and len(options.labels) != len(options.model):
         parser.error("--labels must be given once for each --model, in the same order")
     if options.allow_model_upload and not sandbox.available():
@@ -122,16 +130,17 @@ def main() -> int:
         os.environ["GRADCAM_WEIGHTS_DIR"] = str(options.weights_dir)
     try:
         names = [class_names.read_names(file) for file in options.labels]
-        own = [
-            models.load_file(
-                file, labels, options.preprocess, options.head,
-                trust=options.trust, custom=options.custom,
+        own = {
+            f"own{number if number > 1 else ''}": partial(
+                models.load_file, Path(file).absolute(), labels, options.preprocess, options.head,
+                trust=options.trust, custom=options.custom and options.custom.absolute(),
             )
-            for file, labels in zip_longest(options.model, names)
-        ]  # fmt: skip
-        for number, spec in reversed(list(enumerate(own, 1))):
-            models.put_first(f"own{number if number > 1 else ''}", spec)
+            for number, (file, labels) in enumerate(zip_longest(options.model, names), 1)
+        }  # fmt: skip
+        for key, order in reversed(own.items()):
+            models.put_first(key, order())
         where, https = port(), over_https(options.certificate)
+        at_once, at_end = cluster.start(options.replicas, own) if options.replicas else (0, None)
         from demo.ui import launch
 
         at_home = "SPACE_ID" not in os.environ
@@ -140,6 +149,8 @@ def main() -> int:
             uploads,
             teachable_machine=options.allow_teachable_machine,
             cameras=max(options.live_cameras, 0),
+            at_once=at_once,
+            at_end=at_end,
             inbrowser=browser,
             server_port=where,
             **https,

@@ -21,6 +21,10 @@ RUN = "gradcam-lab-"  # of the folders of all runs
 TOO_MANY = "So many pictures came in this hour that no more are taken; please try again later."
 
 
+FULL_DISK = "There is no room left for pictures; please tell whoever runs this page."
+SPARE = 1e8  # bytes of the disk that visitors' files leave
+
+
 def belongs(folder: Path, user: int) -> bool:
     """Whether it is a folder of that user's, and no link to one: anybody may put links there."""
     try:
@@ -76,7 +80,7 @@ class Folder:
 
 
 def strip(path: Path) -> None:
-    """What a photograph says of itself leaves its file. Raises OSError.
+    """What a photograph says of itself leaves its file, or the file itself. Raises OSError.
 
     One that is too large to be read is refused for that: it keeps its size, and nothing else.
     """
@@ -93,8 +97,20 @@ def strip(path: Path) -> None:
     picture = bare.picture_alone(data)
     if picture != data:
         part = path.with_name(f"{secrets.token_hex(8)}.part")
-        part.write_bytes(picture)
-        part.replace(path)
+        try:
+            part.write_bytes(picture)
+            part.replace(path)
+        except OSError:
+            path.unlink()
+            raise
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def has_room(size: float) -> bool:
+    """Whether the disk that takes visitors' files takes so many bytes more."""
+    folder = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+    return shutil.disk_usage(folder).free >= size + SPARE
 
 
 class Quota:

@@ -1,7 +1,4 @@
-"""Question -> Survey, each made once for all who ask; and models that visitors bring.
-
-Here, in this process, today.
-"""
+"""Question -> Survey, each made once for all who ask; and models that visitors bring."""
 
 import hashlib
 import logging
@@ -23,6 +20,7 @@ from gradcam_core.faithfulness import Judgement
 from gradcam_core.methods import METHODS, one_pass
 from gradcam_core.types import (
     F32,
+    NO_IMAGE,
     U8,
     Finding,
     Head,
@@ -71,7 +69,6 @@ _unsuggested: Cache[At, Survey] = Cache(120e6, weight)
 _pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(100e6, weight)
 _maps: Cache[At, F32] = Cache(20e6, weight)  # of methods that ask many times
 _judgements: Cache[At, tuple[Judgement, float]] = Cache(256)
-NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 compute_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 long_slot = threading.BoundedSemaphore(1)  # beside them, so that nobody waits for what takes long
 
@@ -220,7 +217,7 @@ def verdicts(posed: Posed, layers: Sequence[Layer]) -> dict[str, dict[str, str]]
     """Of each of these layers and every method of one pass, what is known: a key of VERDICTS."""
     known = {}
     for layer in layers:
-        is_even = trust.even(survey_of(posed, layer.name).trace.gradients[layer.name])
+        is_even = even_at(survey_of(posed, layer.name), layer.name)
         known[layer.name] = {
             method: str(trust.verdict(posed.spec.title, layer, method, is_even))
             for method in one_pass()
@@ -228,16 +225,21 @@ def verdicts(posed: Posed, layers: Sequence[Layer]) -> dict[str, dict[str, str]]
     return known
 
 
+def even_at(survey: Survey, layer: str) -> bool | None:
+    """`trust.even` of that layer's gradient."""
+    return survey.even[layer] if survey.even else trust.even(survey.trace.gradients[layer])
+
+
 def start_of(posed: Posed) -> float | None:
     """The score without the best layer's map, if the map's cells add up to all the rest of it.
 
     Asked only where it can be: where the gradient is the same at every place.
     """
-    trace, best = survey_of(posed).trace, posed.asked.best
-    if not trust.even(trace.gradients[best]):
+    survey, best = survey_of(posed), posed.asked.best
+    if not even_at(survey, best):
         return None
     with compute_slots:
-        return steps.head_start(posed.asked, trace, best)
+        return steps.head_start(posed.asked, survey.trace, best)
 
 
 def part_of(posed: Posed) -> Placement | None:

@@ -75,6 +75,10 @@ class Gate:
         self.served: Counter[str | Visitor] = Counter()  # seconds, by address and by visitor
         self.threads = ThreadPoolExecutor(places)
 
+    def widen(self, places: int) -> None:
+        """So many work at once from now on; said before anybody has come."""
+        self.places, self.threads = places, ThreadPoolExecutor(places)
+
     async def run(
         self,
         who: Visitor,

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from demo.disk import TOO_MANY, Quota, strip
+from demo.disk import FULL_DISK, TOO_MANY, Quota, has_room, strip
 from demo.words import FAILED, FULL
 from gradcam_core.types import UserError
 
@@ -30,6 +30,7 @@ log = logging.getLogger("gradcam_lab")
 
 FOREVER = "public, max-age=31536000, immutable"
 PIECE = 1_000_000  # bytes, in which an upload is counted that does not say its size
+REFUSED = {413: "", 429: TOO_MANY, 507: FULL_DISK}  # uploads; front.js has words for the first
 LARGEST = 2.5e8  # bytes of one upload, two files maybe; Gradio's own limit is for each file
 NOW = "private, no-cache"  # kept by this browser, which asks each time whether it still stands
 EMBED = "'self' https://huggingface.co https://*.hf.space"  # who may show the page in a frame
@@ -161,7 +162,7 @@ class Front:
         nothing is left but the picture before anybody hears where it lies."""
         size = Headers(scope=scope).get("content-length", "")
         address = scope["client"][0] if scope.get("client") else ""
-        came, counted, status = 0, 0, 200
+        came, counted, status, whole = 0, 0, 200, False
         held: list[Message] = []
 
         def count(more: int) -> None:
@@ -169,16 +170,20 @@ class Front:
             counted += more
             if counted > LARGEST:
                 status = 413
+            elif not has_room(more):
+                status = 507
             elif not self.quota.take(address, more, time.monotonic()):
                 status = 429
 
         async def counting() -> Message:
-            nonlocal came
+            nonlocal came, whole
             message = await receive()
+            left = message["type"] == "http.disconnect" and not whole
+            whole = whole or not message.get("more_body")
             came += len(message.get("body", b""))
             if came > counted:
                 count(max(came - counted, PIECE))
-            if status != 200:
+            if status != 200 or left:
                 raise MultiPartException("")  # then Gradio leaves nothing of it on the disk
             return message
 
@@ -190,8 +195,7 @@ class Front:
             with suppress(MultiPartException):
                 await self.passed(scope, counting, hold)
         if status != 200:
-            words = TOO_MANY if status == 429 else ""
-            await PlainTextResponse(words, status)(scope, receive, send)
+            await PlainTextResponse(REFUSED[status], status)(scope, receive, send)
             return
         start, *parts = held
         if start["status"] == 200:

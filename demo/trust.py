@@ -75,7 +75,7 @@ def hide_cells(request: Any) -> HideAnswer:
     posed, layer, method, signed = map_in_view(request)
     share, order, fill = (request.get(name) for name in ("share", "order", "fill"))
     region = request.get("region")
-    if type(share) not in (int, float) or not 0 <= share <= 1 or order not in ENDS:
+    if type(share) not in (int, float) or not 0 <= share <= 1 or order not in tuple(ENDS):
         raise UserError("Hide a part of the hottest or of the coldest cells.")
     _, spec, asked = posed
     image, _ = engine.picture(posed.question)

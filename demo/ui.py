@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -565,13 +565,12 @@ def tidy(folder: disk.Folder) -> None:
         time.sleep(disk.SWEEP)
 
 
-def stop_in_order(page: gr.Blocks, folder: disk.Folder) -> None:
+def stop_in_order(page: gr.Blocks, end: Callable[[], None]) -> None:
     """When the host says that it is time, `launch` comes to its end."""
 
     def stop(*_: Any) -> None:
         if not page.is_running:
-            folder.remove()
-            os._exit(0)
+            end()
         page.is_running = False  # ends what keeps the main thread
         page.app.stop_event.set()  # and what keeps a connection to each open page
 
@@ -586,17 +585,34 @@ def routes(cameras: int) -> list[Route]:
 
 
 def launch(
-    uploads: bool = False, teachable_machine: bool = False, cameras: int = 0, **options: Any
+    uploads: bool = False,
+    teachable_machine: bool = False,
+    cameras: int = 0,
+    at_once: int = 0,
+    at_end: Callable[[], None] | None = None,
+    **options: Any,
 ) -> None:
     """The page, served until the process is told to end. The first three as in `build_page`;
+    at_once: how many questions the networks take, 0: as this machine has processors; at_end: done
+    at last;
     options go to Gradio's `launch`."""
     stay_inside()
+    if at_once:
+        fair.QUICK.widen(at_once)
+        engine.compute_slots = threading.BoundedSemaphore(at_once)
     gr.set_static_paths(EXAMPLES_DIR)  # else they are copied to where pictures are deleted
     health = front.Health()
     before = Middleware(front.Front, health, front.embedders(), disk.Quota())
     folder = disk.Folder()
     page = build_page(uploads, teachable_machine, cameras)
-    stop_in_order(page, folder)
+
+    def end() -> None:
+        folder.remove()
+        if at_end:
+            at_end()
+        os._exit(0)  # TensorFlow's threads would end it with an error
+
+    stop_in_order(page, end)
     own = uploads or teachable_machine
     threading.Thread(target=warm, args=[health, own], daemon=True).start()
     threading.Thread(target=tidy, args=[folder], daemon=True).start()
@@ -618,5 +634,4 @@ def launch(
     )
     if page.server:
         page.server.close()  # waits some seconds at most for answers under way
-    folder.remove()
-    os._exit(0)  # TensorFlow's threads would end it with an error
+    end()

@@ -33,6 +33,8 @@ def network(
         return spec.asked()
 
     def make() -> Asked:
+        if spec.elsewhere:
+            return spec.elsewhere(detail)
         from gradcam_core.network import Network
 
         rows, columns, channels = spec.shape or (spec.size, spec.size, 3)

@@ -604,6 +604,7 @@ def with_meaning(spec: ModelSpec, head: Head) -> ModelSpec:
         spec,
         head=head,
         meaning=net.meaning,
+        elsewhere=None,  # there it is what the host said
         labels=labels,
         findings=(
             *(finding for finding in spec.findings if finding.kind != "head"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +16,7 @@ from gradcam_core.image import AnyPicture
 from gradcam_core.methods import METHODS, one_pass, placement_of
 from gradcam_core.types import (
     F32,
+    NO_IMAGE,
     U8,
     Asked,
     Layer,
@@ -22,6 +25,7 @@ from gradcam_core.types import (
     Progress,
     Shuffled,
     Survey,
+    Surveyor,
     Target,
     Trace,
     UserError,
@@ -48,6 +52,14 @@ def look(
     image (H, W, 3) uint8 RGB. target None: the likeliest class. methods: of one pass.
     """
     x = spec.preprocess(pictures.fit(image, asked.shape[:2], spec.crop))
+    look_there = asked.look if isinstance(asked, Surveyor) else partial(survey_at, asked)
+    return replace(look_there(x, target, layers, methods), image=image)
+
+
+def survey_at(
+    asked: Asked, x: F32, target: Target | None, layers: Sequence[str], methods: Sequence[str]
+) -> Survey:
+    """The same of a preprocessed picture (N, N, 3), where the network is."""
     trace = asked.trace(x, target, _with_partners(asked, layers, methods))
     if any(a.size > PARALLEL for a in trace.activations.values()):
         # Eigen-CAM, the last of the table, is nearly half of the work: it comes first.
@@ -55,7 +67,7 @@ def look(
         maps = {key: signed for m in methods for key, signed in jobs[m].result().items()}
     else:
         maps = maps_of(asked, trace, layers, methods)
-    return Survey(image, trace.target, trace.logits, trace.probabilities, maps, trace)
+    return Survey(NO_IMAGE, trace.target, trace.logits, trace.probabilities, maps, trace)
 
 
 def _with_partners(asked: Asked, layers: Sequence[str], methods: Sequence[str]) -> tuple[str, ...]:

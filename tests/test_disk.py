@@ -12,7 +12,7 @@ from browser.lab import serve
 from visitor import answered
 
 from demo import disk, engine, handlers
-from demo.disk import TOO_MANY, Folder, Quota
+from demo.disk import FULL_DISK, TOO_MANY, Folder, Quota
 from demo.question import EXAMPLES_DIR
 from gradcam_core import bare, models
 
@@ -142,6 +142,23 @@ def test_of_a_photograph_that_is_too_large_only_its_size_stays(
     assert list(tmp_path.iterdir()) == [tmp_path / "anna.jpg"]
 
 
+@pytest.mark.parametrize("fails", ["write_bytes", "replace"])
+def test_where_the_disk_is_full_nothing_of_a_photograph_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Least of all the one that says where it was taken; half of the other neither."""
+    (tmp_path / "anna.jpg").write_bytes(test_bare.FILES["JPEG"])
+
+    def full(path: Path, *_: object) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, fails, full)
+    with pytest.raises(OSError, match="No space"):
+        disk.strip(tmp_path / "anna.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---- how much ----------------------------------------------------------------------------------
 
 
@@ -157,8 +174,9 @@ def test_a_quota_of_each_and_of_all() -> None:
         assert quota.take(address, size, now) is expected, (address, size, now)
 
 
-def test_the_refusal_is_a_sentence(sentence: Callable[[object], str]) -> None:
+def test_the_refusals_are_sentences(sentence: Callable[[object], str]) -> None:
     sentence(TOO_MANY)
+    sentence(FULL_DISK)
 
 
 # ---- the program -------------------------------------------------------------------------------

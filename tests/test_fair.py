@@ -63,9 +63,13 @@ async def said(task: asyncio.Task[Any]) -> str:
     return str(caught.value)
 
 
-def test_no_more_at_once_than_there_are_places() -> None:
+@pytest.mark.parametrize("first", [2, 1])
+def test_no_more_at_once_than_there_are_places(first: int) -> None:
+    """Also where the places were said later."""
+
     async def play() -> None:
-        works, gate = Works(), Gate(2, patience=60)
+        works, gate = Works(), Gate(first, patience=60)
+        gate.widen(2)
         tasks = [asks(gate, Visitor("x", name), works.of(name)) for name in "abc"]
         await until(lambda: len(works.begun) == 2)
         assert sorted(works.begun) == ["a", "b"]

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -27,8 +28,8 @@ from starlette.responses import (
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from demo import front, handlers, ui
-from demo.disk import TOO_MANY, Quota
+from demo import disk, front, handlers, ui
+from demo.disk import FULL_DISK, TOO_MANY, Quota
 from demo.question import Chosen
 from demo.wire import View
 from demo.words import FAILED, FULL
@@ -362,6 +363,20 @@ def test_who_has_sent_much_is_told_so(client: TestClient) -> None:
     assert send(b"12345", "there") == (200, b"12345")
     assert send(b"1", "elsewhere") == (429, TOO_MANY.encode())
     assert client.post("/gradio_api/queue/join", content=b"anything").status_code == 200
+
+
+def test_an_upload_that_the_disk_does_not_take(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred megabytes are left alone; what is refused so does not count."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    free = SimpleNamespace(free=100_000_006)
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda folder: free if folder else None)
+    answer = client.post("/gradio_api/upload", content=b"1234567")
+    assert (answer.status_code, answer.text) == (507, FULL_DISK)
+    assert not (tmp_path / "came").exists()
+    free.free += 1
+    assert client.post("/gradio_api/upload", content=b"1234567").status_code == 200
 
 
 def test_an_upload_that_does_not_say_its_size(client: TestClient) -> None:

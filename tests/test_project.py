@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gradcam_core.image import MAX_BYTES
+
 HOME = Path(__file__).parent.parent
 README = (HOME / "README.md").read_text(encoding="utf-8")
 COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
@@ -69,6 +71,23 @@ def test_every_file_of_the_map_exists_and_every_room_is_on_it():
 def test_the_readmes_picture_is_there():
     for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
         assert (HOME / path).is_file()
+
+
+def test_the_hosts_guide_names_what_there_is():
+    guide = (HOME / "docs" / "hosting.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text() for path in [HOME / "app.py", *HOME.glob("*/*.py")])
+    settings = set(re.findall(r"GRADCAM_\w+", guide))
+    options = set(re.findall(r"--(?:allow|model|replicas)[\w-]*", guide))
+    assert len(settings) == 2
+    assert len(options) == 4
+    for name in settings | options:
+        assert f'"{name}"' in code, name
+    steps = (HOME / "Dockerfile").read_text()
+    copied = re.findall(r"^COPY (\S+)", steps, re.MULTILINE)
+    assert copied == ["requirements.txt", "app.py", "demo", "gradcam_core"]
+    assert all((HOME / name).exists() for name in copied)
+    (file,) = re.findall(r"client_max_body_size (\d+)m;", guide)
+    assert int(file) * 2**20 > MAX_BYTES  # and what is said round the picture
 
 
 def test_the_citation_is_whole():

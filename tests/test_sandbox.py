@@ -1,5 +1,6 @@
 """A process answers as a Network does; what its model does to it becomes a sentence."""
 
+import io
 import json
 import os
 import pickle
@@ -110,6 +111,43 @@ def test_a_child_that_dies_is_a_sentence_and_comes_back(child, sentence):
     assert str(error.value) == sandbox.DEAD
     sentence(error.value)
     np.testing.assert_allclose(child.trace(x).logits, before, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_while_it_opens_its_model(good, child, monkeypatch, sentence):
+    """At its start, and when the next question has started it anew."""
+    processes, real, fatal = [], subprocess.Popen, [True]
+
+    def start(*command, **options):
+        processes.append(real(*command, **options))
+        if fatal:
+            processes[-1].kill()
+        return processes[-1]
+
+    monkeypatch.setattr(sandbox.subprocess, "Popen", start)
+    with pytest.raises(UserError) as error:
+        ModelProcess(good)
+    assert sentence(error.value) == sandbox.DEAD
+    x = np.ones(SHAPE, np.float32)
+    child.close()
+    with pytest.raises(UserError) as error:
+        child.trace(x)
+    assert str(error.value) == sandbox.DEAD
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2, "none is left"
+    fatal.clear()
+    assert child.trace(x).logits.shape == (3,)
+    assert len(processes) == 3
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_while_it_saves(child, sentence):
+    child.trace(np.ones(SHAPE, np.float32))
+    os.kill(child._process.pid, signal.SIGSTOP)
+    threading.Timer(0.5, os.kill, (child._process.pid, signal.SIGKILL)).start()
+    with pytest.raises(UserError) as error:
+        child.saved({"labels": ["a", "b", "c"]})
+    assert sentence(error.value) == sandbox.DEAD
+    assert zipfile.is_zipfile(io.BytesIO(child.saved({"labels": ["a", "b", "c"]})))
 
 
 @pytest.mark.slow
