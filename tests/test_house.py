@@ -16,9 +16,9 @@ RULES = {
     "app": "__init__ demo.ui class_names models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
-    "demo.cheat demo.lesson demo.trust demo.api demo.engine demo.question demo.turns demo.wire "
-    "demo.words models planted faithfulness heatmap hide image teachable upload trust types gradio "
-    "starlette",
+    "demo.cheat demo.lesson demo.side demo.trust demo.api demo.engine demo.question demo.turns "
+    "demo.wire demo.words models planted faithfulness heatmap hide image teachable upload trust "
+    "types gradio starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
     "demo.disk": "bare image",
@@ -30,6 +30,8 @@ RULES = {
     "numpy",
     "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
     "methods heatmap hide image cache types numpy",
+    "demo.side": "demo.engine demo.question demo.trust demo.wire faithfulness heatmap methods "
+    "types numpy",
     "demo.cheat": "demo.engine demo.trust demo.wire pipeline lookup models planted "
     "methods heatmap image types gradio numpy",
     "demo.api": "demo.engine demo.question demo.trust demo.wire demo.words lookup models methods "
@@ -71,7 +73,8 @@ RULES = {
     "placement": "coordinates types numpy tensorflow",
     "coordinates": "types numpy tensorflow",
     "gradients": "keras tensorflow",
-    "methods": "heatmap types numpy scipy",
+    "methods": "asking heatmap types numpy scipy",
+    "asking": "heatmap hide types numpy",
     "heatmap": "types numpy scipy matplotlib",
     "image": "types numpy PIL",
     "blas": "threadpoolctl scipy",
