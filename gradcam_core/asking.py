@@ -14,7 +14,7 @@ from gradcam_core import hide
 from gradcam_core.heatmap import combine, project
 from gradcam_core.types import F32, Asked, Asking, Trace
 
-TOGETHER = 8  # pictures, or activations, in one question: nobody waits for more who stops it
+TOGETHER = 16  # pictures, or activations, in one question: nobody waits for more who stops it
 COARSE, FINE = 7, 14  # cells a side of what is covered
 COPIES = 50  # of SmoothGrad
 GRAIN_OF_COPIES = 0.15  # standard deviation of their noise, of the range of x

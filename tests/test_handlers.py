@@ -638,7 +638,7 @@ def test_whoever_leaves_the_api_is_not_worked_for(tiny: str) -> None:
 
     with pytest.raises(gr.Error, match="Stopped"):
         api.endpoint({"path": PICTURE}, tiny, "shapes", None, "Fine occlusion", left)  # type: ignore[arg-type]
-    assert told == [8 / 196]
+    assert told == [16 / 196]
 
 
 def test_the_browser_is_told_which_methods_ask(asking: list[Any]) -> None:
