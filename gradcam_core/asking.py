@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from gradcam_core import hide
-from gradcam_core.heatmap import combine, project
+from gradcam_core.heatmap import combine, project, upsample
 from gradcam_core.types import F32, Asked, Asking, Trace
 
 TOGETHER = 16  # pictures, or activations, in one question: nobody waits for more who stops it
@@ -127,9 +127,15 @@ def score_cam(asked: Asked, trace: Trace, layer: str | None) -> Asking:
     """
     assert layer
     a, x, placement = trace.activations[layer], trace.inputs, asked.layers[layer].placement
+    size = asked.shape[:2]
+    rows, columns = (  # (H, h) and (W, w): as quick as many channels want it
+        upsample(np.eye(n, dtype=np.float32), (side, n))
+        for n, side in zip(a.shape[:2], size, strict=True)
+    )
 
     def lit_by(k: int) -> F32:
-        up = project(a[:, :, k], asked.shape[:2], placement, float(a[:, :, k].min()))
+        one = a[:, :, k]
+        up = project(one, size, placement, one.min()) if placement else rows @ one @ columns.T
         return x * ((up - up.min()) / (np.ptp(up) or 1))[:, :, None]
 
     def lit(some: range) -> F32:

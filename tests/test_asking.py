@@ -1,5 +1,6 @@
 """The methods that ask many times, against their equations: by hand, or in loops over the model."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -165,19 +166,23 @@ def test_occlusion_is_covering_by_hand(spec, rng, method, cells):
         assert found[i, j] == pytest.approx(drop, abs=1e-5)
 
 
-def test_score_cam_in_a_loop(net, x):
+@pytest.mark.parametrize("whole", [False, True], ids=["placed", "over all"])
+def test_score_cam_in_a_loop(net, x, whole, monkeypatch):
     """Each channel, scaled up to the picture and from 0 to 1, lights the picture."""
     trace = net.trace(x, Target(2), ("seen",))
+    assert net.layers["seen"].placement, "its grid does not cover all of the picture"
+    if whole:
+        placed = {**net.layers, "seen": replace(net.layers["seen"], placement=None)}
+        monkeypatch.setattr(net, "layers", placed)
     a, placement = trace.activations["seen"], net.layers["seen"].placement
-    assert placement, "its grid does not cover all of the picture"
     expected = np.zeros(a.shape[:2])
     for k in range(a.shape[2]):
         up = heatmap.project(a[:, :, k], (11, 14), placement)
         mask = np.zeros_like(up)
         if up.max() > 0:
-            low = a[:, :, k].min()
             inside = heatmap.project(np.ones_like(a[:, :, k]), (11, 14), placement) > 0
-            mask[inside] = (up[inside] - min(low, up[inside].min())) / (up.max() - low)
+            low = up.min() if whole else a[:, :, k].min()  # beside the grid nothing is lit
+            mask[inside] = (up[inside] - low) / (up.max() - low)
         alpha = f(net.model, x * mask[:, :, None]) - f(net.model, np.zeros_like(x))
         expected += alpha * a[:, :, k]
     found = done(asking.score_cam(net, trace, "seen"))
