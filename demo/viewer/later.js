@@ -5,7 +5,7 @@ let fetched = false;
 async function open() {
   const { script } = await server.script();
   new Function('element', 'trigger', 'props', 'server', 'upload', 'watch', script)(
-    element, trigger, props, server, upload, watch);
+    element, (_name, data) => trigger('open', data), props, server, upload, watch); // Gradio looks for the name here
 }
 
 new IntersectionObserver(async ([tab]) => {

@@ -92,7 +92,7 @@ export function forgetShares() {
 
 /** @param {Compared} row */
 function costOf({ refused, chance, passes }) {
-  return refused ?? (chance ? 'knows nothing' : passes ? `${passes} passes` : 'the one pass');
+  return refused ?? (chance ? 'knows nothing' : passes ? `${passes} pass${passes > 1 ? 'es' : ''}` : 'the one pass');
 }
 
 /** Rank correlation of two maps; null where there is none, or they are one. */
