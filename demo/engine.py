@@ -86,7 +86,7 @@ class Tiles(NamedTuple):
 
 # Bytes of each. A survey is kept without its picture, and one of a layer that is not suggested
 # among few: whoever goes through all layers drives out nobody's.
-_surveys: Cache[At, Survey] = Cache(300e6, weight)
+_surveys: Cache[At, Survey] = Cache(240e6, weight)
 _unsuggested: Cache[At, Survey] = Cache(120e6, weight)
 _pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(100e6, weight)
 _maps: Cache[At, F32] = Cache(20e6, weight)  # of methods that ask many times

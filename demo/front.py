@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -38,6 +37,8 @@ NO_EMBED = (
     "GRADCAM_FRAME_ANCESTORS must be addresses with spaces between them, as in "
     "'self' https://moodle.example.org."
 )
+PAGES = 32  # that are kept as they were sent
+BY = ("host", "x-forwarded-host", "x-forwarded-proto", "x-gradio-server")
 SCRIPT = Path(__file__).with_name("front.js").read_bytes()
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -89,10 +90,11 @@ def encoded(body: bytes, how: str, once: bool = False) -> tuple[bytes, str]:
     return (packed, how) if len(packed) < len(body) else (body, "identity")
 
 
-@lru_cache(16)
-def tagged(body: bytes, how: str) -> tuple[bytes, str, str]:
-    """The same, and the body's ETag. Weak: it names the content, however that is encoded."""
-    return *encoded(body, how), f'W/"{sha256(body).hexdigest()[:32]}"'
+def asked_for(scope: Scope) -> tuple[object, ...]:
+    """All that Gradio's page hangs on: which one, and the address by which a visitor came."""
+    asked = Headers(scope=scope)
+    came = (scope.get(name) for name in ("scheme", "root_path", "path", "query_string"))
+    return encoding(asked), *(scope.get("server") or ()), *came, *map(asked.get, BY)
 
 
 def known(asked: Headers, tag: str) -> bool:
@@ -110,6 +112,7 @@ class Front:
         self.app, self.health, self.quota = app, health, quota
         self.headers = HEADERS | {"content-security-policy": f"{CSP}; frame-ancestors {embed}"}
         self.assets: dict[tuple[str, str], tuple[bytes, dict[str, str]]] = {}
+        self.pages: dict[tuple[object, ...], tuple[bytes, dict[str, str]]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -213,17 +216,26 @@ class Front:
         return await Response(body, 200, headers)(scope, receive, send)
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The page, or its colours: sent only to who does not have it."""
-        asked = Headers(scope=scope)
-        answer = await self.whole(scope, receive)
-        if answer.status_code != 200:
-            return await answer(scope, receive, send)
-        text = bytes(answer.body).replace(b"<head>", b"<head><script>" + SCRIPT + b"</script>", 1)
-        body, how, tag = tagged(text, encoding(asked))
-        headers = self.headers | {"etag": tag, "cache-control": NOW, "vary": "accept-encoding"}
-        if known(asked, tag):
+        """The page, or its colours: made once for all, and sent only to who does not have it."""
+        key, asked = asked_for(scope), Headers(scope=scope)
+        if key not in self.pages:
+            answer = await self.whole(scope, receive)
+            if answer.status_code != 200:
+                return await answer(scope, receive, send)
+            script = b"<head><script>" + SCRIPT + b"</script>"
+            text = bytes(answer.body).replace(b"<head>", script, 1)
+            body, how = encoded(text, encoding(asked))
+            # weak: it names the content, however that is encoded
+            named = {"etag": f'W/"{sha256(text).hexdigest()[:32]}"', "cache-control": NOW}
+            kind = {"content-type": answer.headers["content-type"], "content-encoding": how}
+            while len(self.pages) >= PAGES:
+                del self.pages[next(iter(self.pages))]
+            self.pages[key] = body, named | kind
+        body, headers = self.pages[key]
+        headers = self.headers | {"vary": "accept-encoding"} | headers
+        if known(asked, headers["etag"]):
+            del headers["content-type"], headers["content-encoding"]
             return await Response(status_code=304, headers=headers)(scope, receive, send)
-        headers |= {"content-type": answer.headers["content-type"], "content-encoding": how}
         return await Response(body, 200, headers)(scope, receive, send)
 
     async def whole(self, scope: Scope, receive: Receive) -> Response:

@@ -24,7 +24,7 @@ EXAMPLES = {  # what the gallery shows: file -> what it is good for
     "cheetah_and_lion.jpg": "Cheetah and lion: choose one or the other",
     "cheetah.jpg": "Cheetah",
     "lion.jpg": "Lion",
-    "tower.jpg": "Tower",
+    "tower.jpg": "Eiffel Tower: not among the 1000 classes",
     "hopper.jpg": "Grace Hopper",
 }
 

@@ -238,6 +238,37 @@ def test_another_page_has_another_name(client: TestClient) -> None:
     assert raw(client, "/?a=2", if_none_match=one)[0].status_code == 200
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"host": "b.org"}, {"x-forwarded-host": "b.org"}, {"x-forwarded-proto": "https"},
+        {"x-gradio-server": "http://b.org"},
+    ],
+)  # fmt: skip
+def test_the_page_is_made_once_for_all_who_come_by_one_address(
+    client: TestClient, asked: list[str], other: dict[str, str]
+) -> None:
+    one = raw(client, "/", "br")
+    for _ in range(3):
+        again = raw(client, "/", "br", x_forwarded_for="10.0.0.7")
+        assert again[1] == one[1]
+        assert dict(again[0].headers) == dict(one[0].headers)
+    assert asked == ["/"]
+    raw(client, "/", "br", **other)
+    assert asked == ["/", "/"], "Gradio writes the address into it"
+    raw(client, "/?__theme=dark", "br")
+    assert asked == ["/", "/", "/"]
+
+
+def test_pages_that_are_kept_are_few(client: TestClient, asked: list[str]) -> None:
+    for number in range(front.PAGES + 1):
+        raw(client, f"/?a={number}")
+    raw(client, f"/?a={front.PAGES}")
+    assert len(asked) == front.PAGES + 1
+    raw(client, "/?a=0")
+    assert len(asked) == front.PAGES + 2, "the oldest left"
+
+
 def test_the_pages_head_alone(client: TestClient) -> None:
     answer = client.head("/", headers={"accept-encoding": "identity"})
     whole = raw(client, "/")[0]

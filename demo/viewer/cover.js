@@ -4,7 +4,7 @@ import { $, $$, frame, make } from './dom.js';
 import { goOn, say } from './acts.js';
 import { boxRound, middleOf, middleOfBox, shownClass, sizeOfBox, strongest } from './maps.js';
 import { addView, look, put, ready, state } from './shown.js';
-import { PATCHES, UNREACHED } from './words.js';
+import { UNREACHED } from './words.js';
 
 /** @import { CoverAnswer, CoverRequest, Refusal } from './wire.js' */
 
@@ -135,7 +135,7 @@ function drag(e) {
 }
 
 export function setCover() {
-  $('[name=fill]').append(...props.fills.map((name) => make('option', PATCHES[name] ?? name, { value: name })));
+  $('[name=fill]').append(...props.fills.map((name) => make('option', name)));
   $('[name=fill]').addEventListener('change', (e) => goOn({ fill: e.target.value }));
   $('.gv-all').addEventListener('click', tryAll);
   $('.gv-over').addEventListener('pointerdown', (e) => {

@@ -17,6 +17,7 @@ const OFTEN = 500; // milliseconds between questions how far it is
 const tab = store({
   /** @type {InView | null} */ topic: null, // what is put to the test
   error: '',
+  goal: null, // the part that another tab leads to: { at }, its selector
   share: 20,
   order: 'hottest',
   fill: 'blur',

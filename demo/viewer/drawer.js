@@ -183,8 +183,9 @@ export function setDrawer() {
     if (name === 'opacity') put({ opacity: Number(value) });
     else if (name === 'threshold') put({ threshold: Number(value), box: true });
   });
-  element.addEventListener('keydown', (e) => {
-    if (e.key === 'Escape' && state.more && e.target.closest('.gv-drawer') && !e.defaultPrevented) openMore(false);
+  document.addEventListener('keydown', (e) => {
+    const isMine = e.key === 'Escape' && state.more && !e.defaultPrevented && !e.target.closest('dialog');
+    if (isMine && element.checkVisibility()) openMore(false);
   });
   $('.gv-ask').addEventListener('click', askMap);
   $('.gv-doctor').addEventListener('toggle', () => put({ doctor: $('.gv-doctor').open }));

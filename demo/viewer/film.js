@@ -4,7 +4,7 @@ import { $, $$, make } from './dom.js';
 import { choose, goTo } from './acts.js';
 import { cellAt, endToEnd, filmOf, frameMap, project, rowOf, shownClass } from './maps.js';
 import { addsUp, blend, look, methodOf, ready, put, signOf, state, sumNow, addView } from './shown.js';
-import { aboutScore, chance, grids, notASum, stageOf } from './words.js';
+import { aboutScore, chance, grids, notASum, plainStage, stageOf } from './words.js';
 
 const THUMB = 168; // pixels of a frame's side, drawn
 
@@ -78,7 +78,9 @@ function showLayers() {
   const { answer } = state;
   if (!answer) return;
   const option = (name, shape) => {
-    return make('option', `${name} · ${shape.join('×')}${name === answer.best ? ' ★ best' : ''}`, { value: name });
+    const plain = plainStage(answer.model.key, shape);
+    const more = name === answer.best ? '★ best' : plain && `· ${plain}`;
+    return make('option', [name, '·', shape.join('×'), more].filter(Boolean).join(' '), { value: name });
   };
   const sent = make('optgroup', null, { label: 'Suggested' });
   const rest = make('optgroup', null, { label: 'All other layers' });
@@ -93,12 +95,13 @@ function showLayers() {
 
 function showSum() {
   if (!ready()) return;
-  const { answer, band } = state, grid = sumNow(), bar = $('.gv-sum'), c = shownClass(answer, band);
+  const { answer, band, layer, covered } = state, shown = layer === answer.best;
+  const grid = sumNow(), bar = $('.gv-sum'), c = shownClass(answer, band);
   const { head, percent } = answer.model, two = band === 'contrast';
-  const now = (row) => chance(state.covered?.classes[0].find((one) => one.index === row.index) ?? row, percent);
+  const now = (row) => chance(covered?.classes[0].find((one) => one.index === row.index) ?? row, percent);
   $('.gv-percent').textContent = now(c);
   $('.gv-percent').dataset.long = now(c).length > 6;
-  $('.gv-others').textContent = head === 'softmax' ? `against ${answer.count - 1} others` : 'its answer';
+  $('.gv-others').textContent = head === 'softmax' ? `of ${answer.count} classes` : 'its answer';
   $('.gv-named').textContent = c.label;
   if (two) {
     const other = shownClass(answer, 'rival');
@@ -111,7 +114,8 @@ function showSum() {
     $('.gv-sumline').textContent = notASum();
     return;
   }
-  const laid = endToEnd(grid), words = aboutScore(look(), grid, laid);
+  const laid = endToEnd(grid);
+  const words = aboutScore({ answer, band, covered: shown ? covered : null }, grid, laid, shown);
   $('.gv-total').replaceChildren(`${words.before} `, make('b', words.sum));
   $('.gv-sumline').textContent = words.line;
   bar.setAttribute('aria-label', words.aloud);

@@ -3,7 +3,8 @@
 
 import { frame, make } from './dom.js';
 import { inside, project } from './maps.js';
-import { cellText } from './scenes.js';
+import { reader } from './sheets.js';
+import { digits } from './words.js';
 
 /** @import { Part } from './scenes.js' */
 
@@ -49,7 +50,7 @@ function digitsIn(part) {
   const holder = make('div', null, { class: 'gl-digits' });
   holder.style.cssText = `grid-template-columns: repeat(${w}, 1fr); font-size: ${size}px`;
   values.forEach((v, n) => {
-    const share = shareIn(part, v), cell = make('span', only && !only.includes(n) ? '' : cellText(v, print));
+    const share = shareIn(part, v), cell = make('span', only && !only.includes(n) ? '' : digits(v, print));
     cell.classList.toggle('gl-on', share > (tone === 'reaction' ? 0.58 : 0.86));
     cell.classList.toggle('gl-half', tone === 'evidence' && share > 0.64 && share <= 0.86);
     cell.classList.toggle('gl-minus', v < 0);
@@ -81,7 +82,9 @@ const DRAW = {
       frame(mark, cellBox(n, part.field));
       return mark;
     });
-    return [grains(part, means), ...(part.size ? [digitsIn(part)] : []), ...marks];
+    const { field, print, size, only } = part, canvas = grains(part, means), hides = !print || only;
+    const told = size ? [digitsIn(part)] : hides ? [] : [reader(canvas, field, print, field.exact, part.marks?.[0])];
+    return [canvas, ...told, ...marks];
   },
 
   /** Evidence glows on the grey photo; where a filter reacts, the photo is lit. */

@@ -164,6 +164,20 @@ export function openTab(number) {
   if (tabNow() !== number) tabs()[number]?.click();
 }
 
+/** Arrow keys go from tab to tab; a click leaves them, and their frame, to what the tab shows. */
+export function easeTabs() {
+  listen('click', (e) => { if (e.detail && within(e, TAB)) e.target.closest('button').blur(); });
+  listen('keydown', (e) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[e.key], all = tabs(), at = all.indexOf(e.target);
+    if (!by || at < 0) return;
+    e.preventDefault();
+    e.stopPropagation();
+    const next = all[(at + by + all.length) % all.length];
+    next.click();
+    next.focus();
+  });
+}
+
 /** Calls when anything beside a part of the page, in the same tabs, is shown, hidden or pending. */
 export function watchBeside(part, changed) {
   const watcher = new MutationObserver((changes) => {

@@ -6,6 +6,7 @@ import { factsOf, patchAt } from './facts.js';
 import { fly } from './flight.js';
 import { isPending, openTab, watchBeside } from './gradio.js';
 import { cellAt } from './maps.js';
+import { answersOf } from './paper.js';
 import { PLAYS, goLayer } from './play.js';
 import { followNotes, openNotes, printHandout } from './printer.js';
 import { sceneOf } from './scenes.js';
@@ -28,8 +29,8 @@ const existing = (n) => Math.min(Math.max(n, 0), LAST);
 const madeOf = { of: [], facts: null };
 
 /** Made anew only where something of it has changed. @returns {Facts} */
-function factsNow() {
-  const { lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch } = state, hidden = isHidden();
+function factsNow(hidden = isHidden()) {
+  const { lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch } = state;
   const of = [lesson, topic, tile, cell, nudged, contrast, earlier, covers, patch, hidden];
   if (of.every((v, n) => v === madeOf.of[n])) return madeOf.facts;
   const facts = factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, earlier, covers, patch, hidden });
@@ -91,6 +92,12 @@ async function handOut() {
   printHandout(factsNow(), state.topic.base);
 }
 
+/** The teacher's notes, with the answers; what is not known yet is asked for. */
+function takeNotes() {
+  openNotes(state.step, answersOf(factsNow(false)));
+  put({ notes: true });
+}
+
 /** Hides the answers, those too that were shown; or no more. */
 function hide() {
   const hides = !state.hides;
@@ -106,7 +113,7 @@ function goFull() {
 const KEYS = {
   ArrowRight: forward, PageDown: forward, ' ': forward, Enter: forward, ArrowLeft: backward, PageUp: backward,
   Home: () => go(0), 0: () => go(0), End: () => go(LAST), Escape: () => put({ fold: '' }), f: goFull,
-  h: hide, n: () => openNotes(state.step), p: handOut,
+  h: hide, n: takeNotes, p: handOut,
   m: () => hasMath() && fold('math'), c: () => hasCode() && fold('code'), t: () => hasPlay() && fold('play'),
   ...Object.fromEntries([1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => [n, () => go(n)])),
 };
@@ -131,6 +138,9 @@ function colour(name) {
   return [1, 3, 5].map((at) => parseInt(pen.fillStyle.slice(at, at + 2), 16));
 }
 
+/** Where in the tab "Can I trust it?" a step leads. */
+const TESTS = { trust: '.gt-head', forget: '#gt-forget-it', cheat: '#gt-game' };
+
 const vote = (answer) => put({ votes: { ...state.votes, [state.step]: answer } });
 
 /** Where the photo was pointed at: the cell of the layer, or the place of the patch. */
@@ -148,8 +158,9 @@ function showFigure() {
     colour, base: topic.base, placement: lesson.placement, point, go,
     pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
     open: (name) => {
-      openTab(name === 'trust' ? 2 : 0);
-      if (name !== 'trust') document.dispatchEvent(new CustomEvent('gradcam-tool', { detail: name }));
+      const test = TESTS[name];
+      openTab(test ? 2 : 0);
+      document.dispatchEvent(new CustomEvent(test ? 'gradcam-test' : 'gradcam-tool', { detail: test ?? name }));
     },
     follow: (tile) => put({ tile, nudged: null, sum: null }),
   });
@@ -165,12 +176,12 @@ function coverNext() {
 
 /** Numbers that a step needs and that are not there yet. */
 function fetchNumbers() {
-  const { lesson, step, nudged, contrast, earlier } = state;
+  const { lesson, step, nudged, contrast, earlier, notes } = state, needs = (...steps) => notes || steps.includes(step);
   if (!lesson) return;
-  if (step === 4 && !nudged) askNudge();
-  if ([7, LAST].includes(step) && !contrast) askContrast();
-  if (step === EARLIER && !earlier) askEarlier();
-  if (step === COVERED) coverNext();
+  if (needs(4) && !nudged) askNudge();
+  if (needs(7, LAST) && !contrast) askContrast();
+  if (needs(EARLIER) && !earlier) askEarlier();
+  if (needs(COVERED)) coverNext();
 }
 
 // ---- what is asked and said --------------------------------------------------------------------
@@ -269,6 +280,7 @@ function showMoves() {
     else b.removeAttribute('aria-current');
     b.classList.toggle('gl-done', state.seen.includes(n));
     b.classList.toggle('gl-out', !course().includes(n));
+    b.hidden = Boolean(STATIONS[n].long) && n !== step && !course().includes(n);
   });
   $('.gl-nav [aria-current]').scrollIntoView({ block: 'nearest', inline: 'center' });
   $('.gl-back').disabled = step === 0 && !phase;
@@ -281,10 +293,14 @@ function showMoves() {
   }
   $('.gl-courses').hidden = step > 0;
   $$('.gl-courses button').forEach((b) => b.setAttribute('aria-pressed', String(b.value === (state.len || USUAL))));
-  followNotes(step);
   element.dataset.step = String(step);
   element.dataset.show = String(phaseNow());
   element.dataset.lesson = keyOf(topic);
+}
+
+function showNotes() {
+  const { lesson, step, notes } = state;
+  if (lesson && notes) followNotes(step, answersOf(factsNow(false)));
 }
 
 // ---- above the steps: what they take apart, and what is still on its way -----------------------
@@ -320,7 +336,6 @@ function showAbout() {
   $('.gl-about').textContent = `Grad-CAM for ${about} · ${topic.model}`;
   const other = isHidden() ? '' : others.join(' ');
   tell($('.gl-other'), other);
-  $('.gl-other').title = other; // where it is cut short
 }
 
 /** Hidden is hidden on all of the page. */
@@ -377,7 +392,7 @@ $('.gl-back').onclick = backward;
 $('.gl-next').onclick = forward;
 $('.gl-full').onclick = goFull;
 $('.gl-hide').onclick = hide;
-$('.gl-notes').onclick = () => openNotes(state.step);
+$('.gl-notes').onclick = takeNotes;
 $('.gl-print').onclick = handOut;
 $$('.gl-courses button').forEach((b) => {
   b.onclick = () => {
@@ -391,7 +406,7 @@ $('.gl-layer select').onchange = (e) => goLayer(e.target.value);
 
 for (const show of [
   showError, showWait, showAbout, showLayers, showMoves, showBand, showPlay, showFigure, showHidden,
-  fetchNumbers,
+  fetchNumbers, showNotes,
 ]) addView(show);
 document.addEventListener('gradcam', renew);
 document.addEventListener('gradcam-step', ({ detail: { step, show, len } }) => {

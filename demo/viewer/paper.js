@@ -2,13 +2,14 @@
 // no state.
 
 import { decimals, enough } from './facts.js';
-import { STATIONS, addedOf, nudgeOf, totalOf } from './script.js';
-import { cellText, rowSums } from './scenes.js';
+import { STATIONS, addedOf, answerOf, nudgeOf, totalOf } from './script.js';
+import { rowSums } from './scenes.js';
+import { digits } from './words.js';
 
 /** @import { Facts } from './facts.js' */
 
 /**
- * Minutes of a lesson of 45, what pupils often think, and what helps. In the order of STATIONS.
+ * Minutes of the lesson, what pupils often think, and what helps. In the order of STATIONS.
  * @type {[number, string, string][]}
  */
 export const NOTES = [
@@ -24,7 +25,7 @@ export const NOTES = [
     4, 'The weight is how strongly the filter reacted.',
     'Reaction is the map; the weight is what the class makes of it.',
   ],
-  [4, 'The map is that one filter.', 'The heaviest filter gives some hundredths of the whole.'],
+  [3, 'The map is that one filter.', 'The heaviest filter gives some hundredths of the whole.'],
   [4, 'Minus means that nothing is there.', 'Minus speaks against. What two classes share cancels.'],
   [3, 'Red is the animal.', 'Red raises the score. Fur and faces of cats are alike.'],
   [3, 'The cells add up to 100 %.', 'To the score, and only where a mean and one dense layer follow.'],
@@ -37,7 +38,9 @@ export const NOTES = [
     5, 'Half of the red covered, half of the score gone.',
     'Each cell sees most of the photo, and grey is new to the network.',
   ],
-  [1, 'We know now why it said so.', 'Exit ticket: the map is not a proof because …'],
+  [10, 'What looks sharp must be right.', 'The lines are the photo’s own: they stay, though all is forgotten.'],
+  [15, 'A right answer has a right reason.', 'In training the tag came with one thing only. It was easier to learn.'],
+  [2, 'We know now why it said so.', 'Exit ticket: the map is not a proof because …'],
 ];
 
 /** The notes as lines of a table: step, minutes, what they often think, say. */
@@ -46,10 +49,15 @@ export const noteRows = () => NOTES.map(([minutes, think, say], n) => {
   return [n === 0 || n === NOTES.length - 1 ? name : `${n} ${name}`, String(minutes), think, say];
 });
 
+/** What each step comes to, of the picture in view. @param {Facts} f */
+export const answersOf = (f) => STATIONS.map((station) => {
+  return [answerOf(station.said(f)), station.more?.(f)?.answer].filter(Boolean).join(' ');
+});
+
 /** The printed numbers of a grid, row by row; none where they are too many for the sheet. @param {Facts} f */
 const numbersOf = (field, print) => field.exact
   ? Array.from({ length: field.h }, (_, i) => [...field.values.subarray(i * field.w, (i + 1) * field.w)]
-    .map((v) => cellText(v, print))) : null;
+    .map((v) => digits(v, print))) : null;
 
 /**
  * The handout's sections. In a line ___ is a short blank and _____ a long one. No line tells a class.
@@ -85,7 +93,7 @@ export function handoutOf(f) {
     ], grid: numbersOf(f.map, print.map) },
     { n: 9, title: 'Score', lines: sums.length > 14 ? ['All cells together: _____', 'What is this number? _____'] : [
       `The rows: ${sums.join(' + ').replaceAll('+ −', '− ')} = _____`,
-      f.start === null ? 'Is it the score? _____' : `Starting value ${total.start}. Together: _____`,
+      f.start === null ? 'Is it the score? _____' : `Fixed start ${total.start}. Together: _____`,
       'What is this number? _____',
     ] },
     { n: 10, title: 'Earlier', lines: ['At the earlier layer the map points _____.', 'The mean forgets the _____.'] },

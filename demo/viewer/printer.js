@@ -77,24 +77,26 @@ export function printHandout(facts, base) {
 
 let beside = null; // the window of the notes
 
-/** Opens the notes, or shows them; they follow the lesson. */
-export function openNotes(step) {
+/** Opens the notes, or shows them; they follow the lesson. @param {string[]} answers a step each */
+export function openNotes(step, answers) {
   beside = open('', 'lesson-notes', 'width=900,height=700');
   if (!beside) return;
   const { document: page } = beside;
-  const rows = table([['Step', 'Minutes', 'They often think', 'Say'], ...noteRows()], -1);
+  const heads = ['Step', 'Minutes', 'They often think', 'Say', 'With this picture'];
+  const rows = table([heads, ...noteRows().map((row) => [...row, ''])], -1);
   page.title = 'Teacher’s notes';
   page.body.replaceChildren(make('h1', 'Teacher’s notes'), rows);
   page.body.style.cssText = 'font: 18px/1.35 system-ui, sans-serif; margin: 24px';
   for (const cell of page.querySelectorAll('th, td')) {
     cell.style.cssText = 'text-align: left; padding: 6px 14px 6px 0; vertical-align: top';
   }
-  followNotes(step);
+  followNotes(step, answers);
 }
 
-export function followNotes(step) {
+export function followNotes(step, answers) {
   if (!beside || beside.closed) return;
   [...beside.document.querySelectorAll('tr')].forEach((row, n) => {
     row.style.background = n === step + 1 ? '#fff1c2' : '';
+    if (n) row.lastChild.textContent = answers[n - 1];
   });
 }

@@ -102,6 +102,7 @@ function showClasses() {
     button.append(make('span', c.label, { class: 'gv-label' }), p, bar);
     return button;
   });
+  const held = $('.gv-classes :focus')?.dataset.index;
   $('.gv-classes').replaceChildren(...buttons);
   addView(() => {
     const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
@@ -123,6 +124,7 @@ function showClasses() {
       n.dataset.side = !two ? '' : mine === answer.target ? 'red' : mine === answer.rival ? 'blue' : '';
     });
   });
+  buttons.find((n) => n.dataset.index === held)?.focus(); // whoever chose it by a key is still there
 }
 
 function showRival() {
@@ -174,7 +176,7 @@ function showScale() {
 
 // ---- the search --------------------------------------------------------------------------------
 
-let marked = 0; // which of the classes found is marked
+let marked = -1; // which of the classes found the arrow keys have marked
 
 async function search() {
   const box = $('[name=find]'), { model } = state.answer ?? {};
@@ -184,7 +186,7 @@ async function search() {
     const known = await server.labels(model.key);
     if (known.labels) put({ labels: Object.assign(known.labels, { key: model.key }) });
   }
-  marked = 0;
+  marked = -1;
   const hits = findClasses(state.labels, box.value), shown = hits.slice(0, MOST);
   const items = shown.map(({ index }, n) => {
     return make('li', state.labels[index], { role: 'option', id: `gv-hit-${n}`, 'data-hit': index });
@@ -215,19 +217,31 @@ function pick(hit) {
   chooseClass(Number(hit.dataset.hit));
 }
 
+/** The class that is marked, or the best of what was typed, which may still be looked up. */
+async function enter() {
+  if (!$$('[data-hit]').length) await search();
+  const hits = $$('[data-hit]');
+  if (hits.length) pick(hits[Math.max(marked, 0)]);
+}
+
 const MOVES = { ArrowDown: 1, ArrowUp: -1 };
 
 export function setAnswer() {
+  new ResizeObserver(([{ target, contentRect: { height } }]) => { // a second line has the place of the second sentence
+    target.dataset.lines = Math.round(height / parseFloat(getComputedStyle(target).lineHeight));
+  }).observe($('.gv-say'));
   const box = $('[name=find]');
   box.addEventListener('input', search);
   box.addEventListener('blur', closeHits);
   box.addEventListener('keydown', (e) => {
     const hits = $$('[data-hit]');
-    if (e.key === 'Escape') closeHits();
-    else if (e.key === 'Enter' && hits[marked]) pick(hits[marked]);
-    else if (MOVES[e.key] && hits.length) {
+    if (e.key === 'Enter') enter();
+    else if (e.key === 'Escape' && hits.length) {
       e.preventDefault();
-      marked = (marked + MOVES[e.key] + hits.length) % hits.length;
+      closeHits();
+    } else if (MOVES[e.key] && hits.length) {
+      e.preventDefault();
+      marked = (Math.max(marked, e.key === 'ArrowUp' ? 0 : -1) + MOVES[e.key] + hits.length) % hits.length;
       markHit();
     }
   });

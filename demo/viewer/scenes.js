@@ -4,7 +4,7 @@
 import { agreeing, change, decimals, enough, unitOf } from './facts.js';
 import { frameOf, linesOf } from './maps.js';
 import { addedOf, nudgeOf, totalOf } from './script.js';
-import { grids, number, percent } from './words.js';
+import { digits, grids, number, percent } from './words.js';
 
 /** @import { Facts, Field } from './facts.js' */
 
@@ -44,16 +44,13 @@ const UNKNOWN = { kind: 'ask' };
 const text = (...pieces) => ({ kind: 'text', pieces });
 const centred = (...pieces) => ({ kind: 'text', side: 'middle', pieces });
 
-/** What stands in a cell. */
-export const cellText = (v, { unit, places: n }) => v === 0 ? '0' : decimals(v / unit, n);
-
 /** About how wide a number is, in sizes of its digits. */
 const ems = (said) => [...said].reduce((sum, c) => sum + (c === '.' ? 0.3 : c === '−' ? 0.95 : 0.6), 0);
 
 /** How large the digits of a grid can be; 0: too small to be read. @param {Field} field */
 export function digitSize({ h, w, values, exact }, width, height, print, narrow) {
   if (!exact) return 0;
-  const longest = Math.max(...Array.from(values, (v) => ems(cellText(v, print))));
+  const longest = Math.max(...Array.from(values, (v) => ems(digits(v, print))));
   const size = Math.floor(Math.min(MOST, 0.72 * height / h, (width / w - 2) / longest));
   return size < LEAST[narrow ? 'narrow' : 'usual'] ? 0 : size;
 }
@@ -239,7 +236,7 @@ function maps(f, s) {
   }
   const columns = narrow ? 4 : 6, lines = narrow ? 3 : 4, gap = 10, tw = (half - (columns - 1) * gap) / columns;
   const th = Math.min((high - (lines - 1) * gap) / lines, tw), roomy = w / f.w >= 40 && h / f.h >= 22;
-  const most = roomy && f.peaks.length ? cellText(f.a.values[f.peaks[0]], f.print.a) : '';
+  const most = roomy && f.peaks.length ? digits(f.a.values[f.peaks[0]], f.print.a) : '';
   return [
     part('over', x, head, w, h, { kind: 'heat', field: f.a, tone: 'reaction' }),
     part('A', ...onPhoto(f, x, head, w, h), grid(f.a, 'reaction', { gone: true })),
@@ -481,7 +478,7 @@ function score(f, s) {
     return [...parts, part('total', x, y, W - x, high, card)];
   }
   const lines = [[`${f.cells} cells together`, decimals(whole, total.n)],
-    ...(f.start === null ? [] : [['starting value', total.start]]), [`score of ${f.label}`, total.score, true]];
+    ...(f.start === null ? [] : [['fixed start', total.start]]), [`score of ${f.label}`, total.score, true]];
   parts.push(part('total', x, y, W - x, narrow ? high : 180, { kind: 'sum', lines, apart: f.start === null }));
   if (!narrow && few && h > 270) {
     parts.push(part('pieces name', x, y + 196, W - x, LINE, text('the rows, end to end')),
@@ -503,7 +500,7 @@ const HITS = [ // of 54 pictures with a box drawn by hand, of 100: how often the
 function before(f, s) {
   const { W, H, narrow, wide, phase } = s, { earlier, where } = f;
   if (!earlier) return [part('waits', 0, 0, W, H, { ...centred('One moment …'), card: true })];
-  const { layer, last, mean, each, side, shares, g, alpha, k } = earlier, gap = narrow ? 0 : 26;
+  const { last, mean, each, side, shares, g, alpha, k } = earlier, gap = narrow ? 0 : 26;
   const lies = (n, known) => [`${where[side]}: `, [known ? percent(shares[n]) : '?', 'strong']];
   const named = [['last layer', 'strong'], `, for ${earlier.label}`];
   const heat = (field) => ({ kind: 'heat', field: relu(field), placement: field.placement, smooth: true });
@@ -512,8 +509,9 @@ function before(f, s) {
     return [
       part('over name', 0, 0, W, PAIR - 4, text(...named, '\n', ...lies(0, true))),
       part('over', x, PAIR, w, h, heat(last)),
-      part('mean name', 0, y, W, PAIR - 4, text([`${layer}, ${two ? 'place by place' : 'with the mean'}\n`, 'strong'],
-        ...lies(two ? 2 : 1, phase))),
+      part('mean name', 0, y, W, PAIR - 4, text(
+        ['earlier layer', 'strong'], `, ${two ? 'place by place' : 'with the mean'}\n`, ...lies(two ? 2 : 1, phase),
+      )),
       part(two ? 'each' : 'mean', x, y + PAIR, w, h, phase ? heat(two ? each : mean) : UNKNOWN),
     ];
   }
@@ -522,9 +520,9 @@ function before(f, s) {
   const parts = [
     part('over name', x[0], 0, w, PAIR, text(...named, '\n', ...lies(0, true))),
     part('over', x[0], y, pw, ph, heat(last)),
-    part('mean name', x[1], 0, w, PAIR, text([layer, 'strong'], ', with the mean\n', ...lies(1, phase))),
+    part('mean name', x[1], 0, w, PAIR, text(['earlier layer', 'strong'], ', with the mean\n', ...lies(1, phase))),
     part('mean', x[1], y, pw, ph, phase ? heat(mean) : UNKNOWN),
-    part('each name', x[2], 0, w, PAIR, text([layer, 'strong'], ', place by place\n', ...lies(2, phase > 1))),
+    part('each name', x[2], 0, w, PAIR, text(['earlier layer', 'strong'], ', place by place\n', ...lies(2, phase > 1))),
     part('each', x[2], y, pw, ph, phase > 1 ? heat(each) : UNKNOWN),
   ];
   if (phase > 1 && f.network === 'EfficientNet-Lite0') {
@@ -606,6 +604,33 @@ function cover(f, { W, H, narrow, phase }) {
   ];
 }
 
+/** What waits in another tab. @param {Stand} s @param {string[]} names of what is not known @param {string[]} task */
+function elsewhere({ W, H, narrow, phase }, known, names, [open, name, line]) {
+  const n = known.length + names.length, gap = narrow ? 8 : 22, w = (W - (n - 1) * gap) / n, card = narrow ? 150 : 104;
+  const h = Math.min(H - card - LINE - 14, w), shown = [...known, ...names.map((one) => [one, UNKNOWN])];
+  return [
+    ...shown.flatMap(([title, what], i) => [
+      part(`name ${i}`, i * (w + gap), 0, w, LINE, text(title)),
+      part(what.kind === 'heat' ? 'over' : `unknown ${i}`, i * (w + gap), LINE + 4, w, h, what),
+    ]),
+    ...(phase ? [part(`task ${open}`, 0, H - card, W, card, {
+      ...text([`${name}\n`, 'strong'], line), card: true, plain: true, open,
+    })] : []),
+  ];
+}
+
+/** @param {Facts} f @param {Stand} s */
+const forget = (f, s) => elsewhere(
+  s, [['now', { kind: 'heat', field: relu(f.map), smooth: true }]], ['all forgotten'],
+  ['forget', 'Test 4: Let the network forget →', 'It runs on this photo. What stays as it is: the map, or the lines?'],
+);
+
+/** @param {Facts} f @param {Stand} s */
+const cheat = (f, s) => elsewhere(
+  s, [], ['network A', 'network B', 'network C'],
+  ['cheat', 'Test 7: Which network cheats? →', 'Move the tag, draw other things. Then see what was planted.'],
+);
+
 const TASKS = [
   ['cover', 'Cover', 'Make the answer lose. Whose patch is smallest?'],
   ['compare', 'Compare', 'Why the one and not the other? Which places change sides?'],
@@ -644,7 +669,7 @@ function end(f, { W, H, narrow, phase }) {
 }
 
 const SCENES = [ // by step
-  all, answer, stages, maps, whatIf, weight, addUp, cut, overlay, score, before, soWhat, cover, end,
+  all, answer, stages, maps, whatIf, weight, addUp, cut, overlay, score, before, soWhat, cover, forget, cheat, end,
 ];
 
 /**

@@ -26,6 +26,7 @@ import { grids, number, percent } from './words.js';
  * @property {(facts: Facts) => Said} said
  * @property {(facts: Facts) => { button: string, ask: string, answer: string, say: string } | null} [more]
  * @property {(facts: Facts) => string} [math] the formula with the numbers put in
+ * @property {boolean} [long] whether only the longest lesson has it
  */
 
 const WAITS = 'The network is running …';
@@ -118,7 +119,7 @@ export const STATIONS = [
       const options = ['more cells, fewer maps', 'fewer cells, more maps', 'fewer of both'];
       const right = cells > 0 && maps < 0 ? 0 : cells < 0 && maps > 0 ? 1 : cells < 0 && maps < 0 ? 2 : -1;
       return {
-        ask: 'From stage to stage: more cells or fewer? More maps or fewer?', ...asked(options, right),
+        ask: 'A stage makes maps, grids of cells. What changes on the way?', ...asked(options, right),
         answer: stages.length < 2 ? `This stage has ${grids(one)} cells and ${one[2]} maps.`
           : `cells ${grids(one)} → ${grids(last)}, maps ${one[2]} → ${last[2]}.`,
         say: 'Cells get larger and see more, but left stays left, top stays top.',
@@ -172,10 +173,10 @@ export const STATIONS = [
   {
     name: 'Weight', act: 'ask', keys: ['pooling'], play: 'pooling',
     said: ({ K, label, pro, con, score, brief }) => ({
-      ask: `${K} filters, ${K} weights. Do they all speak for ${label}?`,
+      ask: `Each of ${K} filters has a weight, its mean gradient. All for ${label}?`,
       ...asked(['all for', 'more for', 'more against'], con === 0 ? 0 : pro >= con ? 1 : 2),
       answer: `${pro} for, ${con} against. ${con > pro && score > 0 ? 'Yet the' : 'The'} score is ${brief(score)}.`,
-      say: 'The mean of a filter’s gradients is its weight: how much it counts.',
+      say: 'The weight says how much a filter counts, and for which side.',
     }),
     math: ({ k, total, cells, alpha }) =>
       `weight of filter ${k} = ${total.toPrecision(4)} / ${cells} = ${alpha.toPrecision(3)}`,
@@ -247,7 +248,7 @@ export const STATIONS = [
         ask: `Add up all ${cells} cells. Which number do you expect?`,
         ...asked(options, start === null ? 3 : 2),
         answer: start === null ? `${total.sum}. But the score of ${label} is ${total.score}.`
-          : plain(total.start) ? `${total.sum}. With a fixed ${total.start} it is the score: ${total.score}.`
+          : plain(total.start) ? `${total.sum}. With the fixed start ${total.start} it is the score: ${total.score}.`
             : `${total.sum}. That is the score.`,
         say: start === null ? 'Here it does not add up: more layers follow, and they bend it.'
           : `The map is the score, shared out over ${cells} places.`,
@@ -257,7 +258,7 @@ export const STATIONS = [
     math: (f) => {
       const { sum, start, score } = totalOf(f);
       return f.start === null ? 'Exact only where nothing but a mean and one dense layer follows.'
-        : `y = start + sum of all cells = ${start} + ${sum} = ${score}`;
+        : `y = fixed start + sum of all cells = ${start} + ${sum} = ${score}`;
     },
   },
   {
@@ -267,7 +268,7 @@ export const STATIONS = [
       const { label, layer, side, shares: [last, mean] } = earlier, main = Number(mean > 0.5 ? side : 1 - side);
       const most = percent(Math.max(mean, 1 - mean)), order = third(mean, 0.49, 0.51) === 1 ? 2 : main;
       return {
-        ask: `Back at ${layer}: where will the map for ${label} point?`,
+        ask: `At an earlier layer, ${layer}: where will the map for ${label} point?`,
         ...asked([...sides, 'both alike'], order),
         answer: `now ${most} lies ${where[main]}. In the last layer ${percent(last)} lay ${where[side]}.`,
         say: 'Earlier gradients differ by place; their mean forgets the place.',
@@ -283,8 +284,8 @@ export const STATIONS = [
   {
     name: 'So what?', act: 'doubt', keys: ['guided'], play: 'guided',
     said: () => ({
-      ask: 'True or false? Hands up, one by one.', hint: 'Thumbs up or down, all together. First A, then B, C, D.',
-      answer: 'A is true, C is false. B it cannot know. D: test it!',
+      ask: 'True or false? Four claims, one by one.', hint: 'Thumbs up or down, all together. First A, then B, C, D.',
+      answer: 'A is true, C is false. B the map cannot say. D: test it!',
       say: 'The map says where evidence was found, not what was needed.',
     }),
   },
@@ -310,6 +311,24 @@ export const STATIONS = [
     math: (f) => f.covered[0] ? `y(covered) − y(photo) = ${coveredOf(f, 0).sum}` : '',
   },
   {
+    name: 'Forget', act: 'doubt', keys: [], long: true,
+    said: () => ({
+      ask: 'We shuffle all the network learned. What should its map do?',
+      ...asked(['stay', 'change'], 1),
+      answer: 'it should change. A map that stays shows only the photo.',
+      say: 'Let this network forget, and watch the map and the fine lines.',
+    }),
+  },
+  {
+    name: 'Cheat', act: 'doubt', keys: [], long: true,
+    said: () => ({
+      ask: 'Three networks answer alike. Some look at a pink tag. Which?',
+      hint: 'First say in pairs what you would try.', button: 'To the test',
+      answer: 'Move the tag, take it away: the answer of a cheat changes.',
+      say: 'A right answer can have a wrong reason; now you can find out.',
+    }),
+  },
+  {
     name: 'End', act: 'doubt', keys: [],
     said: () => ({
       ask: 'Your turn: cover, compare, find where it is wrong.',
@@ -321,7 +340,11 @@ export const STATIONS = [
 ];
 
 /** Which steps a lesson of so many minutes has; the others can be chosen all the same. */
-export const COURSES = { 15: [0, 1, 3, 4, 6, 8, 9, 12], 45: [...STATIONS.keys()], 90: [...STATIONS.keys()] };
+export const COURSES = {
+  15: [0, 1, 3, 4, 6, 8, 9, 12],
+  45: [...STATIONS.keys()].filter((n) => !STATIONS[n].long),
+  90: [...STATIONS.keys()],
+};
 
 /** The letter of an answer that can be chosen. */
 export const letterOf = (n) => 'ABCD'[n];

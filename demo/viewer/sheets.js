@@ -2,7 +2,7 @@
 // how they stand on the page.
 
 import { $, make, painted } from './dom.js';
-import { lightness, printed, project, toneOf } from './maps.js';
+import { inside, lightness, printed, project, toneOf } from './maps.js';
 import { digits, number } from './words.js';
 
 const NUMBERED = 8; // cells a side at most of a grid whose cells show their numbers
@@ -51,6 +51,27 @@ function numbersIn({ data, unit, palette, w }, print) {
 }
 
 /**
+ * Where cells are too small or too many for their numbers: the number of the one that is pointed at.
+ * @param {HTMLCanvasElement} canvas of these cells
+ * @param {{ h: number, w: number, values: Float32Array }} field
+ * @param {number} [at] the cell that is read first
+ */
+export function reader(canvas, { h, w, values }, print, exact, at) {
+  const line = make('span', 'Point at a cell to read it', { class: 'gl-read' });
+  const read = (n) => {
+    const said = `${exact ? '' : 'about '}${digits(values[n], print)}${print.unit === 1 ? '' : ` × ${print.unit}`}`;
+    line.textContent = `row ${Math.floor(n / w) + 1}, column ${n % w + 1}: ${said}`;
+  };
+  const point = ({ offsetX: x, offsetY: y }) => {
+    const [i, j] = inside([Math.floor(h * y / canvas.clientHeight), Math.floor(w * x / canvas.clientWidth)], h, w);
+    read(i * w + j);
+  };
+  for (const name of ['pointermove', 'pointerdown']) canvas.addEventListener(name, point);
+  if (at !== undefined) read(at);
+  return line;
+}
+
+/**
  * The colours and what they stand for.
  * @param {Drawn} drawn
  */
@@ -73,12 +94,14 @@ function scaleOf({ top, round, palette }) {
  * @param {boolean} exact whether its numbers are those of the network, not out of bytes
  */
 export function sheet(drawn, exact) {
-  const holder = make('div', null, { class: 'gl-sheet' }), field = area(cells(drawn));
+  const holder = make('div', null, { class: 'gl-sheet' }), canvas = cells(drawn), field = area(canvas);
+  const print = printed(drawn.top), { h, w, data: values } = drawn;
   holder.append(field, scaleOf(drawn));
-  if (exact && Math.max(drawn.h, drawn.w) <= NUMBERED) {
-    const print = printed(drawn.top);
+  if (exact && Math.max(h, w) <= NUMBERED) {
     field.append(numbersIn(drawn, print));
     if (print.unit !== 1) holder.append(make('div', `In the cells: units of ${print.unit}.`, { class: 'gl-unit' }));
+  } else {
+    holder.append(reader(canvas, { h, w, values }, print, exact));
   }
   holder.again = () => sheet(drawn, exact);
   return holder;

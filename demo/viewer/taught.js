@@ -54,6 +54,7 @@ const lecture = store({
   pending: false, // whether an answer is on its way to the viewer
   stale: false, // whether what it shows is not what the page asks for
   said: '', // what it says to the visitor
+  notes: false, // whether the teacher's notes were opened: they have the answers of all steps
   opacity: 50,
   space: [0, 0], // of the figure, in pixels
   ...FRESH,
@@ -168,7 +169,7 @@ export async function askEarlier() {
 export async function askCover(box) {
   const { topic } = state, key = JSON.stringify(box);
   const request = { ...topic.request, rival: null, boxes: [box], fill: props.fills[0] };
-  const made = await ask('cover', request);
+  const made = await once(`cover ${JSON.stringify(request)}`, () => ask('cover', request));
   if (!made) return;
   const field = placed({ ...made.map, numbers: null }, signedBytesOf(made.bytes));
   put({ covers: { ...state.covers, [key]: { score: made.score, classes: made.classes[0], field } } });

@@ -327,6 +327,11 @@ watchSide();
 for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
   showSide, showSuspects]) showing(show);
 document.addEventListener('gradcam', renew);
+document.addEventListener('gradcam-test', ({ detail }) => change({ goal: { at: detail } }));
+showing(() => {
+  const { topic, goal } = state;
+  if (topic && goal) requestAnimationFrame(() => $(goal.at).scrollIntoView());
+});
 new IntersectionObserver(renew).observe(element);
 new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) beginGame(); })
   .observe($('.gt-game'));

@@ -8,8 +8,8 @@ import { setCover } from './cover.js';
 import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
-  adopt, catchModels, choosePhoto, easeLists, followLists, followUpload, markExample, openNetworks, refuseHeavy,
-  takeFiles,
+  adopt, catchModels, choosePhoto, easeLists, easeTabs, followLists, followUpload, markExample, openNetworks,
+  refuseHeavy, takeFiles,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, rivalOf, shownClass, signedBytesOf } from './maps.js';
 import { follow, setLink } from './link.js';
@@ -208,12 +208,14 @@ refuseHeavy(props.heaviest, () => say(props.heavy));
 followUpload((sending) => put({ sending }));
 catchModels(() => openMore(true), () => say(props.no_models));
 easeLists();
+easeTabs();
 takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
-adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('#title .lab-network'));
+adopt('.lab-network', () => document.querySelector('#tabs > .tab-wrapper')); // after the tabs, as one reads
+adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('.lab-network'));
 for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays, setCamera, setLink]) start();
 addView(announce);
 watch('value', receive);

@@ -169,12 +169,11 @@ export function second({ answer, grid, band, sign, method }, rival) {
   }
   if (c.p >= 0.6) return plain(`It is quite sure. Next comes ${next.label}, with ${percent(next.p)}.`);
   const asks = Boolean(rival) && Math.min(c.p, rival.p) >= 0.1;
-  return plain(`It is not sure: ${next.label} comes second (${percent(next.p)}).`, asks);
+  return plain(asks ? `It is not sure: ${next.label} comes second (${percent(next.p)}).`
+    : `It is not sure. Maybe it is none of its ${answer.count} classes.`, asks);
 }
 
 const FILLED = { grey: 'grey', blur: 'a blurred picture', mean: 'its mean colour', linear: 'what lies around it' };
-
-export const PATCHES = { grey: 'grey patch', blur: 'blurred patch', mean: 'mean colour' }; // the first word must do
 
 /** What a patch is filled with, in words. */
 export const filled = (fill) => FILLED[fill] ?? fill;
@@ -234,11 +233,13 @@ export function secondTried({ h, w, done }, fill) {
 export function caption({ answer, grid, method, band, sign, covered }, tried = null) {
   const c = shownClass(answer, band);
   if (tried) return `where covering lowers ${c.label}`;
-  const where = [method.name, ...method.of_picture ? [] : [grid.row.name], grids(grid.cells)].join(' · ');
+  const isLast = grid.row.name === answer.best, stage = isLast ? '' : plainStage(answer.model.key, grid.row.shape);
+  const at = method.of_picture ? '' : grid.row.name;
+  const where = [stage, method.name, at, grids(grid.cells)].filter(Boolean).join(' · ');
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
-  const usual = grid.row.name === answer.best && method.name === grid.row.film[band];
+  const usual = isLast && method.name === grid.row.film[band];
   return (usual ? what : `${what} · ${where}`) + (covered ? ' · covered' : '');
 }
 
@@ -250,24 +251,27 @@ export function caption({ answer, grid, method, band, sign, covered }, tried = n
  * @returns {[string, string]}
  */
 export function tip({ answer, grid, method, band }, [i, j], sum) {
-  const v = valueAt(grid, i * grid.w + j), shown = sum === null ? signed(v, 2) : plus(v, sum);
-  if (method.class_agnostic) return [shown, ''];
+  const v = valueAt(grid, i * grid.w + j), n = placesOf(sum), part = (w) => sum === null ? signed(w, 2) : plus(w, n);
+  if (method.class_agnostic) return [part(v), ''];
   if (band === 'contrast') {
     const { label } = classOf(answer, v < 0 ? answer.rival : answer.target);
-    return [sum === null ? signed(Math.abs(v), 2) : plus(Math.abs(v), sum), `for ${label}`];
+    return [part(Math.abs(v)), `for ${label}`];
   }
-  if (sum !== null) return [shown, `of ${places(sum, sum)}`];
-  return [shown, v < 0 ? 'against' : `${percent(shareOf(grid, [i, j]))} of what speaks for it`];
+  if (sum !== null) return [part(v), `of ${sum.toFixed(n)}`];
+  return [part(v), v < 0 ? 'against' : `${percent(shareOf(grid, [i, j]))} of what speaks for it`];
 }
 
-/** A part of a sum: with two places, or as many as two digits of the sum take. */
-const places = (v, sum) => v.toFixed(Math.min(Math.max(2, sum && 1 - Math.floor(Math.log10(Math.abs(sum)))), 100));
+/** How many places a part of a sum is printed with: two, or as many as two digits of the sum take. */
+const placesOf = (sum) => Math.min(Math.max(2, sum && 1 - Math.floor(Math.log10(Math.abs(sum)))), 100);
 
-/** The same with a plus or a minus. */
-const plus = (v, sum) => `${v < 0 ? '−' : '+'}${places(Math.abs(v), sum)}`;
+/** With a plus or a minus; what is printed as nothing has neither. */
+function plus(v, n) {
+  const text = Math.abs(v).toFixed(n);
+  return Number(text) ? (v < 0 ? '−' : '+') + text : text;
+}
 
 /**
- * What the cells add up to: the score without its head start.
+ * What the cells add up to: the score without its fixed start.
  * @param {{ answer: Answer, band: Band }} look
  */
 export function sumOf({ answer, band, covered }) {
@@ -282,30 +286,37 @@ export function sumOf({ answer, band, covered }) {
  * @param {Look} look
  * @param {Grid} grid whose cells add up
  * @param {{ minus: object[], more: number, less: number, half: number }} laid
+ * @param {boolean} shown whether this grid is the one in view
  */
-export function aboutScore(look, grid, { minus, more, less, half }) {
-  const { answer, band } = look, c = shownClass(answer, band), cells = grid.h * grid.w, all = sumOf(look);
-  const size = Math.max(more, -less), part = (v) => places(v, size), sum = plus(all, size).replace('+', '');
+export function aboutScore(look, grid, { minus, more, less, half }, shown) {
+  const { answer, band } = look, c = shownClass(answer, band), all = sumOf(look), start = answer.starts[band];
+  const n = placesOf(Math.max(more, -less)), part = (v) => plus(v, n).replace('+', '');
+  const cells = `${grid.h * grid.w} cells`, whose = shown ? cells : `last grid’s ${cells}`;
+  const lead = Number((all + start).toFixed(n)) - Number(all.toFixed(n)); // so that what is printed adds up
+  const starts = Number(lead.toFixed(n)) ? [plus(lead, n)] : [];
   const first = answer.classes.find((one) => one.rank === 1);
   if (band === 'contrast') {
-    const other = classOf(answer, answer.rival), leads = all < 0 ? other : c;
+    const other = classOf(answer, answer.rival), [ahead, behind] = all + start < 0 ? [other, c] : [c, other];
     return {
-      before: `${cells} cells, plus and minus:`, sum: plus(all, size),
-      line: `more for ${leads.label} by ${part(Math.abs(all))}`,
+      before: `${shown ? '' : 'the '}${whose}, plus and minus:`, sum: plus(all, n),
+      line: [
+        ...starts.map((v) => `their fixed starts ${v}`),
+        `${ahead.label} scores ${part(Math.abs(all + start))} more than ${behind.label}`,
+      ].join(' · '),
       texts: [`${part(more)} for ${c.label}`, `${part(-less)} for ${other.label}`],
       aloud: `${part(more)} for ${c.label}, ${part(-less)} for ${other.label}`,
     };
   }
-  const start = answer.starts[band], scored = `score ${number(look.covered ? look.covered.score : c.y)}`;
-  const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${number(first.y)}`] : [
-    `${half} cells bring half of it`,
-    ...(-less > 0.005 * more ? [`${minus.length} take away ${part(-less)}`] : []),
-    ...(Number(part(Math.abs(start))) ? [`head start ${plus(start, size)}`] : []),
+  const scored = `score ${part(all + start)}`, bring = half === 1 ? '1 cell brings' : `${half} cells bring`;
+  const line = isUnseen(c, answer.model.head) ? [`${scored}; ${first.label} gets ${first.y.toFixed(n)}`] : [
+    ...starts.map((v) => `fixed start ${v}`),
     scored,
+    `${bring} half of it`,
+    ...(-less > 0.005 * more ? [`${minus.length} take${minus.length === 1 ? 's' : ''} away ${part(-less)}`] : []),
   ];
   return {
-    before: `the ${cells} cells add up:`, sum, line: line.join(' · '),
-    aloud: `${cells} cells, the strongest first, add up to ${sum}`,
+    before: `the ${whose} add up:`, sum: part(all), line: line.join(' · '),
+    aloud: `${cells}, the strongest first, add up to ${part(all)}`,
   };
 }
 
@@ -314,11 +325,11 @@ export const notASum = () => 'In this network the cells do not add up to the sco
 
 const STAGES = { 112: 'edges', 56: 'edges', 28: 'textures', 14: 'patterns', 7: 'parts' }; // looked at, by grid
 
-/** What a stage of the film is called; where nobody looked, by its grid. */
-export function stageOf(model, shape, isLast) {
-  if (isLast) return 'last grid';
-  return (model === 'efficientnet_lite0' && STAGES[shape[0]]) || grids(shape);
-}
+/** What a stage shows, in a plain word; empty where nobody looked. */
+export const plainStage = (model, shape) => (model === 'efficientnet_lite0' && STAGES[shape[0]]) || '';
+
+/** What a stage of the film is called. */
+export const stageOf = (model, shape, isLast) => isLast ? 'last grid' : plainStage(model, shape) || grids(shape);
 
 /**
  * What a search says below the classes that it found.

@@ -21,7 +21,7 @@ import numpy as np
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds; a machine under load loads TensorFlow in 20
+PATIENCE = 120  # seconds; a machine under load loads TensorFlow in 40
 
 WATCHED = """
 import os, runpy, sys, traceback
@@ -208,16 +208,20 @@ class Lab:
         self.waiting.clear()
         self.page.goto(self.server.url + query)
         self.page.wait_for_selector("[data-drawn]", timeout=1000 * PATIENCE)
-        end = time.monotonic() + PATIENCE
-        while self.waiting:  # for the end of the answer: the lists may come after the drawing
-            assert time.monotonic() < end, "the first answer does not end"
-            self.page.wait_for_timeout(20)
+        self.ended()
         self.first = [
             self.data("answer"),
             self.find(".gv-over img").get_attribute("src"),
             self.layer,
         ]
         return self
+
+    def ended(self) -> None:
+        """Wait for the end of every answer on its way: the lists may come after the drawing."""
+        end = time.monotonic() + PATIENCE
+        while self.waiting:
+            assert time.monotonic() < end, "the answer does not end"
+            self.page.wait_for_timeout(20)
 
     def tidy(self) -> bool:
         """Back to how the page began, where that needs no answer of the server; else False.
@@ -359,7 +363,8 @@ class Lab:
         self.page.get_by_role("option").filter(has_text=text).first.click()
 
     def search(self, dropdown: str, text: str) -> None:
-        """Click into a list and type, once the page has selected what stood there."""
+        """Click into a list that is filled and type, once what stood there is selected."""
+        self.ended()
         self.more(dropdown != "model")
         self.page.locator(f"#{dropdown} input").click()
         self.until(

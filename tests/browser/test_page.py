@@ -341,6 +341,11 @@ def test_whole_words_are_found_first(lab: Lab) -> None:
     assert lab.text(".gv-none").startswith("There is no class “cat”, only ")
     find.fill("person")
     expect(lab.find(".gv-none")).to_have_text(re.compile("There is no class “person”"))
+    find.fill("tiger")
+    for key in ("ArrowUp", "ArrowDown"):  # past the end, back to the first
+        find.press(key)
+    lab.drawn_after(lambda: find.press("Enter"))
+    assert "speaks for tiger (" in lab.say or "does not see a tiger:" in lab.say
     find.fill("tabby")
     expect(lab.find("[data-hit]")).to_have_count(1)
     lab.drawn_after(lambda: find.press("Enter"))
@@ -610,6 +615,10 @@ def test_the_cell_under_the_pointer_and_by_arrow_keys(lab: Lab) -> None:
     lab.page.keyboard.press("ArrowUp")
     assert read()[:2] == (i - 1, j)
     assert lab.find(".gv-over .gv-cell").is_visible()
+    assert lab.find(".gv-tip").is_visible()
+    lab.find(".gv-play").focus()
+    assert lab.find(".gv-tip").is_hidden()
+    assert lab.find(".gv-over .gv-cell").is_visible(), "it stays marked, from layer to layer"
 
 
 def test_the_cell_that_is_read_keeps_its_place_from_layer_to_layer(lab: Lab) -> None:
@@ -913,6 +922,7 @@ def test_a_layer_that_comes_after_another_class_is_shown_for_that_class(lab: Lab
     assert f"{late} · 112×112" in lab.text(".gv-caption")
 
 
+@pytest.mark.slow
 def test_a_layer_that_comes_after_another_network_is_not_shown(lab: Lab) -> None:
     lab.first = []
     held: list[Route] = []
@@ -975,6 +985,7 @@ def test_the_rival_among_the_likeliest_is_one_click_away(lab: Lab) -> None:
     assert len(lab.requests) == asked
 
 
+@pytest.mark.slow
 def test_a_network_that_predicts_the_rival_is_shown_without_one(lab: Lab) -> None:
     lab.first = []
     lab.drawn_after(lambda: lab.choose("other", "cheetah"))
@@ -1078,6 +1089,7 @@ REFUSED = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_no_chooser_no_camera_and_no_failed_upload_takes_the_picture_away(lab: Lab) -> None:
     page, shown = lab.page, lab.find(".gv-over img")
     before = shown.get_attribute("src")
@@ -1375,6 +1387,7 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
     lab.find(".gv-classes button").nth(1).focus()
     lab.drawn_after(lambda: keys.press("Enter"))
     assert "what speaks for cheetah" in lab.say
+    assert lab.page.evaluate("document.activeElement.dataset.index") == str(CHEETAH)
 
     def here() -> str:
         name, ring = lab.page.evaluate(
@@ -1393,7 +1406,17 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
         )
         return str(name)
 
-    lab.page.get_by_role("tab", name="Look").focus()
+    look, made = (lab.page.get_by_role("tab", name=n) for n in ("Look", "How it is made"))
+    look.focus()
+    keys.press("ArrowRight")
+    expect(made).to_be_focused()
+    expect(made).to_have_attribute("aria-selected", "true")
+    for key in ("ArrowRight", "ArrowRight"):  # after the last comes the first
+        keys.press(key)
+    expect(look).to_be_focused()
+    look.click()
+    expect(look).not_to_be_focused()  # and so has no frame
+    look.focus()
     reached = []
     for _ in range(40):
         keys.press("Tab")
@@ -1447,10 +1470,12 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
         "gv-save-figure",
     )  # fmt: skip
     assert [name for name in reached if name in wanted] == list(wanted)
-    lab.find("[name=method]").focus()
-    keys.press("Escape")
-    assert lab.find(".gv-drawer").is_hidden()
-    expect(lab.find(".gv-more")).to_be_focused()
+    for place in ("[name=method]", ".gv-over .gv-frame"):
+        lab.more()
+        lab.find(place).focus()
+        keys.press("Escape")
+        assert lab.find(".gv-drawer").is_hidden()
+        expect(lab.find(".gv-more")).to_be_focused()
 
 
 def test_an_example_can_be_chosen_with_the_keyboard(lab: Lab) -> None:
@@ -1626,6 +1651,11 @@ def test_pictures_classes_and_film_are_on_the_first_screen(
         height, width, _ = pictures.read_rgb(EXAMPLES_DIR / list(EXAMPLES)[number - 1]).shape
         for box in (over, original):
             assert box["width"] / box["height"] == pytest.approx(width / height, rel=0.02)
+        lab.radio("gv-tool", "cover")
+        expect(lab.find(".gv-say")).to_contain_text("With this covered")
+        for part, box in ((".gv-over", over), (".gv-original", original)):
+            assert lab.find(f"{part} .gv-frame").bounding_box() == box, f"{number}: it jumps"
+        lab.radio("gv-tool", "look")
 
 
 def test_where_there_is_room_a_card_asks_to_cover_the_brightest_cells(
@@ -1681,11 +1711,11 @@ def test_how_much_of_the_screen_the_pictures_have(
         assert share() >= one
 
 
-def test_the_sum_that_is_drawn_is_the_score_without_its_head_start(lab: Lab) -> None:
+def test_the_sum_that_is_drawn_is_the_score_without_its_fixed_start(lab: Lab) -> None:
     signed, score = first().maps[BEST, "Grad-CAM"], float(first().logits[LION])
     assert lab.text(".gv-total") == f"the 49 cells add up: {signed.sum():.2f}"
     start = score - float(signed.sum())
-    assert f"head start {start:+.2f}" in lab.text(".gv-sumline")
+    assert f"fixed start {start:+.2f}" in lab.text(".gv-sumline")
     assert f"score {score:.2f}" in lab.text(".gv-sumline")
     pieces = lab.find(".gv-piece").evaluate_all("all => all.map(n => parseFloat(n.style.flexGrow))")
     assert pieces == sorted(pieces, reverse=True)
@@ -1713,6 +1743,18 @@ def test_the_sum_that_is_drawn_is_the_score_without_its_head_start(lab: Lab) -> 
         f"{-seen[seen < 0].sum():.2f} for cheetah",
         f"{seen[seen > 0].sum():.2f} for lion",
     ]
+    told = re.fullmatch(
+        r"their fixed starts ([+-][\d.]+) · lion scores ([\d.]+) more than cheetah",
+        lab.text(".gv-sumline"),
+    )
+    assert told
+    total, starts, ahead = float(lab.text(".gv-total b")), float(told[1]), float(told[2])
+    assert round(total + starts, 4) == ahead, "as it is printed"
+    logits = first().logits
+    assert ahead == pytest.approx(float(logits[LION] - logits[CHEETAH]), abs=0.0051)
+    lab.find("[name=layer]").select_option("block6c_add")
+    assert lab.text(".gv-total").startswith("the last grid’s 49 cells, plus and minus: ")
+    assert "parts" in lab.find("[name=layer] option:checked").inner_text(), "a plain word beside"
 
 
 def test_where_the_cells_do_not_add_up_no_sum_is_drawn(lab: Lab) -> None:

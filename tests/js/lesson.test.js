@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { agreeing, decimals, enough, factsOf, halvesOf, patchOn, peaksOf, unitOf } from '../../demo/viewer/facts.js';
-import { NOTES, handoutOf, noteRows } from '../../demo/viewer/paper.js';
-import { cellText, digitSize, sceneOf } from '../../demo/viewer/scenes.js';
-import { STATIONS, answerOf, revealsOf } from '../../demo/viewer/script.js';
+import { NOTES, answersOf, handoutOf, noteRows } from '../../demo/viewer/paper.js';
+import { digitSize, sceneOf } from '../../demo/viewer/scenes.js';
+import { COURSES, STATIONS, answerOf, revealsOf } from '../../demo/viewer/script.js';
+import { digits } from '../../demo/viewer/words.js';
 
 const plain = (text) => text.replaceAll('\u00a0', ' ').replaceAll('−', '-');
 
@@ -78,8 +79,9 @@ test('a small number has a digit, and what is below zero its minus', () => {
   assert.equal(enough(0.00398), 3);
   assert.equal(enough(7.48), 2);
   assert.equal(decimals(-0.0014, 2), '−0.00');
-  assert.equal(cellText(0, { unit: 1, places: 1 }), '0');
-  assert.equal(cellText(0.0239, { unit: 0.01, places: 1 }), '2.4');
+  assert.equal(digits(0, { unit: 1, places: 1 }), '0');
+  assert.equal(digits(0.0239, { unit: 0.01, places: 1 }), '2.4');
+  assert.equal(digits(-0.0014, { unit: 1, places: 2 }), '<0', 'and no minus nothing');
   assert.equal(unitOf({ unit: 0.01 }), 'in hundredths');
   assert.equal(unitOf({ unit: 1 }), '');
 });
@@ -112,7 +114,7 @@ test('the answers are those of the numbers', () => {
   assert.match(told(6), /^B: 6\.0 × 0\.500 = 3\. Then 1 more filters\.$/);
   assert.match(told(7), /^B: 1 of 6\. They speak against\.$/);
   assert.match(told(8), /^B: 54 % of “ant” lies in the right half\.$/);
-  assert.match(told(9), /^C: 5\.00\. With a fixed 0\.25 it is the score: 5\.25\.$/);
+  assert.match(told(9), /^C: 5\.00\. With the fixed start 0\.25 it is the score: 5\.25\.$/);
   assert.equal(STATIONS[7].more(f).answer, 'Now 2 cells are minus: they speak for wolf.');
 });
 
@@ -256,9 +258,18 @@ test('what moves keeps its key', () => {
 
 test('a lesson of 45 minutes has 45, and the notes are those of the document', () => {
   assert.equal(NOTES.length, STATIONS.length);
-  assert.equal(NOTES.reduce((sum, [minutes]) => sum + minutes, 0), 45);
+  assert.equal(COURSES[45].reduce((sum, n) => sum + NOTES[n][0], 0), 45);
+  const more = COURSES[90].filter((n) => !COURSES[45].includes(n));
+  assert.deepEqual(more.map((n) => STATIONS[n].name), ['Forget', 'Cheat']);
   const document = readFileSync(new URL('../../docs/teaching.md', import.meta.url), 'utf8');
   for (const row of noteRows()) assert.ok(document.includes(`| ${row.join(' | ')} |`), row[0]);
+});
+
+test('the notes have the answer of every step, those of a second reveal too', () => {
+  const told = answersOf(all()).map(plain);
+  assert.equal(told.length, STATIONS.length);
+  assert.equal(told[7], 'B: 1 of 6. They speak against. Now 2 cells are minus: they speak for wolf.');
+  assert.equal(told[12], 'C: it falls. ant: 5.25 -> 4.00. ant: 5.25 -> 5.27.'.replaceAll('->', '→'));
 });
 
 test('the handout has the numbers and a blank for each answer, and tells no class', () => {
@@ -268,6 +279,6 @@ test('the handout has the numbers and a blank for each answer, and tells no clas
   assert.doesNotMatch(told.join(' '), /ant\b|wolf|5\.333|0\.083/);
   assert.match(plain(told[3]), /The 4 in row 2, column 2 becomes 5\. .* The score: 5\.250 → _____/);
   assert.match(told[5], /6\.0 × 0\.500 = _____/);
-  assert.match(told[8], /The rows: 0\.50 \+ 4\.50 = _____ Starting value 0\.25\./);
+  assert.match(told[8], /The rows: 0\.50 \+ 4\.50 = _____ Fixed start 0\.25\./);
   assert.deepEqual(sections[7].grid, [['−1.0', '0.5', '1.0'], ['1.5', '2.0', '1.0']]);
 });

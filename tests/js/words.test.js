@@ -108,6 +108,7 @@ test('how sure the network is', () => {
   assert.deepEqual({ ...sure({}), text: '' }, { text: '', asks: true });
   said(sure({}).text, 'It is not sure: cheetah comes second (25 %).');
   assert.equal(sure({}, { p: 0.09 }).asks, false, 'nobody asks about what is not likely');
+  said(sure({}, { p: 0.09 }).text, 'It is not sure. Maybe it is none of its 1000 classes.');
   const classes = [{ index: 291, label: 'lion', p: 0.6, y: 8, rank: 1 }, { index: 7, label: 'dog', p: 0.1, rank: 2 }];
   said(sure({ classes }).text, 'It is quite sure. Next comes dog, with 10 %.');
   said(sure({ target: 293 }).text, 'Its first guess is lion (50 %).');
@@ -143,25 +144,40 @@ test('a cell under the pointer is a part of the sum, of what speaks for the clas
   assert.equal(tip(0, 7.516), '+0.47 of 7.52');
   assert.equal(tip(0, null), '+0.47 50 % of what speaks for it');
   assert.equal(tip(2, null), '-2 against');
+  assert.equal(tip(2, 7.516, { bottom: 0.004 }), '0.00 of 7.52', 'there is no minus nothing');
   assert.equal(tip(2, 1.1, { rival: 293, band: 'contrast' }), '+2.00 for cheetah');
   assert.equal(tip(0, 1.1, { rival: 293, band: 'contrast' }), '+0.47 for lion');
 });
 
-test('the cells add up to the score without its head start', () => {
+test('the cells add up to the score without its fixed start', () => {
   const one = look({ cells: [[127, -127]], top: 9, bottom: 0.96, starts: { target: -0.04 } });
   assert.equal(words.sumOf(one).toFixed(2), '8.04');
-  const laid = { minus: [{}], more: 9, less: -0.96, half: 1 }, about = words.aboutScore(one, one.grid, laid);
+  const laid = { minus: [{}], more: 9, less: -0.96, half: 1 }, about = words.aboutScore(one, one.grid, laid, true);
   said(about.before, 'the 2 cells add up:');
   said(about.sum, '8.04');
-  said(about.line, '1 cells bring half of it · 1 take away 0.96 · head start -0.04 · score 8');
+  said(about.line, 'fixed start -0.04 · score 8.00 · 1 cell brings half of it · 1 takes away 0.96'); // 8.04 - 0.04
+  said(words.aboutScore(one, one.grid, laid, false).before, 'the last grid’s 2 cells add up:');
   // 0.0046 less 0.0009 is 0.0037: two places would say that nothing adds up to nothing
   const lion = { ...LION, y: 0.0037 }, few = look({ cells: [[127, -127]], starts: { target: 0 }, classes: [lion] });
-  const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 });
+  const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 }, true);
   said(small.sum, '0.0037');
-  said(small.line, '1 cells bring half of it · 1 take away 0.0009 · score 0.00370');
+  said(small.line, 'score 0.0037 · 1 cell brings half of it · 1 takes away 0.0009');
   const two = look({ rival: 293, band: 'contrast', starts: { contrast: 0.5 } });
   assert.equal(words.sumOf(two), 1.5);
-  said(words.aboutScore(two, two.grid, { minus: [], more: 2, less: -0.5, half: 1 }).line, 'more for lion by 1.50');
+  const pair = words.aboutScore(two, two.grid, { minus: [], more: 2, less: -0.5, half: 1 }, true);
+  said(pair.sum, '+1.50');
+  said(pair.line, 'their fixed starts +0.50 · lion scores 2.00 more than cheetah'); // 1.5 + 0.5, and 8 - 6
+});
+
+test('a sum is right as it is printed', () => {
+  const lion = { ...LION, y: 1.25 }, one = look({ starts: { target: 0.125 }, classes: [lion] }); // 1.125 + 0.125
+  const about = words.aboutScore(one, one.grid, { minus: [], more: 1.125, less: 0, half: 2 }, true);
+  said(about.sum, '1.13'); // 1.13 + 0.13 is not 1.25
+  said(about.line, 'fixed start +0.12 · score 1.25 · 2 cells bring half of it');
+  const cheetah = { ...CHEETAH, y: 9 };
+  const two = look({ rival: 293, band: 'contrast', starts: { contrast: 0 }, classes: [LION, cheetah] });
+  said(words.aboutScore(two, two.grid, { minus: [], more: 1, less: -2, half: 1 }, true).line,
+    'cheetah scores 1.00 more than lion', 'who leads comes first');
 });
 
 test('a search that finds no class of that name says so', () => {
@@ -178,6 +194,9 @@ test('the stages of the film have names where somebody looked', () => {
   assert.equal(words.stageOf('efficientnet_lite0', [28, 28, 40], false), 'textures');
   assert.equal(words.stageOf('efficientnet_lite0', [7, 7, 1280], true), 'last grid');
   assert.equal(words.stageOf('vgg16', [28, 28, 512], false), '28×28');
+  const now = look({ model: { key: 'efficientnet_lite0' }, best: 'y' });
+  now.grid.row.shape = [7, 7, 192];
+  assert.match(words.caption(now), / · parts · Both · x · /, 'a plain word beside the name');
 });
 
 test('why a map is empty', () => {
