@@ -92,7 +92,7 @@ def notes_on(posed: Posed, name: str, signed: F32) -> list[str]:
     """What the numbers of a map are, in sentences."""
     row, sides = METHODS.get(name), "×".join(map(str, signed.shape))
     if name == CENTRE:
-        return [CHANCE[name]]
+        return []
     if is_of_pixels(posed, name, signed):
         said = [
             f"{sides} pixels. Each number says how the score reacts to that pixel alone, so "
@@ -123,6 +123,7 @@ def all_rows(request: Any) -> SideAnswer:
         one: SideRow = {
             "of": name,
             "line": row.line if row else CHANCE[name],
+            "cost": row.cost if row else "",
             "passes": row.passes(posed.asked, layer) if row and row.passes else 0,
             "chance": row is None,
             "map": side_map(posed, layer, name, maps) if name in maps else None,

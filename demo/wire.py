@@ -592,6 +592,7 @@ class SideMap(TypedDict):
 class SideRow(TypedDict):
     of: str  # the method, or what stands for chance
     line: str  # what it does
+    cost: str  # in words
     passes: int  # that its map takes, beside the one pass that answers many; 0: none
     chance: bool  # whether it knows nothing, and is there to be beaten
     map: SideMap | None  # null: it takes its time, and nobody has asked for it yet

@@ -20,22 +20,28 @@ const amend = (name, more) => change({ side: state.side.map((row) => row.of === 
 
 // ---- one question after another ----------------------------------------------------------------
 
-/** What is still to be asked of a row, in this order for all rows: what to say of it, whom to ask, what comes of it. */
+/**
+ * What may still be asked of a row: whether it is, about how many passes that takes, what to say of it, whom to ask,
+ * what comes of it. What takes least comes first.
+ */
 const TO_ASK = [
   {
     due: (row) => !row.map,
+    cost: ({ passes }) => passes,
     words: (name) => `Making the map of ${name} …`,
     door: 'side',
     take: (name, map) => amend(name, { map }),
   },
   {
     due: (row) => row.share === undefined,
+    cost: ({ passes }) => 4 * passes,
     words: (name) => `${name} in the mosaic …`,
     door: 'shares',
     take: (_name, { shares }) => Object.entries(shares).forEach(([of, share]) => amend(of, { share })),
   },
   {
     due: (row) => !row.ruling && row.map,
+    cost: ({ passes }) => Math.max(props.most_passes, passes),
     words: (name) => `Testing the map of ${name} …`,
     door: 'verdict',
     take: (name, { ruling }) => amend(name, { ruling }),
@@ -58,18 +64,18 @@ async function compare() {
   if (first.error) return void change({ sideToken: '', error: first.error });
   const before = state.side ?? [];
   change({ side: first.rows.map((row) => ({ ...row, share: before.find(({ of }) => of === row.of)?.share })) });
-  const names = state.side.filter((row) => !row.chance).sort((a, b) => a.passes - b.passes).map((row) => row.of);
-  for (const { due, words, door, take } of TO_ASK) {
-    for (const name of names) {
-      if (!due(rowOfName(name)) || rowOfName(name).refused) continue;
-      const made = await asked(door, words(name), name);
-      if (!made) return;
-      if (made.error && door === 'shares') { // of the four pictures, not of this row
-        change({ error: made.error });
-        break;
-      }
-      if (made.error) amend(name, { refused: made.error });
-      else take(name, made);
+  const todo = TO_ASK.flatMap((kind) => state.side.filter((row) => !row.chance).map((row) => ({ kind, row })));
+  let mosaic = true; // whether there can be one of these four pictures
+  for (const { kind, row: { of: name } } of todo.sort((a, b) => a.kind.cost(a.row) - b.kind.cost(b.row))) {
+    const { due, words, door, take } = kind, row = rowOfName(name);
+    if (!due(row) || row.refused || door === 'shares' && !mosaic) continue;
+    const made = await asked(door, words(name), name);
+    if (!made) return;
+    if (!made.error) take(name, made);
+    else if (door !== 'shares') amend(name, { refused: made.error });
+    else {
+      mosaic = false;
+      change({ error: made.error });
     }
   }
   change({ sideToken: '' });
@@ -141,7 +147,8 @@ export function showSide() {
   if (focused) $(`.gt-sides [data-of="${focused}"]`)?.focus();
   write($('.gt-like'), `like ${shown.of}`);
   write($('.gt-large b'), shown.of);
-  write($('.gt-large p'), [shown.line, ...shown.map.notes].join(' '));
+  const cost = shown.chance ? [] : [`Cost: ${shown.cost}.`];
+  write($('.gt-large p'), [shown.line, ...cost, ...shown.map.notes].join(' '));
   const large = $('.gt-large img');
   large.src = shown.map.overlay;
   large.alt = `The picture under the map of ${shown.of}`;

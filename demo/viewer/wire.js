@@ -630,6 +630,7 @@ export {};
  * @typedef {object} SideRow
  * @property {string} of the method, or what stands for chance
  * @property {string} line what it does
+ * @property {string} cost in words
  * @property {number} passes that its map takes, beside the one pass that answers many; 0: none
  * @property {boolean} chance whether it knows nothing, and is there to be beaten
  * @property {SideMap | null} map null: it takes its time, and nobody has asked for it yet
