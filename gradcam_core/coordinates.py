@@ -8,7 +8,7 @@ how far apart the places are of which an element was made in equal parts.
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,18 +49,18 @@ class Walk:
     """The planes of every tensor that is made of the picture x (1, H, W, C), in `at`.
 
     moved: those to which every way from the picture leads through a crop, a turn or the like.
-    Behind an operation that cannot be followed the place is lost; nothing is raised. mixed: tensors
-    of which it is known that all places are in each element, whatever their graph looks like.
+    Behind an operation that cannot be followed the place is lost; nothing is raised. told: what is
+    known of some tensors whatever their graph looks like: their planes, by `ref`.
     """
 
-    def __init__(self, x: Any, mixed: Sequence[Any] = ()):
+    def __init__(self, x: Any, told: Mapping[Any, F32]):
         _, h, w, _ = x.shape
         pixels = np.ones((4, 1, h, w, 1), np.float32)
         pixels[:2, 0, :, :, 0] = middles(h, w)
         pixels[2] = 0
         self.at: dict[Any, F32] = {x.ref(): pixels}
         self.moved: set[Any] = set()
-        self._mixed = {t.ref() for t in mixed}
+        self._told = told
         self._known: dict[Any, Any] = {}
         self._follow(x.graph)
 
@@ -78,8 +78,9 @@ class Walk:
             for t, planes in made:
                 if planes is None:  # not of the picture
                     continue
-                self.at[t.ref()] = lost(t.shape.rank) if t.ref() in self._mixed else planes
-                if stays or (op.type in (*MOVERS, *CALLS) and displaced(planes)):
+                told = t.ref() in self._told
+                self.at[t.ref()] = self._told[t.ref()] if told else planes
+                if stays or told or (op.type in (*MOVERS, *CALLS) and displaced(planes)):
                     self.moved.add(t.ref())
 
     def _before_rim(self, op: Any, t: Any) -> Any:

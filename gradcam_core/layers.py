@@ -1,5 +1,6 @@
 """May one look here? Every layer with a grid, and why it is poor, from the traced graph itself."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ LOOPS = {  # inside them the graph is not followed
 PICTURE = "only the picture, prepared for the network"
 CUT = "the gradient is cut on the way from here to the answer (rounding, argmax or stop_gradient)"
 ASIDE = "does not lead to the answer"
+BRANCH = "one of several branches: another path leads round it"
 PASSED_OVER = "after it only the class token is read, and its other tokens no more"
 
 
@@ -49,6 +51,7 @@ def inspect_layers(
     x: tf.Tensor,
     y: tf.Tensor,
     tokens: Mapping[int, tuple[int, int, int]],
+    needed: Mapping[str, tuple[int, ...]],
 ) -> dict[str, Layer]:
     """Each layer with a (1, h, w, K) output, and why it is poor, from the traced graph itself.
 
@@ -57,6 +60,7 @@ def inspect_layers(
     half-way: before its activation, or thinned by pooling. Where no gradient comes, no map can be
     made at all. The insides of loops are left out: nothing outside can see them. tokens: the
     outputs (1, tokens, K) that are laid out as a grid, too, by id: how many come before it, h, w.
+    needed: what `needed_runs` says; the last of those stands for them all.
     """
     order, live = _between(x, y)
     leading, smooth = _leading(x, y), _smooth(y)
@@ -71,7 +75,11 @@ def inspect_layers(
             (half_way if type(operation).__name__ in NORMS + ACTIVATIONS else done).update(sources)
     half_way -= done
     inside = tuple(f"{name}/" for name, operation, *_ in seen if isinstance(operation, ATTENTION))
+    calls: Counter[str] = Counter()
     for name, operation, sources, tensor in seen:
+        calls[name] += 1
+        if name in needed and calls[name] != needed[name][-1] + 1:
+            continue
         grid = tokens.get(id(tensor))
         if not tf.is_tensor(tensor) or not (grid or tensor.shape.rank == 4):
             continue
@@ -101,8 +109,8 @@ def inspect_layers(
             poor = "only passes on the layer before it"
         elif id(tensor) in makers:
             poor = "does not change what the layer before it says"
-        elif id(tensor.op) in round_it:
-            poor = "one of several branches: another path leads round it"
+        elif id(tensor.op) in round_it and name not in needed:
+            poor = BRANCH
         elif id(tensor) in half_way or (
             id(tensor) not in done and any(c.type in ACTIVATION_OPS for c in tensor.consumers())
         ):
@@ -113,6 +121,40 @@ def inspect_layers(
         merges = _merges(tensor, seen, live)
         layers[name] = Layer(name, shape, kind, poor, merges, leading=before)
     return layers
+
+
+def needed_runs(seen: Sequence[Seen], x: tf.Tensor, y: tf.Tensor) -> dict[str, tuple[int, ...]]:
+    """Of a layer that runs several times the numbers of those runs through which, together, every
+    path from the picture x to the answer y leads, and of which none can be spared. Layers round
+    which a path leads are left out.
+    """
+    outputs: dict[str, list[Any]] = {}
+    for name, *_, tensor in seen:
+        outputs.setdefault(name, []).append(tensor)
+    shared = {name: tensors for name, tensors in outputs.items() if len(tensors) > 1}
+    order, live = _between(x, y)
+    before = [
+        [live[id(t.op)] for t in op.inputs if id(t.op) in live and _carries(t)] for op in order
+    ]
+
+    def lead_through(ends: set[int | None]) -> bool:
+        reached = [True, *[False] * (len(order) - 1)]
+        for n, sources in enumerate(before[1:], 1):
+            reached[n] = n not in ends and any(reached[m] for m in sources)
+        return not reached[-1]
+
+    needed = {}
+    for name, tensors in shared.items():
+        grids = {n: t for n, t in enumerate(tensors) if tf.is_tensor(t) and t.shape.rank == 4}
+        ends = {n: live.get(id(t.op)) for n, t in grids.items()}
+        if not lead_through(set(ends.values())):
+            continue
+        for number in grids:
+            rest = {n: end for n, end in ends.items() if n != number}
+            if lead_through(set(rest.values())):
+                ends = rest
+        needed[name] = tuple(ends)
+    return needed
 
 
 def passes_on(operation: Any) -> bool:
@@ -187,7 +229,8 @@ def _smooth(y: tf.Tensor) -> set[int]:
 
 
 def _has_gradient(tensor: tf.Tensor) -> bool:
-    return bool(tensor.dtype.is_floating or tensor.dtype == tf.variant)  # a list of a loop
+    kind = tensor.dtype
+    return bool(kind.is_floating or kind.is_complex or kind == tf.variant)  # a list of a loop
 
 
 def _between(x: tf.Tensor, y: tf.Tensor) -> tuple[list[Any], dict[int, int]]:

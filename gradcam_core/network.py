@@ -19,10 +19,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gradcam_core.coordinates import Walk
+from gradcam_core.coordinates import Walk, lost
 from gradcam_core.gradients import GUIDED, batch_norm, convolution
+from gradcam_core.grids import as_floats, grid_of, own_grid, parts_of, used_of, with_cells
 from gradcam_core.heads import answers, meaning_of, output_of, steps_back, trial_pictures
 from gradcam_core.layers import (
+    ASIDE,
+    BRANCH,
     CUT,
     PASSED_OVER,
     RECURRENT,
@@ -30,14 +33,25 @@ from gradcam_core.layers import (
     has_loops,
     inspect_layers,
     last_resort,
+    needed_runs,
     suggest_layers,
 )
-from gradcam_core.placement import NOWHERE, STREWN, lay, tokens_in
+from gradcam_core.placement import (
+    NOWHERE,
+    STREWN,
+    first_lost,
+    lay,
+    planes_of,
+    probes,
+    tokens_in,
+    way_round,
+)
 from gradcam_core.types import (
     F32,
     Head,
     Layer,
     Meaning,
+    Placement,
     Shuffled,
     Target,
     Trace,
@@ -45,6 +59,7 @@ from gradcam_core.types import (
 )
 
 _TRACING = threading.RLock()
+ASKED = 4  # layers whose place in the picture is found by asking, at most
 COMPILED = 8  # compiled functions kept for each network, the least used leaves first
 NOT_FINITE = (
     "The network's answer is not a finite number; its weights or its preprocessing are damaged, so "
@@ -228,10 +243,21 @@ class Network:
         self._calls = Counter(name for name, *_ in seen)
         self._weighted = weighted(operation for _, operation, *_ in seen)
         runs = [(name, made) for name, _, _, made in seen]
+        needed = needed_runs(seen, kept["x"], y)
         read = tf.nest.flatten([y for _, layer, _, y in seen if isinstance(layer, RECURRENT)])
-        walk = Walk(kept["x"], [t for t in read if tf.is_tensor(t) and t.shape.rank == 3])
-        inspected = inspect_layers(seen, kept["x"], y, tokens_in(runs, walk))
-        layers = lay(inspected, runs, walk)
+        told = {t.ref(): lost(3) for t in read if tf.is_tensor(t) and t.shape.rank == 3}
+        most_told = 0 if told else ASKED  # nothing is asked of what reads the places one by one
+        while True:
+            walk = Walk(kept["x"], told)
+            inspected = inspect_layers(seen, kept["x"], y, tokens_in(runs, walk), needed)
+            layers = lay(inspected, runs, walk, needed)
+            on_the_way = [n for n, x in inspected.items() if x.poor not in (ASIDE, BRANCH)]
+            asks = len(told) < most_told
+            unknown = first_lost(on_the_way, layers, runs, walk) if asks else None
+            found = self._found(layers, *unknown) if unknown else None
+            if not unknown or not found:
+                break
+            told[dict(runs)[unknown[0]].ref()] = planes_of(found, layers[unknown[0]])
         self.layers: Mapping[str, Layer] = layers
         if has_loops(graph):
             layers |= {name: replace(layers[name], poor=CUT) for name in self._cut()}
@@ -251,8 +277,8 @@ class Network:
             )
         self.best = suggested[0] if suggested else best
         after = list(layers.values())[list(layers).index(self.best) :]
-        lost = [x for x in after if x.poor == STREWN and not inspected[x.name].poor]
-        if any(layer.leading is not None for layer in lost):
+        strewn = [x for x in after if x.poor == STREWN and not inspected[x.name].poor]
+        if any(layer.leading is not None for layer in strewn):
             self.notes += (LOST_TOKENS,)
         chosen = set(suggested) or suggest_layers(layers)
         self.layers = {
@@ -260,6 +286,49 @@ class Network:
             for name, layer in layers.items()
         }
         self.suggested = tuple(n for n, layer in self.layers.items() if layer.suggested)
+
+    def _found(
+        self, layers: Mapping[str, Layer], name: str, source: str | None
+    ) -> Placement | None:
+        """Where a layer's cells lie that the graph does not tell, found by asking, by 20 forward
+        passes: the last layer before it that has a place (None: the picture) is changed at nine
+        places of two pictures. None: the answer is not clear.
+        """
+        layer, before = layers[name], layers[source] if source else None
+        grid = before.shape if before else self.shape
+
+        def run(x: tf.Tensor, change: tf.Tensor) -> Any:
+            made = {source: x[0]}
+
+            def visit(called: str, _operation: Any, _x: Any, y: Any) -> Any:
+                if before and called == source:
+                    made[source] = own_grid(y, before)
+                    return with_cells(y, (made[source] + change)[None], before)
+                if called == name:
+                    made[name] = own_grid(y, layer)
+                return y
+
+            with tapped(self.model, visit):
+                output_of(self.model, x if before else x + change)
+            return made[source], made[name]
+
+        blocks, places = probes(grid[:2], layer.shape[:2])
+        dice, moved = np.random.default_rng(0), list[F32]()
+        with suppress(UserError), sentence():
+            ask = traced(run, (1, *self.shape), grid)
+            for picture in islice(trial_pictures(self.shape), 3, 5):  # the first are of one colour
+                x = tf.constant(picture[None])
+                a, at_rest = ask(x, tf.zeros(grid))
+                noise = dice.normal(0, a.numpy().std() or 1, grid).astype(np.float32)
+                for block in blocks:
+                    change = np.zeros_like(noise)
+                    change[block] = noise[block]
+                    _, b = ask(x, tf.constant(change))
+                    moved.append(((b - at_rest).numpy() ** 2).sum(-1))
+        if len(moved) < 2 * len(blocks):
+            return None
+        way = way_round(np.reshape(moved, (2, len(blocks), *layer.shape[:2])), places)
+        return way and way.inside(before.placement if before else None)
 
     def _cut(self) -> list[str]:
         """The good layers that get no gradient at all, although the answer depends on them.
@@ -345,26 +414,27 @@ class Network:
 
     def _compile_trace(self, layers: tuple[str, ...]) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, guess: tf.Tensor, as_p: tf.Tensor) -> Any:
-            tensors: dict[str, tf.Tensor] = {}
+            tensors: dict[str, list[tf.Tensor]] = {name: [] for name in layers}
             with tf.GradientTape() as tape:
 
                 def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
-                    if name in wanted:
+                    if name in tensors:
                         tape.watch(y)
-                        tensors[name] = y
+                        tensors[name].append(y)
                     return y
 
                 with tapped(self.model, visit, self._weights):
                     y, p = self._answers(x)
                 weights = tf.where(guess, tf.one_hot(tf.argmax(y[0]), tf.shape(y)[1]), weights)
                 score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
-            a = [tensors[name] for name in layers]
-            g = tape.gradient(score, a, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             places = [self.layers[name] for name in layers]
-            made = ([_cells(t, at) for t, at in zip(ts, places, strict=True)] for ts in (a, g))
+            a = [used_of(tensors[layer.name], layer) for layer in places]
+            g = tape.gradient(score, a, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            made = (
+                [grid_of(ts, at) for ts, at in zip(all_, places, strict=True)] for all_ in (a, g)
+            )
             return y[0], p[0], *made
 
-        wanted = set(layers)
         return self._traced(run, (1, *self.shape), (None,), tf.bool, tf.bool)
 
     def _compile_probabilities(self) -> Callable[..., Any]:
@@ -386,24 +456,21 @@ class Network:
         """score(x, a, weights, as_p) (B,): of one x with B activations a put in at the layer."""
 
         def run(x: tf.Tensor, a: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
-            calls: Counter[str] = Counter()
+            calls, parts = Counter[str](), parts_of(a, self.layers[layer], self._calls[layer])
 
             def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
-                calls[name] += 1  # of a layer that is called twice, A is its last output
-                if name != layer or calls[name] != self._calls[name]:
+                calls[name] += 1
+                if name != layer or calls[name] - 1 not in parts:
                     return y
-                if leading is None:
-                    return tf.cast(a, y.dtype)
-                tokens = tf.reshape(tf.cast(a, y.dtype), (-1, h * w, channels))
-                return tf.concat([y[:, :leading], tokens], axis=1)
+                return with_cells(y, parts[calls[name] - 1], self.layers[layer])
 
             x = tf.repeat(x, tf.shape(a)[0], axis=0)
             with tapped(self.model, visit, self._weights):
                 y, p = self._answers(x)
             return tf.reduce_sum(weights * tf.where(as_p, p, y), axis=-1)
 
-        (h, w, channels), leading = self.layers[layer].shape, self.layers[layer].leading
-        return self._traced(run, (1, *self.shape), (None, h, w, channels), (None,), tf.bool)
+        grid = self.layers[layer].shape
+        return self._traced(run, (1, *self.shape), (None, *grid), (None,), tf.bool)
 
     def _compile_gradient(self) -> Callable[..., Any]:
         def run(x: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
@@ -425,7 +492,7 @@ class Network:
                     "gradient; choose one with ReLU, such as VGG or ResNet."
                 )
             score = tf.reduce_sum(weights * tf.where(as_p, p[0], y[0]))
-            return _plain(tf.gradients(score, x, unconnected_gradients="zero")[0])
+            return as_floats(tf.gradients(score, x, unconnected_gradients="zero")[0])
 
         return self._traced(run, (1, *self.shape), (None,), tf.bool)
 
@@ -537,7 +604,9 @@ def sentence() -> Iterator[None]:
     """For what a model's operations raise when they run: no kernel, no memory, no gradient."""
     try:
         yield
-    except (tf.errors.OpError, LookupError) as error:
+    except UserError:
+        raise
+    except (tf.errors.OpError, LookupError, ValueError) as error:
         raise UserError(
             "TensorFlow cannot run this model, or not its gradient, on this computer; choose a "
             "smaller model, or one of more common layers."
@@ -573,17 +642,6 @@ def _as_is(*seen: Any) -> Any:
 def finite(numbers: F32) -> bool:
     """Whether all are. A sum of squares is quickly asked; where it overflows, they may still be."""
     return bool(np.isfinite(np.vdot(numbers, numbers)) or np.isfinite(numbers).all())
-
-
-def _plain(tensor: tf.Tensor) -> tf.Tensor:
-    """(1, h, w, K) of any precision -> (h, w, K) float32; some gradients name only some rows."""
-    return tf.cast(tf.convert_to_tensor(tensor)[0], tf.float32)
-
-
-def _cells(tensor: tf.Tensor, layer: Layer) -> tf.Tensor:
-    """The same of a layer of tokens (1, tokens, K): those that form the grid."""
-    plain = _plain(tensor)
-    return plain if layer.leading is None else tf.reshape(plain[layer.leading :], layer.shape)
 
 
 def _shared(tensor: tf.Tensor) -> F32:

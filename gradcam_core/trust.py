@@ -31,7 +31,9 @@ VERDICTS: dict[Verdict, str] = {  # of a method at a layer, in words
 }
 TOKENS = (
     "The cells of this layer are tokens: by attention, or what stands in for it, each reads from "
-    "the others. So a cell stands for its own place and for what it has read elsewhere."
+    "the others. So a cell stands for its own place and for what it has read elsewhere. In two "
+    "small networks that were trained to try this, the map pointed at the object hardly more often "
+    "than the middle of the picture does."
 )
 CLASS_TOKEN = "What the class token has read already is in none of the cells."
 GOOD: tuple[Verdict, ...] = ("better", "exact")
@@ -91,9 +93,11 @@ def verdict(title: str, layer: Layer, method: str, is_even: bool | None) -> Verd
     measured = next((row for start, row in rows.items() if layer.name.startswith(start)), {})
     if method in measured:
         return measured[method]
-    if is_even is not None and averages(METHODS[method]):
-        return "exact" if is_even else "mean"
-    return "unknown"
+    if is_even is None or not averages(METHODS[method]):
+        return "unknown"
+    if not is_even:
+        return "mean"
+    return "exact" if layer.leading is None else "unknown"  # tokens may have lost places before
 
 
 def about_tokens(layer: Layer) -> str:

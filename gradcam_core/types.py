@@ -7,7 +7,7 @@ grid and channels; C classes; B batch; A activations, G gradients, Y logits.
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,14 @@ class Placement:
         return Placement(rows, columns)
 
 
+class Run(NamedTuple):
+    """One of a layer's runs, and which way round its output is laid into the layer's grid."""
+
+    number: int  # which of them, from 0
+    turned: bool  # rows and columns exchanged, first
+    mirrored: tuple[int, ...]  # then those axes reversed: 0 the rows, 1 the columns
+
+
 @dataclass(frozen=True)
 class Layer:
     """One place in a network where one can look: the output of a layer that has a grid."""
@@ -134,6 +142,8 @@ class Layer:
     placement: Placement | None = None  # of its grid in the picture; None: over all of it
     leading: int | None = None  # of tokens laid out as a grid: how many come before them, such as
     # a class token; None: it is a grid by itself
+    runs: tuple[tuple[tuple[Run, ...], ...], ...] = ()  # of a layer that runs several times: those
+    # of which its grid is put together, row by row, and beside each other as channels; (): the last
 
     @property
     def title(self) -> str:

@@ -9,7 +9,7 @@ from keras import ops
 
 from gradcam_core import layers, models
 from gradcam_core.network import Network
-from gradcam_core.types import Target
+from gradcam_core.types import Target, UserError
 
 SHAPE = (9, 12, 3)
 
@@ -198,6 +198,7 @@ def test_a_cut_gradient_is_said_in_those_words(cut, x):
         lambda a: ops.mod(a, 0.1),
         lambda a: ops.take(ops.reshape(a, (-1, 9 * 12 * 4)), 7, axis=1)[:, None],
         lambda a: ops.cast(ops.cast(a, "float16"), "float32"),
+        lambda a: tf.math.real(tf.signal.ifft2d(tf.signal.fft2d(tf.cast(a, tf.complex64)))),
         lambda a: InALoop(lambda row: row + ops.stop_gradient(ops.round(row) - row))(a),
     ],
 )
@@ -227,6 +228,19 @@ def test_a_dead_layer_is_not_a_cut_one(after, x):
     )
     assert not net.layers["conv"].poor
     assert not net.trace(x, Target(0), ("conv",)).gradients["conv"].any()
+
+
+def test_a_gradient_that_tensorflow_cannot_make_is_told(x, sentence):
+    """It turns each picture of a loop by a quarter, and then says its own gradient does not fit."""
+
+    def turned(a):
+        shape = tf.TensorSpec((12, 9, 4))
+        return tf.map_fn(lambda t: tf.image.rot90(t), a, fn_output_signature=shape)
+
+    net = Network(after_a_convolution(own_call(turned)), SHAPE)
+    with pytest.raises(UserError) as error:
+        net.trace(x, Target(0), ("conv",))
+    sentence(error.value)
 
 
 # Where no layer is good

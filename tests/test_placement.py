@@ -9,7 +9,7 @@ from keras import layers as L
 from keras import ops
 from scipy import ndimage
 
-from gradcam_core import heatmap, lookup, models, placement
+from gradcam_core import heatmap, lookup, models, network, placement
 from gradcam_core.coordinates import Walk
 from gradcam_core.methods import METHODS
 from gradcam_core.network import Network
@@ -305,7 +305,6 @@ STRANGE = {
     "flattened": lambda x: L.Reshape((8, 6, 4))(L.Dense(192)(L.Flatten()(grid(x)))),
     "mixer": lambda x: of_tokens(grid(x), across),
     "attention alone": lambda x: of_tokens(grid(x), lambda t: L.MultiHeadAttention(2, 4)(t, t)),
-    "transposed in a loop": lambda x: ops.map(lambda t: ops.transpose(t, (1, 0, 2)), x),
     "line by line": lambda x: L.Reshape((64, 24, 2))(
         L.LSTM(48, return_sequences=True)(L.Reshape((64, 144))(x))),
     "this way or that": lambda x: Do(
@@ -313,8 +312,6 @@ STRANGE = {
     "turned as the picture says": lambda x: Do(lambda t: tf.raw_ops.ImageProjectiveTransformV3(
         images=t, transforms=tf.reshape(t[:, :1, :8, 0], (1, 8)), output_shape=(64, 48),
         fill_value=0.0, interpolation="BILINEAR"))(x),
-    "by NumPy": lambda x: Do(lambda t: tf.reshape(
-        tf.numpy_function(lambda a: a, [t], tf.float32), (-1, 64, 48, 3)))(x),
     "where the picture says": lambda x: Do(lambda t: tf.gather(
         t, tf.cast(tf.reduce_mean(t, (0, 2, 3)), tf.int32), axis=1))(x),
 }  # fmt: skip
@@ -328,6 +325,132 @@ def test_what_is_not_laid_in_rows_and_columns_is_told(case):
     assert layer.placement is None
     assert not layer.suggested
     assert net.best != "spot"
+
+
+# What the graph does not tell is found by asking, if the answer is clear
+
+
+def by_numpy(change, shape=(64, 48, 3)):
+    """Nothing can be followed through it."""
+    return lambda x: Do(
+        lambda t: tf.reshape(
+            tf.numpy_function(lambda a: np.ascontiguousarray(change(a)), [t], tf.float32),
+            (-1, *shape),
+        )
+    )(x)
+
+
+def in_a_loop(change):
+    return lambda x: ops.map(change, x)
+
+
+def one_after_the_other(x):
+    turned = ops.map(lambda t: ops.transpose(t, (1, 0, 2)), x)
+    return ops.map(lambda t: t[:, ::-1], conv(name="between")(turned))
+
+
+TURNED = {
+    "as it is": (by_numpy(lambda a: a), WHOLE),
+    "transposed": (in_a_loop(lambda t: ops.transpose(t, (1, 0, 2))), (0, 1, 0, 1, 0, 0)),
+    "left to right": (in_a_loop(lambda t: t[:, ::-1]), (1, 0, 0, 0, -1, 1)),
+    "upside down": (by_numpy(lambda a: a[:, ::-1]), (-1, 0, 1, 0, 1, 0)),
+    "half a turn": (by_numpy(lambda a: a[:, ::-1, ::-1]), (-1, 0, 1, 0, -1, 1)),
+    "a quarter turn": (
+        by_numpy(lambda a: np.rot90(a, axes=(1, 2)), (48, 64, 3)), (0, 1, 0, -1, 0, 1)),
+    "the other": (by_numpy(lambda a: np.rot90(a, 3, (1, 2)), (48, 64, 3)), (0, -1, 1, 1, 0, 0)),
+    "the other diagonal": (
+        by_numpy(lambda a: a[:, ::-1, ::-1].transpose(0, 2, 1, 3), (48, 64, 3)),
+        (0, -1, 1, -1, 0, 1)),
+    "finer before than after": (
+        lambda x: by_numpy(lambda a: a[:, ::8, ::-8], (8, 6, 3))(x), (1, 0, 0, 0, -1, 1)),
+    "what comes after it is followed": (
+        lambda x: L.Cropping2D(((0, 24), (16, 0)))(in_a_loop(lambda t: ops.transpose(t, (1, 0, 2)))(
+            x)), (0, 48/64, 16/64, 24/48, 0, 0)),
+    "after a crop": (
+        lambda x: by_numpy(lambda a: a[:, :, ::-1], (32, 24, 3))(x[:, 16:48, 24:]),
+        (0.5, 0, 0.25, 0, -0.5, 1)),
+    "one after the other": (one_after_the_other, (0, -1, 1, 1, 0, 0)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "case"), enumerate(TURNED))
+def test_which_way_round_a_layer_lies_is_asked(number, case):
+    """After another layer, or at the picture itself."""
+    before, numbers = TURNED[case]
+    layer = looked(lambda x: before(conv(3)(x) if number % 2 else x)).layers["spot"]
+    assert layer.poor not in NOWHERE
+    if numbers is None:
+        assert layer.placement is None
+    else:
+        np.testing.assert_allclose(layer.placement.numbers, numbers, atol=2e-3)
+
+
+UNCLEAR = {
+    "cut at one side": in_a_loop(lambda t: t[7:]),
+    "rolled": by_numpy(lambda a: np.roll(a, 12, 2)),
+    "sorted": by_numpy(lambda a: np.sort(a, 1)),
+    "beside its mirror": by_numpy(lambda a: a + a[:, :, ::-1]),
+    "half of it the mean": by_numpy(lambda a: a / 48 + a.mean((1, 2), keepdims=True)),
+    "nothing of it": by_numpy(np.zeros_like),
+    "by what the picture is": by_numpy(
+        lambda a: a[:, ::-1] if np.abs(np.diff(a, axis=2)).mean() > 0.2 else a
+    ),
+    "a small grid": lambda x: by_numpy(lambda a: a[:, :, ::-1], (3, 48, 3))(
+        L.AveragePooling2D((21, 1))(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNCLEAR)
+def test_an_unclear_answer_is_none(case):
+    layer = looked(UNCLEAR[case]).layers["spot"]
+    assert (layer.poor, layer.placement) == (STREWN, None)
+
+
+def test_a_way_round_by_hand():
+    """A grid of 4x5 cells that lies upside down: a change at the top moves its bottom."""
+    blocks, places = placement.probes((8, 10), (4, 5))
+    assert [[(p.start, p.stop) for p in block] for block in blocks][:2] == [
+        [(0, 2), (0, 2)], [(0, 2), (5, 8)]
+    ]  # fmt: skip
+    expected = [[1 / 8, 1 / 10], [1 / 8, 6.5 / 10], [7 / 8, 9 / 10]]
+    np.testing.assert_allclose(places[[0, 1, -1]], expected, rtol=1e-6)
+    moved = np.zeros((2, 9, 4, 5), np.float32)
+    for n, (row, column) in enumerate(places):
+        moved[:, n, 3 - int(row * 4), int(column * 5)] = 1
+    found = placement.way_round(moved, places)
+    assert found.numbers == (-1, 0, 1, 0, 1, 0)
+    for other in (moved[1, :, ::-1], moved[1] * np.nan, moved[1] * 0):  # of the other picture
+        assert placement.way_round(np.stack([moved[0], other]), places) is None
+
+
+def test_what_is_asked_is_told_in_passes(monkeypatch):
+    """Twenty for a layer, of ASKED layers at most."""
+    passes, layers, counts = [], [], []
+
+    def counted(a):
+        passes.append(1)
+        return a
+
+    def probes(*sides):
+        layers.append(sides)
+        return placement.probes(*sides)
+
+    monkeypatch.setattr(network, "probes", probes)
+    for most in (0, 1):
+        monkeypatch.setattr(network, "ASKED", most)
+        passes.clear()
+        looked(by_numpy(counted))
+        counts.append(len(passes))
+    assert counts[1] - counts[0] == 20
+    image = x = keras.Input(SHAPE)
+    for _ in range(3):
+        x = in_a_loop(lambda t: t * 2)(x)
+    model = headed(image, spot()(x))
+    for most in (2, 3):
+        monkeypatch.setattr(network, "ASKED", most)
+        layers.clear()
+        assert (Network(model, SHAPE).layers["spot"].poor == STREWN) == (most < 3)
+        assert len(layers) == most
 
 
 # Pieces, and layers that run more than once
@@ -375,11 +498,12 @@ def averaged(parts):
 @pytest.mark.parametrize(
     "cut",
     [
-        lambda x: [x[:, a : a + 32, b : b + 24] for a in (0, 32) for b in (0, 24)],
-        lambda x: [x, ops.flip(x, 2)],
         lambda x: [x[:, :40], x[:, 24:]],
+        lambda x: [x[:, :32, :24], x[:, 32:, 24:]],
+        lambda x: [x[:, :32], x[:, 32:], x[:, 32:]],
+        lambda x: [x[:, :32, :24], x[:, 32:, 24:], x[:, :32, 24:], x[:, 28:60, :24]],
     ],
-    ids=["tiles", "a mirrored second look", "halves that overlap"],
+    ids=["halves that overlap", "two of four", "one twice", "tiles not in a row"],
 )
 def test_a_layer_that_runs_at_several_places_is_told(cut):
     image = keras.Input(SHAPE)
@@ -513,6 +637,8 @@ def test_what_cannot_be_followed_loads_all_the_same(monkeypatch):
         raise AttributeError("TensorFlow has changed")
 
     monkeypatch.setattr(Walk, "_step", broken)
+    assert looked(conv(name="good")).layers["good"].placement is None  # it was asked
+    monkeypatch.setattr(network, "ASKED", 0)
     net = looked(conv(name="good"))
     assert {layer.poor for layer in net.layers.values()} == {STREWN}
     assert net.best == "spot"

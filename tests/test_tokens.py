@@ -223,11 +223,11 @@ def test_windows_that_can_be_followed_are(shift):
 
 
 def in_a_loop(t):
-    """Windows one after the other, and nothing goes beside them."""
+    """Eight tokens after the other, and nothing goes beside them: not rows of six."""
 
     class OneByOne(L.Layer):
         def call(self, t):
-            parts = ops.reshape(t, (-1, 4, 6, K))[0]
+            parts = ops.reshape(t, (-1, 3, 8, K))[0]
             return ops.reshape(ops.map(lambda part: ops.tanh(part[::-1]), parts), (1, H * W, K))
 
     return OneByOne(name="strange")(t)
@@ -244,6 +244,30 @@ def test_what_cannot_be_followed_is_told_and_not_chosen(sentence):
     assert not net.layers["embedded"].poor
     assert net.notes == (LOST_TOKENS,)
     sentence(LOST_TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("columns", "numbers"), [(6, (1, 0, 0, 0, -1, 1)), (24, (-1, 0, 1, 0, -1, 1))]
+)
+@pytest.mark.parametrize("class_token", [False, True])
+def test_tokens_in_a_loop_are_asked_which_way_round_they_lie(columns, numbers, class_token):
+    """Each row mirrored, or all of them turned by half."""
+
+    class OneByOne(L.Layer):
+        def call(self, t):
+            parts = ops.reshape(t[:, int(class_token) :], (-1, columns, K))
+            parts = ops.map(lambda part: ops.tanh(part[::-1]), parts)
+            turned = ops.reshape(parts, (1, H * W, K))
+            return ops.concatenate([t[:, :1], turned], 1) if class_token else turned
+
+    image = keras.Input(SHAPE)
+    x = Positions(name="embedded")(patches(image))
+    x = ClassToken()(x) if class_token else x
+    x = L.Dense(K, "gelu", name="after")(OneByOne(name="loop")(x))
+    net = Network(keras.Model(image, answer(L.GlobalAveragePooling1D()(x))), SHAPE)
+    assert net.best == "after"
+    for name in ("loop", "after"):
+        np.testing.assert_allclose(net.layers[name].placement.numbers, numbers, atol=1e-5)
 
 
 # What is no list of tokens

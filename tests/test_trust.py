@@ -1,5 +1,7 @@
 """What is said of a map: measured for one network, found by asking for the others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,7 @@ def test_what_was_not_measured_is_not_claimed():
     assert verdict("ResNet50", layer("post"), "Eigen-CAM", True) == "unknown"
     assert verdict(LITE, layer("stem_conv"), "Grad-CAM", False) == "mean"
     assert verdict("ResNet50", layer("post"), "Grad-CAM", None) == "unknown"
+    assert verdict("ViT", replace(layer("norm"), leading=1), "Grad-CAM", True) == "unknown"
     inside = layer("block5c_dwconv", suggested=False)
     assert verdict(LITE, inside, "LayerCAM", False) == "unknown"
 

@@ -121,7 +121,7 @@ export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, ea
     h, w, K, cells: h * w, placement, score, start, whole, map, a, g, print, peaks, nudged, inMap,
     contrast: contrast && { ...contrast, label: hidden ? 'another class' : contrast.label },
     label: hidden ? 'the answer' : topic.label, layer: lesson.layer, percent: topic.percent, head: topic.head,
-    count: topic.count, network: topic.model, hidden,
+    known: topic.known, count: topic.count, network: topic.model, hidden,
     ratio: topic.picture[1] / topic.picture[0], crop: topic.crop,
     classes: byRank, first: byRank[0], second: byRank[1],
     others: topic.count - classes.length,

@@ -30,6 +30,11 @@ import { grids, number, percent } from './words.js';
  */
 
 const WAITS = 'The network is running …';
+const DOUBTS = { // of Grad-CAM at a layer, by what is known of it there
+  worse: 'Measured: this layer’s map points no better than the picture’s middle does.',
+  mean: 'Here gradients differ by place; their mean forgets that: the map may mislead.',
+  tokens: 'These cells read from each other: each may stand for other places, too.',
+};
 
 /** A number that was printed. */
 const plain = (shown) => Number(shown.replace('−', '-'));
@@ -224,7 +229,7 @@ export const STATIONS = [
   },
   {
     name: 'Overlay', act: 'add', keys: ['scaling', 'overlay'], play: 'scaling',
-    said: ({ label, cells, halves: [left, right], sides, where, named }) => {
+    said: ({ label, cells, halves: [left, right], sides, where, named, known }) => {
       const all = left + right, share = left / all, more = third(share, 0.49, 0.51);
       const [one, two] = sides, order = [1, 2, 0][more]; // a small share on the left: the right has more
       const part = Math.round(100 * Math.max(share, 1 - share)), lies = order === 2 ? 'about half lies on each side'
@@ -233,7 +238,7 @@ export const STATIONS = [
         ask: `The map for ${label}, over the photo: which ${named ? 'animal' : 'half'} gets more?`,
         ...asked([one, two, 'about the same'], all ? order : -1),
         answer: all ? `${lies}.` : 'Neither: no cell speaks for it here.',
-        say: `Places were kept, so the ${cells} cells fit straight over the photo.`,
+        say: DOUBTS[known] ?? `Places were kept, so the ${cells} cells fit straight over the photo.`,
       };
     },
     math: ({ whole, cells, w, h }) => `map = scale up(L / ${decimals(whole.max, enough(whole.max))}): ` +

@@ -33,6 +33,7 @@ import { cautions, chance } from './words.js';
  * @property {Sign} sign
  * @property {string} rival the class it is held against, or empty
  * @property {string[]} cautions
+ * @property {string} known of Grad-CAM at this layer, a key of the verdicts; or "tokens"
  * @property {boolean} unsure
  * @property {string} chance of the class
  * @property {string} base address of the picture
@@ -56,7 +57,9 @@ function announce() {
     request: { path: answer.path, model: key, target: c.index, detail: answer.detail, layer: state.layer },
     layers: layers.map(({ name, shape }) => ({ name, shape, best: name === answer.best })),
     method: now.method.name, sign: now.sign, rival: band === 'contrast' ? classOf(answer, answer.rival).label : '',
-    cautions: cautions(now), unsure: isUnsure(answer), chance: chance(c, percent),
+    cautions: cautions(now), unsure: isUnsure(answer),
+    known: now.grid.row.tokens ? 'tokens' : now.grid.row.verdicts['Grad-CAM'],
+    chance: chance(c, percent),
     base: state.base.image.src, picture: answer.picture, classes: answer.classes, target: c.index, label: c.label,
     model: title, input, crop, head, percent, count: answer.count,
   };

@@ -144,6 +144,14 @@ test('where the sum is not exact it says so', () => {
   assert.match(said(9, f).say, /does not add up/);
 });
 
+test('where Grad-CAM is measured to mislead, or loses places, its map is not said to keep them', () => {
+  const say = (known) => plain(said(8, facts({ topic: { known } })).say);
+  assert.match(say('worse'), /points no better than the picture’s middle/);
+  assert.match(say('mean'), /may mislead/);
+  assert.match(say('tokens'), /other places, too/);
+  for (const known of ['better', 'alike', 'exact', 'unknown']) assert.match(say(known), /^Places were kept/);
+});
+
 test('a score that falls, and one that does not move', () => {
   assert.equal(rightOf(4, facts({ nudged: { ...NUDGED, up: -0.1 } })), 'falls');
   assert.equal(rightOf(4, facts({ nudged: { ...NUDGED, up: 1e-9 } })), 'stays');
@@ -158,6 +166,8 @@ test('no sentence has more than 15 words', () => {
     all(), facts(), all({ lesson: { start: null } }),
     all({ topic: { label: LONG, classes: long }, contrast: { ...CONTRAST, label: 'wolf' } }),
     all({ topic: { percent: false, head: 'linear' } }), all({ topic: { head: 'sigmoid' } }),
+    all({ topic: { known: 'worse' } }), all({ topic: { known: 'mean' } }),
+    all({ topic: { known: 'tokens' } }),
     all({ topic: { request: { path: 'cheetah_and_lion.jpg', layer: 'x' } } }),
   ];
   for (const f of made) {
