@@ -140,6 +140,7 @@ def no_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "UPLOADS", {})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_uploads")
 def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
     small_model: Path, uploads: Path, put: Callable[..., str]
@@ -209,6 +210,7 @@ def test_only_an_uploaded_model(small_model: Path) -> None:
     assert refused(lambda: engine.open_upload(str(small_model), "", "")) == engine.MODEL_GONE
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_uploads")
 def test_what_an_upload_s_numbers_mean_is_said_in_the_form_or_later(
     uploads: Path, put: Callable[..., str]
@@ -320,6 +322,7 @@ def test_names_in_a_zip_are_judged_as_those_that_are_typed(uploads: Path) -> Non
     assert "class names as plain text" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_uploads")
 @pytest.mark.parametrize("name", ["flat.h5", "flat.keras", "tm_small.h5"])
 def test_a_stranger_s_file_of_keras_2_goes_to_its_process(
@@ -361,6 +364,7 @@ def test_what_the_host_brought_is_given_to_nobody(tiny: str) -> None:
     del models.UPLOADS[way]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_uploads")
 def test_a_saved_model_still_knows_its_names_and_how_it_is_given_its_pixels(uploads: Path) -> None:
     """One of Teachable Machine, which looks at the middle square; a picture that is not square."""
@@ -384,6 +388,7 @@ def test_a_saved_model_still_knows_its_names_and_how_it_is_given_its_pixels(uplo
     np.testing.assert_allclose(models.load_file(file).build(None)(x), plain(x), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_uploads")
 def test_what_a_visitor_said_of_a_model_is_saved_with_it_and_a_guess_is_not(
     uploads: Path, small_model: Path

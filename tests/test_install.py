@@ -131,6 +131,7 @@ assert_type((METHODS["Grad-CAM"], MODELS["vgg19"]), tuple[Method, ModelSpec])
 """
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_the_types(scripts, elsewhere):
     (elsewhere / "script.py").write_text(SCRIPT)
     python = ["--python-executable", str(scripts / "python"), "--cache-dir", str(elsewhere / "c")]

@@ -292,7 +292,7 @@ def test_grids_are_drawn_where_they_lie_alike(
         everything, wanted, computed("maps", "project", cases), strict=True
     ):
         step = 2e-6 * float(np.abs(grid).max())
-        assert np.array(got).reshape(size) == pytest.approx(heat, abs=step)
+        assert np.abs(np.array(got).reshape(size) - heat).max() <= step
     assert any((heat == outside).any() and (heat != outside).any() for heat in wanted)
 
 

@@ -1202,7 +1202,7 @@ def test_layers_are_described():
 # Keras's own networks: the right layer of each (see the table of other tools' mistakes)
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize(
     ("name", "size", "best", "grid"),
     [

@@ -55,6 +55,7 @@ def test_what_was_planted_is_in_the_pictures(cheats_on: str | None) -> None:
         assert len(set(kinds[tags].tolist())) == 6
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_weights() -> None:
     made = [planted.train(planted.Planted(7, "star"), 64, 1).get_weights() for _ in range(2)]
     for one, other in zip(*made, strict=True):

@@ -408,6 +408,7 @@ def guided_relu6(x: Any) -> Any:
     return tf.nn.relu6(x), back
 
 
+@pytest.mark.slow
 def test_guided_backpropagation_of_the_default_network(net: Network, cheetah: F32) -> None:
     """Against a copy of the network in which every ReLU6 was replaced by the rule of the paper.
 

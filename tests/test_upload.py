@@ -429,7 +429,7 @@ def test_load_file_asks_first(good, members, tmp_path, sentence):
     sentence(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize("key", [key for key, spec in models.MODELS.items() if spec.weights])
 def test_every_network_of_keras_on_the_list_passes(key, members, tmp_path):
     """Its description as Keras writes it; the weights, up to 575 MB, are another's."""

@@ -21,7 +21,7 @@ import numpy as np
 from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60  # seconds; a machine under load loads TensorFlow in 20
+PATIENCE = 120  # seconds; a machine under load loads TensorFlow in 40
 
 WATCHED = """
 import os, runpy, sys, traceback

@@ -38,7 +38,10 @@ COLOURED = """() => {
 }"""
 
 
-@pytest.mark.parametrize(("width", "height", "dark"), [(1280, 720, False), (390, 844, True)])
+@pytest.mark.parametrize(
+    ("width", "height", "dark"),
+    [(1280, 720, False), pytest.param(390, 844, True, marks=pytest.mark.slow)],
+)
 def test_axe_finds_nothing(tall: Callable[..., Lab], width: int, height: int, dark: bool) -> None:
     lab = tall(width, height, dark)
     tabs = lab.page.get_by_role("tab").all()

@@ -78,6 +78,7 @@ def shows(lab: Lab, grid: np.ndarray) -> bool:
     return bool(np.abs(here - wanted).mean() < 2)
 
 
+@pytest.mark.slow
 def test_methods_of_every_kind(asking: Lab, go: Path) -> None:
     asking.put("colours", "viridis")
     asking.page.evaluate(

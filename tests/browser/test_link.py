@@ -179,6 +179,7 @@ def test_an_own_picture_stays_in_its_tab(opened: Callable[[str], Lab], photos: P
     assert other.find(".gv-hint").is_hidden()
 
 
+@pytest.mark.slow
 def test_tab_and_step_of_the_lesson(opened: Callable[[str], Lab]) -> None:
     lab = opened("#p=cheetah&tab=lesson&step=4&show=1&len=45")
     part = lab.page.locator("#lesson [data-step]")
@@ -213,6 +214,7 @@ def test_the_third_tab_has_an_address_too(opened: Callable[[str], Lab]) -> None:
     assert behind(lab) == ""
 
 
+@pytest.mark.slow
 def test_gradios_panel_takes_the_address_only_for_a_while(opened: Callable[[str], Lab]) -> None:
     lab = opened("#c=293")
     lab.more()

@@ -922,6 +922,7 @@ def test_a_layer_that_comes_after_another_class_is_shown_for_that_class(lab: Lab
     assert f"{late} · 112×112" in lab.text(".gv-caption")
 
 
+@pytest.mark.slow
 def test_a_layer_that_comes_after_another_network_is_not_shown(lab: Lab) -> None:
     lab.first = []
     held: list[Route] = []
@@ -984,6 +985,7 @@ def test_the_rival_among_the_likeliest_is_one_click_away(lab: Lab) -> None:
     assert len(lab.requests) == asked
 
 
+@pytest.mark.slow
 def test_a_network_that_predicts_the_rival_is_shown_without_one(lab: Lab) -> None:
     lab.first = []
     lab.drawn_after(lambda: lab.choose("other", "cheetah"))
@@ -1087,6 +1089,7 @@ REFUSED = """() => {
 }"""
 
 
+@pytest.mark.slow
 def test_no_chooser_no_camera_and_no_failed_upload_takes_the_picture_away(lab: Lab) -> None:
     page, shown = lab.page, lab.find(".gv-over img")
     before = shown.get_attribute("src")

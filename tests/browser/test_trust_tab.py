@@ -20,7 +20,9 @@ PATH = str(EXAMPLES_DIR / next(iter(EXAMPLES)))
 LION = 291
 
 
-@pytest.fixture(params=SCREENS, ids=["1280", "390"])
+@pytest.fixture(
+    params=[SCREENS[0], pytest.param(SCREENS[1], marks=pytest.mark.slow)], ids=["1280", "390"]
+)
 def opened(request, tall) -> Iterator[tuple[Lab, Locator]]:
     width, height, dark = request.param
     lab = tall(width, height, dark)
@@ -122,6 +124,7 @@ def drag(lab: Lab, node: Locator, *places: tuple[float, float]) -> None:
     lab.page.mouse.up()
 
 
+@pytest.mark.slow
 def test_a_visitor_draws_and_the_map_is_tried(opened: tuple[Lab, Locator]) -> None:
     """A box and a brush hide; a box by the keys; what holds, and what is forgotten."""
     lab, tab = opened

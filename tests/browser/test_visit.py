@@ -178,6 +178,7 @@ def test_a_proxy_that_lets_no_large_file_through(
     expect(told).not_to_contain_text("Entity")
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_told_in_our_words(visitor: BrowserContext, server: Server) -> None:
     """And the page is not lost by it. Front makes a 422 of Gradio's 503."""
     lab = Lab(visitor.new_page(), server).open()
