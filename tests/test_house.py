@@ -17,8 +17,8 @@ RULES = {
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
     "demo.cheat demo.lesson demo.live demo.qr demo.side demo.trust demo.api demo.engine "
-    "demo.question demo.turns demo.wire demo.words models planted faithfulness heatmap hide image teachable "
-    "upload trust types gradio starlette",
+    "demo.question demo.turns demo.wire demo.words models planted faithfulness heatmap hide image "
+    "teachable upload trust types gradio starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
     "demo.disk": "bare image",
