@@ -4,6 +4,7 @@ import argparse
 import ctypes
 import logging
 import os
+import ssl
 import sys
 import traceback
 from functools import partial
@@ -43,6 +44,14 @@ def parse() -> argparse.Namespace:
     add(
         "--allow-teachable-machine", action="store_true",
         help="let visitors bring models of Teachable Machine; no code of theirs is run",
+    )  # fmt: skip
+    add(
+        "--live-cameras", type=int, default=10, metavar="N",
+        help="how many visitors may use the live camera at once; 0: nobody",
+    )  # fmt: skip
+    add(
+        "--certificate", nargs=2, metavar=("CERT.pem", "KEY.pem"),
+        help="serve the page over https, as browsers of other machines want it for the camera",
     )  # fmt: skip
     add(
         "--replicas", type=int, metavar="N",
@@ -96,6 +105,20 @@ def port() -> int | None:
     return int(asked) if asked else None
 
 
+def over_https(files: list[str] | None) -> dict[str, Any]:
+    """What Gradio is told of a certificate and its key. Raises UserError."""
+    if not files:
+        return {}
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(*files)
+    except OSError as error:
+        raise UserError(
+            "--certificate wants two files in PEM, a certificate and the key that belongs to it."
+        ) from error
+    # Gradio asks the page once whether it is there; one's own certificate is enough for it
+    return dict(zip(("ssl_certfile", "ssl_keyfile"), files, strict=True)) | {"ssl_verify": False}
+
+
 def main() -> int:
     share_arenas()
     options = parse()
@@ -116,7 +139,7 @@ def main() -> int:
         }  # fmt: skip
         for key, order in reversed(own.items()):
             models.put_first(key, order())
-        where = port()
+        where, https = port(), over_https(options.certificate)
         at_once, at_end = cluster.start(options.replicas, own) if options.replicas else (0, None)
         from demo.ui import launch
 
@@ -125,10 +148,12 @@ def main() -> int:
         launch(
             uploads,
             teachable_machine=options.allow_teachable_machine,
+            cameras=max(options.live_cameras, 0),
             at_once=at_once,
             at_end=at_end,
             inbrowser=browser,
             server_port=where,
+            **https,
         )
     except UserError as error:
         print(error, file=sys.stderr)

@@ -53,7 +53,7 @@ CSP = (  # gr.HTML evaluates its templates and scripts; Gradio's configuration i
     "object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 ENCODERS: dict[str, Callable[[bytes, bool], bytes]] = {  # a body, and whether it is done once
-    "br": lambda body, once: brotli.compress(body, quality=11 if once else 6),
+    "br": lambda body, once: brotli.compress(body, quality=11 if once else 9),
     "gzip": lambda body, once: gzip.compress(body, 9 if once else 6),
     "identity": lambda body, _once: body,  # said in the header: else Gradio would compress it
 }
@@ -129,7 +129,7 @@ class Front:
             answer = self.told
         elif re.fullmatch(r"/assets/[\w.-]+", path, re.ASCII):  # one address a file: all are kept
             answer = self.asset
-        elif path in ("/", "/theme.css"):
+        elif re.fullmatch(r"/|/theme\.css|/\w+\.js", path, re.ASCII):
             answer = self.page
         else:
             answer = self.passed
@@ -220,7 +220,7 @@ class Front:
         return await Response(body, 200, headers)(scope, receive, send)
 
     async def page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The page, or its colours: made once for all, and sent only to who does not have it."""
+        """The page, its colours, a script: made once for all, and sent to who does not have it."""
         key, asked = asked_for(scope), Headers(scope=scope)
         if key not in self.pages:
             answer = await self.whole(scope, receive)

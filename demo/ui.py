@@ -18,14 +18,17 @@ os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "200")
 import gradio as gr
 from gradio import processing_utils
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from demo import cheat, disk, engine, fair, front, handlers, lesson, trust
+from demo import cheat, disk, engine, fair, front, handlers, lesson, live, qr, side, trust
 from demo.api import check, endpoint, pointing_game
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
-from demo.wire import View
+from demo.wire import View, served
 from demo.words import STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
@@ -33,8 +36,10 @@ from gradcam_core.trust import GOOD, VERDICTS
 from gradcam_core.types import Stopped, UserError
 
 HERE = Path(__file__).parent
+VIEWER = HERE / "viewer"
 FOLD = "not here"  # stands in the list of networks for all that cannot be had now
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
+FETCHED = "shrink", "live"  # scripts that are no part of the first load
 AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
@@ -67,12 +72,14 @@ NOTES = re.compile(  # for who reads the files; one at a line's end that holds a
     r"/\*\*(?=\s)(?:(?!\*/).)*\*/ ?|^ *//[^\n]*\n|(?<=\S) +// [^'\"`\n]*$|^ +",
     re.MULTILINE | re.DOTALL,
 )
+SPARE = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
 
 
-def joined(folder: Path, name: str) -> str:
+def joined(folder: Path, name: str, exports: bool = False) -> str:
     """A module of the browser as one script: before it those it imports, each once.
 
-    Gradio runs the text of a function, which knows no `import` and no `export`.
+    Gradio runs the text of a function, which knows no `import` and no `export`. exports: what the
+    module itself exports it still does, for a browser that imports the script.
     """
     texts: dict[str, str] = {}
 
@@ -81,7 +88,8 @@ def joined(folder: Path, name: str) -> str:
         for imported in IMPORT.findall(text):
             if imported not in texts:
                 add(imported)
-        texts[module] = NOTES.sub("", EXPORT.sub("", IMPORT.sub("", text)))
+        text = IMPORT.sub("", text)
+        texts[module] = NOTES.sub("", text if exports and module == name else EXPORT.sub("", text))
 
     add(name)
     return "".join(['"use strict";\n', *texts.values()])
@@ -89,14 +97,14 @@ def joined(folder: Path, name: str) -> str:
 
 def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     """One part of what runs in the browser: markup, style, script, and the colours it draws in."""
-    folder = HERE / "viewer"
-    texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
+    texts = {kind: (VIEWER / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
+    texts = {kind: SPARE.sub("", text) for kind, text in texts.items()}
     diverging = {name: heatmap.diverging(name) for name in heatmap.COLOURS}
     palettes = sorted({*colours, *(diverging[name] for name in colours)})
     return {
         "html_template": texts["html"],
         "css_template": texts["css"],
-        "js_on_load": joined(folder, name),
+        "js_on_load": joined(VIEWER, name),
         "apply_default_css": False,
         "colours": list(heatmap.COLOURS),
         "diverging": diverging,
@@ -106,19 +114,29 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     }
 
 
-def viewer() -> Viewer:
+def fetched(name: str) -> Route:
+    """A script that the browser fetches when it is needed."""
+    text = joined(VIEWER, name, exports=True)
+
+    async def script(_request: Request) -> Response:
+        return Response(text, media_type="text/javascript")
+
+    return Route(f"/{name}.js", script)
+
+
+def viewer(cameras: int) -> Viewer:
     return Viewer(
         elem_id="viewer",
         server_functions=[
             *map(in_turn, (handlers.draw, handlers.cover, handlers.diagnosis)),
-            *map(at_once, (handlers.stop, handlers.labels)),
+            *map(at_once, (handlers.stop, handlers.labels, qr.code)),
         ],
         methods=handlers.method_rows(), verdicts=VERDICTS, good=list(GOOD),
         unfolded=UNFOLDED, fills=list(hide.FILLS), no_picture=NO_PICTURE, no_models=NO_MODELS,
-        heavy=image.HEAVY,
+        heavy=image.HEAVY, unknown=image.UNKNOWN,
         heaviest=image.MAX_BYTES, space=os.environ.get("SPACE_ID", ""),
         examples={str(EXAMPLES_DIR / file): Path(file).stem for file in EXAMPLES},
-        networks=list(models.MODELS), **part("viewer"),
+        networks=list(models.MODELS), cameras=cameras, **part("viewer"),
     )  # fmt: skip
 
 
@@ -152,23 +170,32 @@ def tests_of_the_map() -> gr.HTML:
     functions = [
         *map(in_turn, (trust.hide_cells, trust.play_mosaic, trust.take_aim, cheat.ask_suspects)),
         *(in_turn(answer, fair.LONG) for answer in (trust.forget_all, trust.does_it_hold)),
-        in_turn(trust.verdict_on, fair.LONG, trust.called_off),
-        at_once(cheat.confess),
-        *map(at_once, (trust.how_far, trust.call_off)),
+        *(
+            in_turn(answer, fair.LONG, trust.called_off)
+            for answer in (trust.verdict_on, side.make_side, side.shares_in_mosaic)
+        ),
+        in_turn(side.all_rows),
+        *map(at_once, (cheat.confess, trust.how_far, trust.call_off, script_of_tests)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
         most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
-        **part("trust", heatmap.COLOURS[:1]),
+        **part("trust", heatmap.COLOURS[:1]) | {"js_on_load": joined(VIEWER, "later")},
     )  # fmt: skip
+
+
+@served("script")
+def script_of_tests(_given: Any) -> dict[str, str]:
+    """What runs in the tab "Can I trust it?": it comes when the tab is opened."""
+    return {"script": joined(VIEWER, "trust")}
 
 
 def gallery() -> gr.HTML:
     """The examples, small and inside the page; only the one that is chosen is sent whole."""
 
     def button(file: str, title: str) -> str:
-        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 96)
+        small = image.thumbnail(image.read_rgb(EXAMPLES_DIR / file), 88)  # twice as shown
         picture = f"data:image/jpeg;base64,{base64.b64encode(small).decode()}"
         return (
             f'<button type="button" class="thumbnail-item" data-file="{file}" title="{title}">'
@@ -307,9 +334,11 @@ def save_own(model: gr.Dropdown) -> None:
     )  # fmt: skip
 
 
-def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blocks:
+def build_page(
+    uploads: bool = False, teachable_machine: bool = False, cameras: int = 0
+) -> gr.Blocks:
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
-    of Teachable Machine."""
+    of Teachable Machine. cameras: how many may be live at once."""
     first = next(iter(models.MODELS))
     with gr.Blocks(title="Grad-CAM Lab", fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
@@ -318,7 +347,7 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
         every = class_choices(models.MODELS[first].labels)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Look"):
-                view = viewer()
+                view = viewer(cameras)
                 # Out of sight: what is chosen, pasted, dropped or taken goes in here.
                 picture = Picture(
                     FIRST_PICTURE, label="Your picture", sources=["upload"], elem_id="picture",
@@ -336,8 +365,8 @@ def build_page(uploads: bool = False, teachable_machine: bool = False) -> gr.Blo
                         info="What speaks for the one and not for the other?", elem_id="other",
                     )  # fmt: skip
                     detail = gr.Checkbox(
-                        label="Detail: run at twice the side", elem_id="detail",
-                        info="A finer map; the percentages stay those of the usual side.",
+                        label="Detail: look twice as closely", elem_id="detail",
+                        info="A finer map. The percentages stay as they are.",
                     )  # fmt: skip
                     if uploads or teachable_machine:
                         own_model(model, own, uploads)
@@ -557,15 +586,24 @@ def stop_in_order(page: gr.Blocks, end: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, stop)
 
 
+def routes(cameras: int) -> list[Route]:
+    """What is served beside Gradio. cameras: as in `build_page`."""
+    scripts = [fetched(name) for name in FETCHED]
+    camera = Route("/live", live.Camera(cameras).answer, methods=["POST"])
+    return [*scripts, *[camera] * bool(cameras)]
+
+
 def launch(
     uploads: bool = False,
     teachable_machine: bool = False,
+    cameras: int = 0,
     at_once: int = 0,
     at_end: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """The page, served until the process is told to end. The first two as in `build_page`; at_once:
-    how many questions the networks take, 0: as this machine has processors; at_end: done at last;
+    """The page, served until the process is told to end. The first three as in `build_page`;
+    at_once: how many questions the networks take, 0: as this machine has processors; at_end: done
+    at last;
     options go to Gradio's `launch`."""
     stay_inside()
     if at_once:
@@ -575,7 +613,7 @@ def launch(
     health = front.Health()
     before = Middleware(front.Front, health, front.embedders(), disk.Quota())
     folder = disk.Folder()
-    page = build_page(uploads, teachable_machine)
+    page = build_page(uploads, teachable_machine, cameras)
 
     def end() -> None:
         folder.remove()
@@ -600,7 +638,7 @@ def launch(
         footer_links=["api"],
         state_session_capacity=200,
         max_threads=MOST,
-        app_kwargs={"middleware": [before]},
+        app_kwargs={"middleware": [before], "routes": routes(cameras)},
         **options,
     )
     if page.server:

@@ -37,6 +37,7 @@ MAX_ASPECT = 20  # longer side / shorter side
 MAX_READS = 30_000  # a PNG of 25 MB in blocks of 8 kB needs 13,000
 MAX_MARKS = 500  # an honest JPEG has about ten
 MAX_EXIF = 2**16  # bytes, as in a JPEG; each of its entries may claim all of them
+FRAME_BYTES, FRAME_SIDE = 100_000, 512  # of a live camera
 AVIF_MEMORY = 1_500_000_000  # bytes, for an AVIF
 AVIF_SECONDS = 10  # of computing, for an AVIF
 
@@ -59,6 +60,7 @@ STRETCHED = (
     "to white, as shown here."
 )
 MIDDLE = "The network is given the middle of the picture, and sees nothing of what lies beside it."
+NO_FRAME = "This is no frame of the live camera; please close the camera and open it anew."
 NOT_RGB = (
     "Please give the picture as the path of a file, as a Pillow image or as a NumPy array of dtype "
     "uint8 and shape (H, W, 3), RGB"
@@ -108,6 +110,18 @@ def read(path: str | os.PathLike[str]) -> tuple[U8, tuple[str, ...]]:
     data = _read(path)
     boxes = data[4:8] == b"ftyp"  # AVIF, HEIC, films
     return _apart(data) if boxes and "AVIF" in FORMATS else _here(data)
+
+
+def read_frame(data: bytes) -> U8:
+    """A frame of a live camera, a small JPEG -> RGB (H, W, 3) u8. Raises UserError."""
+    try:
+        with Image.open(_Upload(data), formats=("JPEG",)) as image:
+            fits = max(image.size) <= FRAME_SIDE and len(data) <= FRAME_BYTES
+    except Exception as error:
+        raise UserError(NO_FRAME) from error
+    if not fits:
+        raise UserError(NO_FRAME)
+    return _here(data)[0]
 
 
 def from_any(picture: AnyPicture) -> tuple[U8, tuple[str, ...]]:

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,38 @@ def test_teachable_machine_is_allowed_by_itself_and_everywhere(
         ((False,), False),
         ((False,), True),
     ]
+
+
+def test_seats_at_the_live_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a Space, too, there are some; none, and none below none, where the host says so."""
+    given: list[Any] = []
+    monkeypatch.setattr(ui, "launch", lambda *_args, **named: given.append(named))
+    for options in ((), ("--live-cameras", "0"), ("--live-cameras", "-3")):
+        monkeypatch.setattr(sys, "argv", ["app.py", *options])
+        assert app.main() == 0
+    assert [named["cameras"] for named in given] == [10, 0, 0]
+    assert "ssl_certfile" not in given[0]
+
+
+def test_a_certificate(
+    start: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], sentence: Any
+) -> None:
+    files = [str(tmp_path / name) for name in ("cert.pem", "key.pem")]
+    assert start("--certificate", *files) == (2, []), "there are no such files"
+    Path(files[0]).write_text("no certificate")
+    Path(files[1]).write_text("no key")
+    assert start("--certificate", *files) == (2, [])
+    for said in capsys.readouterr().err.splitlines():
+        assert "two files in PEM" in sentence(f"It said: {said}")
+
+
+def test_a_certificate_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Any] = []
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", lambda _self, *files: read.append(files))
+    pair = ["cert.pem", "key.pem"]
+    told = {"ssl_certfile": "cert.pem", "ssl_keyfile": "key.pem", "ssl_verify": False}
+    assert app.over_https(pair) == told
+    assert read == [("cert.pem", "key.pem")]
 
 
 def test_not_where_a_process_cannot_be_limited(

@@ -10,11 +10,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is
 
 import numpy as np
 import pytest
+import test_bare as photographs
 from playwright._impl._driver import compute_driver_executable
 
 from demo import ui, wire, words
 from demo.wire import Packing
-from gradcam_core import heatmap
+from gradcam_core import bare, heatmap
 from gradcam_core.types import F32, Placement
 
 HERE = Path(__file__).parent / "js"
@@ -39,7 +40,8 @@ def test_the_tests_of_a_room(file: Path) -> None:
 
 VIEWER = Path(ui.__file__).parent / "viewer"
 MODULES = {path.stem: path.read_text("utf-8") for path in VIEWER.glob("*.js")}
-TABS = ["viewer", "lesson", "trust"]
+TABS = ["viewer", "lesson", "trust", "later"]
+STARTS = [*TABS, *ui.FETCHED]  # what a script is joined for
 GIVEN = "element", "trigger", "props", "server", "upload", "watch"  # what Gradio hands to a script
 DECLARED = re.compile(r"^export (?:async )?(?:function|const) (\$*\w*)", re.MULTILINE)
 IMPORTED = re.compile(r"^import \{([^}]*)\} from '\./(\w+)\.js';$", re.MULTILINE)
@@ -85,6 +87,15 @@ def test_a_tab_is_one_script_in_which_no_name_is_twice(tab: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("name", ui.FETCHED)
+def test_what_is_fetched_later_is_a_module(name: str) -> None:
+    script = ui.joined(VIEWER, name, exports=True)
+    assert re.findall(r"^export (?:async )?function (\w+)", script, re.MULTILINE)
+    assert not re.search(r"^import\b", script, re.MULTILINE)
+    done = node("--input-type=module", "-", given=script)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_imports_what_it_calls_and_uses_what_it_imports(module: str) -> None:
     """Joined, a name that was not imported would be found all the same."""
@@ -93,7 +104,7 @@ def test_a_module_imports_what_it_calls_and_uses_what_it_imports(module: str) ->
         assert name in DECLARED.findall(MODULES[other]), f"{other} has no {name}"
         assert re.search(rf"(?<![\w$.]){re.escape(name)}(?![\w$])", text), f"{name} is not used"
     home = re.findall(r"(?:function|const|let) (\w+)", text)
-    for other in set(MODULES) - {module, *TABS}:
+    for other in set(MODULES) - {module, *STARTS}:
         for name in set(DECLARED.findall(MODULES[other])) - {*own, *home}:
             called = re.search(rf"(?<![\w$.]){re.escape(name)}\(", text)
             assert not called, f"{name} is not imported from {other}"
@@ -118,7 +129,7 @@ def test_the_pure_modules_know_no_page() -> None:
 
 
 def test_every_module_is_part_of_a_tab_or_only_types() -> None:
-    reached, todo = set(), [*TABS]
+    reached, todo = set(), [*STARTS]
     while todo:
         module = todo.pop()
         reached.add(module)
@@ -179,6 +190,25 @@ def sent(signed: F32, limit: int = 448) -> dict[str, Any]:
     return about | {"h": h, "w": w, "q": {"signed": packing.text()}}
 
 
+def test_a_photograph_loses_the_same_in_both_languages() -> None:
+    """All that it says, and what lies behind its end; not which way up. Of a damaged one, too."""
+    whole, scans = photographs.jpeg(), photographs.jpeg(progressive=True)
+    files = [photographs.encode("JPEG"), whole, scans, whole + b"\xff", scans[:-2] + b"\xff"]
+    files += [photographs.encode("JPEG", exif=photographs.exif(way)) for way in range(10)]
+    files += [photographs.encode("JPEG", restart_marker_blocks=1) + photographs.SECRET]
+    files += [files[0][:2] + photographs.segment(0xEE, b"Adobe\0d") + files[0][2:]]
+    files += [whole[:length] for length in (2, 3, 5, 20, 21, 300, len(whole) // 3)]
+    little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    files += [
+        b"\xff\xd8" + photographs.segment(0xE1, b"Exif\0\0" + exif) + files[0][2:]
+        for exif in (little, little[:20], b"")
+    ]
+    cases = [({"bytes": base64.b64encode(file).decode()},) for file in files]
+    for file, pieces in zip(files, computed("shrink", "bareJpeg", cases), strict=True):
+        assert b"".join(map(bytes, pieces)) == bare.picture_alone(file)
+    assert photographs.SECRET not in bare.picture_alone(whole)
+
+
 def borders() -> list[float]:
     """Shares where `percent` changes its form or its last digit, and their next neighbours."""
     steps = [*(n / 2e6 for n in range(0, 400, 7)), *(n / 2e5 for n in range(2_000))]
@@ -218,7 +248,7 @@ def test_bytes_become_the_values_they_came_from(rng: np.random.Generator, limit:
     wired = [sent(grid, limit) for grid in all_grids]
     got = computed("maps", "valuesOf", [({**map_, "numbers": None}, map_["q"]) for map_ in wired])
     for grid, values in zip(all_grids, got, strict=True):
-        small = wire.shrink(grid, limit)
+        small = heatmap.shrink(grid, limit)
         back = np.array(values).reshape(small.shape)
         top, bottom = max(small.max(), 0), max(-small.min(), 0)
         step = np.where(small > 0, top, bottom) / 127

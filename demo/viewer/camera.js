@@ -1,20 +1,40 @@
 // A picture from the camera or the clipboard. It goes in as a file that was chosen, so until then none is lost.
 
-import { $ } from './dom.js';
+import { $, $$, write } from './dom.js';
 import { say } from './acts.js';
+import { fetched } from './given.js';
 import { handOver } from './gradio.js';
-import { CAMERA_REFUSED, NO_CAMERA, NO_PASTE } from './words.js';
+import { isLit, plainPalette, state } from './shown.js';
+import { CAMERA_REFUSED, NO_CAMERA, NO_PASTE, UNREACHED, chance } from './words.js';
 
-/** A phone has an app for it, which opens over http, too; elsewhere the camera is shown in a dialog. */
+let frameShown = () => null; // the frame that is live
+let isOpening = false;
+
+/** Live where a browser gives the camera; elsewhere a phone has an app for it, which opens over http, too. */
 export async function openCamera() {
-  if (matchMedia('(pointer: coarse)').matches) return askPhone();
-  if (!navigator.mediaDevices) return say(NO_CAMERA);
+  const isPhone = matchMedia('(pointer: coarse)').matches, { mediaDevices } = navigator;
+  if (isPhone && !(mediaDevices && props.cameras)) askPhone();
+  else if (mediaDevices && !isOpening) await openDialog(mediaDevices);
+  if (!mediaDevices && (props.cameras || !isPhone)) say(NO_CAMERA, isPhone);
+}
+
+async function openDialog(mediaDevices) {
+  const wanted = { width: { ideal: 1280 }, facingMode: 'environment' };
+  isOpening = true;
   try {
-    $('.gv-shoot video').srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
+    $('.gv-shoot video').srcObject = await mediaDevices.getUserMedia({ video: wanted });
     $('.gv-shoot').showModal();
   } catch {
     say(CAMERA_REFUSED);
   }
+  isOpening = false;
+  const { answer, opacity } = state;
+  if (!props.cameras || !answer || !$('.gv-shoot').open) return;
+  const { goLive } = await fetched('live'), { key, percent } = answer.model;
+  frameShown = goLive($('.gv-shoot'), {
+    model: key, named: (classes) => classes.map((c) => `${c.label} ${chance(c, percent)}`).join(' · '),
+    unreached: UNREACHED, palette: plainPalette(), lights: isLit(), opacity: opacity / 100,
+  });
 }
 
 function askPhone() {
@@ -24,10 +44,10 @@ function askPhone() {
 }
 
 export function takePhoto() {
-  const video = $('.gv-shoot video'), canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
-  canvas.getContext('2d').drawImage(video, 0, 0);
-  canvas.toBlob((blob) => {
+  const video = $('.gv-shoot video'), now = document.createElement('canvas');
+  [now.width, now.height] = [video.videoWidth, video.videoHeight];
+  now.getContext('2d').drawImage(video, 0, 0);
+  (frameShown() ?? now).toBlob((blob) => {
     if (blob) handOver([new File([blob], 'camera.jpg', { type: blob.type })]);
     closeCamera();
   }, 'image/jpeg', 0.92);
@@ -47,8 +67,14 @@ export async function pastePhoto() {
 }
 
 export function setCamera() {
+  const live = Boolean(props.cameras);
+  $$('.gv-shoot :is(canvas, p)').forEach((n) => { n.hidden = !live; });
+  write($('.gv-take'), live ? 'Hold this frame' : 'Take the photo');
+  $('.gv-source .gv-camera').title = live ? 'Live camera' : 'Take a photo';
+  write($('.gv-source .gv-camera span'), $('.gv-source .gv-camera').title);
   $('.gv-shoot').addEventListener('close', () => {
     $('.gv-shoot video').srcObject?.getTracks().forEach((track) => track.stop());
     $('.gv-shoot video').srcObject = null;
+    frameShown = () => null;
   });
 }

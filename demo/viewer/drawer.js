@@ -8,7 +8,7 @@ import { pythonOf } from './python.js';
 import { blend, boxNow, heatNow, methodNow, ready, put, signNow, state, topNow, addView } from './shown.js';
 import { UNREACHED, aboutMethod, verdictOf } from './words.js';
 
-/** @import { FigureAnswer, FigureRequest, Refusal } from './wire.js' */
+/** @import { CodeAnswer, FigureAnswer, FigureRequest, Refusal } from './wire.js' */
 
 function showMore() {
   const { more } = state;
@@ -19,9 +19,10 @@ function showMore() {
 function showMethod() {
   if (!ready()) return;
   const method = methodNow(), link = make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' });
-  const chosen = state.method && state.method !== method.name ? `${state.method} has no map at this layer. ` : '';
-  link.href = method.paper;
-  $('.gv-method').replaceChildren(chosen + aboutMethod(method), ' ', link);
+  const wished = props.methods.find((m) => m.name === state.method) ?? method, told = wished.asks ? wished : method;
+  const none = wished === told ? '' : `${wished.name} has no map at this layer. `;
+  link.href = told.paper;
+  $('.gv-method').replaceChildren(none + aboutMethod(told), ' ', link);
   $('[name=method]').value = state.method;
   $$('[name=gv-sign]').forEach((n) => {
     n.disabled = Boolean(method.against) && n.value !== 'for';
@@ -155,7 +156,19 @@ async function give(text, more) {
   box.scrollIntoView({ block: 'nearest' });
 }
 
-export const copyLink = () => give(linkToGive(), aboutGiven());
+export const copyLink = () => give(linkToGive(), aboutGiven(linkToGive()));
+
+/** The link as others reach it, for a phone's camera. */
+export async function showCode() {
+  /** @type {CodeAnswer | Refusal} */
+  const made = await server.code({ link: linkToGive() }).catch(() => ({ error: UNREACHED })), image = $('.gv-code');
+  $('.gv-text').hidden = image.hidden = Boolean(made.error);
+  tell($('.gv-copied'), made.error || aboutGiven(made.link));
+  if (made.error) return;
+  $('.gv-text').value = made.link;
+  image.src = made.picture;
+  image.scrollIntoView({ block: 'nearest' });
+}
 
 export function copyPython() {
   const { answer, layer, band } = state, file = props.examples[answer.path], name = answer.path.split('/').at(-1);
@@ -186,6 +199,7 @@ export function setDrawer() {
     const isMine = e.key === 'Escape' && state.more && !e.defaultPrevented && !e.target.closest('dialog');
     if (isMine && element.checkVisibility()) openMore(false);
   });
+  document.addEventListener('gradcam', () => { $('.gv-code').hidden = true; }); // it is of the view before
   $('.gv-ask').addEventListener('click', askMap);
   $('.gv-doctor').addEventListener('toggle', () => put({ doctor: $('.gv-doctor').open }));
   $('.gv-doctor').addEventListener('click', (e) => {

@@ -74,26 +74,51 @@ export function choosePhoto() {
   box.click();
 }
 
-/** Files from the camera, the clipboard, or dropped anywhere, go into the widget as if they were chosen. */
-export function handOver(files) {
-  const box = input(), picture = [...files ?? []].find((file) => file.type.startsWith('image/'));
-  if (!box || !picture) return false;
+/** Of a kind that this browser does not know, such as HEIC, the server judges. */
+const isPicture = ({ type }) => !type || type.startsWith('image/');
+
+function feed(box, file) {
   const list = new DataTransfer();
-  list.items.add(picture);
+  list.items.add(file.type ? file : new File([file], file.name, { type: 'image/unknown' })); // Gradio wants a picture
   box.files = list.files;
   box.dispatchEvent(new Event('change', { bubbles: true }));
+}
+
+/** Files from the camera, the clipboard, or dropped anywhere, go into the widget as if they were chosen. */
+export function handOver(files) {
+  const box = input(), picture = [...files].find(isPicture);
+  if (!box || !picture) return false;
+  feed(box, picture);
   return true;
 }
 
-/** From now on, once a page. */
-export function takeFiles() {
-  listen('paste', (e) => { if (handOver(e.clipboardData?.files)) e.preventDefault(); });
-  listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
-  listen('drop', (e) => {
-    if (within(e, '#own') || !handOver(e.dataTransfer?.files)) return;
+/**
+ * From now on, once a page: whatever is chosen, pasted, dropped or taken is made ready, and then goes into the widget.
+ * @param {(file: File) => Promise<File | null>} prepare null: another one is wanted by now
+ * @param {() => void} refused it is no picture
+ */
+export function takeFiles(prepare, refused) {
+  let isReady = false;
+  listen('change', async (e) => {
+    const [file] = (within(e, PICTURE) && e.target.files) || [];
+    if (!file || isReady) return;
+    e.stopImmediatePropagation();
+    if (!isPicture(file)) return refused();
+    const made = await prepare(file);
+    if (!made) return;
+    isReady = true;
+    feed(input(), made);
+    isReady = false;
+  });
+  const take = (e, files) => {
+    if (!files?.length || within(e, '#own') || e.defaultPrevented) return;
     e.preventDefault();
     e.stopPropagation();
-  });
+    if (!handOver(files)) refused();
+  };
+  listen('paste', (e) => take(e, e.clipboardData?.files));
+  listen('dragover', (e) => { if (e.dataTransfer?.types.includes('Files') && !within(e, '#own')) e.preventDefault(); });
+  listen('drop', (e) => take(e, e.dataTransfer?.files));
 }
 
 /** Calls when a picture sets out for the server, and when it is there or lost: the widget shows neither until then. */

@@ -159,6 +159,7 @@ function showFigure() {
     pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
     open: (name) => {
       const test = TESTS[name];
+      window.gradcamTest = test; // for a tab that is made only when it is opened
       openTab(test ? 2 : 0);
       document.dispatchEvent(new CustomEvent(test ? 'gradcam-test' : 'gradcam-tool', { detail: test ?? name }));
     },
@@ -351,7 +352,7 @@ function showLayers() {
     : [...wanted.layers, { name, shape: lesson.layer === name ? lesson.shape : null }];
   const key = JSON.stringify(layers);
   if (select.dataset.offered !== key) {
-    const text = (l) => `${l.name}${l.shape ? ` · ${grids(l.shape)}` : ''}${l.best ? ' ★ best' : ''}`;
+    const text = (l) => `${l.name}${l.shape ? ` · ${grids(l.shape)}` : ''}${l.best ? ' ★' : ''}`;
     select.replaceChildren(...layers.map((l) => make('option', text(l), { value: l.name })));
     select.dataset.offered = key;
   }

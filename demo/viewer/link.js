@@ -87,10 +87,10 @@ export function linkToGive() {
   return page + (text && `#${text}`);
 }
 
-/** What is to be said with it. */
-export function aboutGiven() {
+/** What is to be said with such a link. */
+export function aboutGiven(link) {
   const { path, model } = privateOf(state.answer), isHome = /^(localhost|127\.[\d.]+|\[::1\])$/;
-  return aboutCopied(Boolean(path), Boolean(model), !props.space && isHome.test(location.hostname));
+  return aboutCopied(Boolean(path), Boolean(model), isHome.test(new URL(link).hostname));
 }
 
 // ---- in ----------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import {
   addView, arranged, isLit, look, methodNow, plainPalette, put, ramp, ready, signNow, state, topNow,
 } from './shown.js';
 import {
-  SENDING, better, chance, comparison, greatest, isDoubtful, notes, number, percent, saying, sayingCovered, sayingTried,
+  SENDING, SENDING_AS_IT_IS, SHRINKING,
+  better, chance, comparison, greatest, isDoubtful, notes, number, percent, saying, sayingCovered, sayingTried,
   second, secondCovered, secondTried, unfound, warnings,
 } from './words.js';
 
@@ -18,9 +19,10 @@ import {
 const MOST = 8; // classes that a search shows
 
 function showSaid() {
-  const { said: { sentence, mild, stale }, sending } = state;
-  tell($('.gv-error'), mild || sending ? '' : sentence);
-  tell($('.gv-hint'), sending ? SENDING : mild ? sentence : '');
+  const { said: { sentence, mild, stale }, shrinking, sending, asItIs } = state;
+  const going = shrinking ? SHRINKING : sending && (asItIs ? SENDING_AS_IT_IS : SENDING);
+  tell($('.gv-error'), mild || going ? '' : sentence);
+  tell($('.gv-hint'), going || (mild ? sentence : ''));
   $('.gv').classList.toggle('gv-stale', stale);
   $('.gv').classList.toggle('gv-sending', sending);
   $('.gv-before').hidden = !stale || !state.answer;

@@ -106,7 +106,7 @@ function all(f, s) {
   const { W, H, wide, phase, seen } = s, narrow = W < 760, parts = [];
   const open = (n) => n === 1 || phase > 0 || seen.includes(n);
   const put = (n, key, x, y, w, h, name, shown) => parts.push(
-    part(`${key} name`, x, y - 31, narrow ? w : Math.min(Math.max(w, 226), W - x), LINE, {
+    part(`${key} name`, x, y - 31, narrow ? (W - 14) / 2 : Math.min(Math.max(w, 226), W - x), LINE, {
       ...text([`${n}`, 'badge'], name), go: n,
     }),
     part(key, x, y, w, h, { ...(open(n) ? shown : UNKNOWN), go: n }),
@@ -604,14 +604,14 @@ function cover(f, { W, H, narrow, phase }) {
   ];
 }
 
-/** What waits in another tab. @param {Stand} s @param {string[]} names of what is not known @param {string[]} task */
-function elsewhere({ W, H, narrow, phase }, known, names, [open, name, line]) {
+/** What waits in another tab. @param {number} ratio of a picture @param {string[]} names of what is not known */
+function elsewhere({ W, H, narrow, phase }, ratio, known, names, [open, name, line]) {
   const n = known.length + names.length, gap = narrow ? 8 : 22, w = (W - (n - 1) * gap) / n, card = narrow ? 150 : 104;
-  const h = Math.min(H - card - LINE - 14, w), shown = [...known, ...names.map((one) => [one, UNKNOWN])];
+  const [pw, ph] = fit(w, H - card - LINE - 14, ratio), shown = [...known, ...names.map((one) => [one, UNKNOWN])];
   return [
     ...shown.flatMap(([title, what], i) => [
       part(`name ${i}`, i * (w + gap), 0, w, LINE, text(title)),
-      part(what.kind === 'heat' ? 'over' : `unknown ${i}`, i * (w + gap), LINE + 4, w, h, what),
+      part(what.kind === 'heat' ? 'over' : `unknown ${i}`, i * (w + gap), LINE + 4, pw, ph, what),
     ]),
     ...(phase ? [part(`task ${open}`, 0, H - card, W, card, {
       ...text([`${name}\n`, 'strong'], line), card: true, plain: true, open,
@@ -621,13 +621,13 @@ function elsewhere({ W, H, narrow, phase }, known, names, [open, name, line]) {
 
 /** @param {Facts} f @param {Stand} s */
 const forget = (f, s) => elsewhere(
-  s, [['now', { kind: 'heat', field: relu(f.map), smooth: true }]], ['all forgotten'],
+  s, f.ratio, [['now', { kind: 'heat', field: relu(f.map), smooth: true }]], ['all forgotten'],
   ['forget', 'Test 4: Let the network forget →', 'It runs on this photo. What stays as it is: the map, or the lines?'],
 );
 
 /** @param {Facts} f @param {Stand} s */
 const cheat = (f, s) => elsewhere(
-  s, [], ['network A', 'network B', 'network C'],
+  s, 1.4, [], ['network A', 'network B', 'network C'],
   ['cheat', 'Test 7: Which network cheats? →', 'Move the tag, draw other things. Then see what was planted.'],
 );
 

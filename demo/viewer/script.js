@@ -124,7 +124,7 @@ export const STATIONS = [
       const options = ['more cells, fewer maps', 'fewer cells, more maps', 'fewer of both'];
       const right = cells > 0 && maps < 0 ? 0 : cells < 0 && maps > 0 ? 1 : cells < 0 && maps < 0 ? 2 : -1;
       return {
-        ask: 'A stage makes maps, grids of cells. What changes on the way?', ...asked(options, right),
+        ask: 'Each stage makes maps: grids of cells. What changes?', ...asked(options, right),
         answer: stages.length < 2 ? `This stage has ${grids(one)} cells and ${one[2]} maps.`
           : `cells ${grids(one)} → ${grids(last)}, maps ${one[2]} → ${last[2]}.`,
         say: 'Cells get larger and see more, but left stays left, top stays top.',

@@ -39,7 +39,9 @@ const page = store({
   threshold: 50, // the paper has 15, where the box often goes round the whole picture
   place: null, // of the cell that is read: [down, right] in 0..1
   said: SILENCE, // to the visitor; mild: it is no mistake; stale: the answer is not what the page asks for
-  sending: false, // whether a picture is on its way to the server
+  shrinking: false, // whether a picture is made smaller before it is sent
+  sending: false, // whether one is on its way to the server
+  asItIs: false, // whether that one is just what was given
   wanted: null, // a layer on its way, and the answer it was asked beside: { layer, answer }
   token: '', // of a map on its way that takes long, by which it can be stopped
   playing: null,

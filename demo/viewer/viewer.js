@@ -5,13 +5,14 @@ import { $ } from './dom.js';
 import { choose, contrast, chooseClass, fetchLayer, goOn, goTo, say } from './acts.js';
 import { closeCamera, openCamera, pastePhoto, setCamera, takePhoto } from './camera.js';
 import { setCover } from './cover.js';
-import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer } from './drawer.js';
+import { copyLink, copyPython, openMore, saveFigure, saveOverlay, setDrawer, showCode } from './drawer.js';
 import { play, setFilm, step } from './film.js';
 import {
   adopt, catchModels, choosePhoto, easeLists, easeTabs, followLists, followUpload, markExample, openNetworks,
   refuseHeavy, takeFiles,
 } from './gradio.js';
 import { bandsOf, classOf, isUnsure, layerAfter, rivalOf, shownClass, signedBytesOf } from './maps.js';
+import { madeReady } from './given.js';
 import { follow, setLink } from './link.js';
 import { openOnce } from './opening.js';
 import { setAnswer } from './says.js';
@@ -113,6 +114,7 @@ const OF_AN_ANSWER = {
   'gv-save-overlay': saveOverlay,
   'gv-save-figure': saveFigure,
   'gv-copy-link': copyLink,
+  'gv-show-code': showCode,
   'gv-copy-python': copyPython,
 };
 
@@ -207,12 +209,15 @@ function comeBack() {
 // ---- the start ---------------------------------------------------------------------------------
 
 const choseInLists = followLists();
-refuseHeavy(props.heaviest, () => say(props.heavy));
-followUpload((sending) => put({ sending }));
 catchModels(() => openMore(true), () => say(props.no_models));
+takeFiles(madeReady, () => say(props.unknown));
+refuseHeavy(props.heaviest, () => say(props.heavy)); // what is ready
+followUpload((sending) => {
+  put({ sending });
+  if (sending) closeCamera();
+});
 easeLists();
 easeTabs();
-takeFiles();
 const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#asks', () => $('.gv-lists'));

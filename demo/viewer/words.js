@@ -2,7 +2,7 @@
 // over.
 
 import {
-  alwaysHolds, cellsOf, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
+  alwaysHolds, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
   valueAt,
 } from './maps.js';
 
@@ -23,8 +23,11 @@ import {
  */
 
 export const UNREACHED = 'The server could not be reached; try again in a moment.';
+export const SHRINKING = 'Making the picture smaller …';
 export const SENDING = 'Your picture is on its way …';
-export const NO_CAMERA = 'A browser gives the camera only to pages over https. Choose a photo.';
+export const SENDING_AS_IT_IS = 'Your picture is on its way as it is; the server cuts out what its file says of it.';
+export const NO_CAMERA = 'Browsers give a live camera only to pages over https or on their own machine: choose a '
+  + 'photo, or open this page on your own machine, on a Space, or with a certificate (see the README).';
 export const CAMERA_REFUSED = 'The camera does not open. Allow it in the browser, or choose a photo.';
 export const NO_PASTE = 'There is no picture to paste. Copy one, then press Ctrl V or ⌘ V here.';
 const OWN_PICTURE = 'This link is about somebody’s own picture, which stays with them. Choose it and you see the same.';
@@ -234,7 +237,8 @@ export function caption({ answer, grid, method, band, sign, covered }, tried = n
   const c = shownClass(answer, band);
   if (tried) return `where covering lowers ${c.label}`;
   const isLast = grid.row.name === answer.best, stage = isLast ? '' : plainStage(answer.model.key, grid.row.shape);
-  const where = [stage, method.name, grid.row.name, grids(cellsOf(grid))].filter(Boolean).join(' · ');
+  const at = method.of_picture ? '' : grid.row.name;
+  const where = [stage, method.name, at, grids(grid.cells)].filter(Boolean).join(' · ');
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
@@ -290,14 +294,14 @@ export function sumOf({ answer, band, covered }) {
 export function aboutScore(look, grid, { minus, more, less, half }, shown) {
   const { answer, band } = look, c = shownClass(answer, band), all = sumOf(look), start = answer.starts[band];
   const n = placesOf(Math.max(more, -less)), part = (v) => plus(v, n).replace('+', '');
-  const cells = `${grid.h * grid.w} cells`, whose = shown ? cells : `last grid’s ${cells}`;
+  const cells = `${grid.h * grid.w} cells`, elsewhere = !shown && 'the last grid’s sum:';
   const lead = Number((all + start).toFixed(n)) - Number(all.toFixed(n)); // so that what is printed adds up
   const starts = Number(lead.toFixed(n)) ? [plus(lead, n)] : [];
   const first = answer.classes.find((one) => one.rank === 1);
   if (band === 'contrast') {
     const other = classOf(answer, answer.rival), [ahead, behind] = all + start < 0 ? [other, c] : [c, other];
     return {
-      before: `${shown ? '' : 'the '}${whose}, plus and minus:`, sum: plus(all, n),
+      before: elsewhere || `${cells}, plus and minus:`, sum: plus(all, n),
       line: [
         ...starts.map((v) => `their fixed starts ${v}`),
         `${ahead.label} scores ${part(Math.abs(all + start))} more than ${behind.label}`,
@@ -314,7 +318,7 @@ export function aboutScore(look, grid, { minus, more, less, half }, shown) {
     ...(-less > 0.005 * more ? [`${minus.length} take${minus.length === 1 ? 's' : ''} away ${part(-less)}`] : []),
   ];
   return {
-    before: `the ${whose} add up:`, sum: part(all), line: line.join(' · '),
+    before: elsewhere || `the ${cells} add up:`, sum: part(all), line: line.join(' · '),
     aloud: `${cells}, the strongest first, add up to ${part(all)}`,
   };
 }
@@ -442,8 +446,8 @@ export function notes({ answer, grid, method }, twins, known = '') {
       'where the network only averages over the places after this layer.',
     );
   }
-  if (grid.h < grid.row.shape[0]) {
-    const averages = grids([grid.h, grid.w]), cells = grids(cellsOf(grid));
+  if (grid.h < grid.cells[0]) {
+    const averages = grids([grid.h, grid.w]), cells = grids(grid.cells);
     sentences.push(`Drawn from ${averages} averages of its ${cells} cells; the figure has them all.`);
   }
   return sentences;
@@ -515,7 +519,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
     rows.push(['Box', `${edges}, in a picture ${W} pixels wide and ${H} high`]);
   }
   rows.push(
-    ['Grid, channels', `${grids(cellsOf(grid))}, ${grid.row.shape[2]}`],
+    ['Grid, channels', `${grids(grid.cells)}, ${grid.row.shape[2]}`],
     ['What the network was given', given(answer.model)],
     ['Network', title],
   );

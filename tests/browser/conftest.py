@@ -24,15 +24,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
 @pytest.fixture(scope="session")
 def browser(server: Server) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
-        )
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def with_camera(browser: Browser) -> Iterator[BrowserContext]:
+    """Another Chromium, with the camera that it brings: it films what moves, and is allowed."""
+    chromium = browser.browser_type.launch(
+        executable_path=CHROMIUM, args=[*ARGUMENTS, *FAKE_CAMERA]
+    )
+    yield chromium.new_context(locale="en-US", viewport={"width": 1366, "height": 900})
+    chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,10 @@
 """The address of a view: in this tab again, and on another machine."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ import pytest
 from lab import PATIENCE, ROOT, Lab, Server, plain, serve
 from playwright.sync_api import Browser, BrowserContext, expect
 
+from demo import qr
 from gradcam_core import heatmap
 
 pytestmark = pytest.mark.browser
@@ -148,6 +152,19 @@ def test_what_is_not_to_be_had_is_left_out_with_a_word(opened: Callable[[str], L
     assert hint(other).endswith("so left out of the link: class and layer.")
 
 
+def test_another_network_in_a_link(opened: Callable[[str], Lab]) -> None:
+    lab = opened("#p=tower&m=shapes_2&c=3&tab=lesson&step=2")
+    assert lab.data("answer") == "shapes_2/3/"
+    expect(lab.page.locator("#lesson [data-step]")).to_have_attribute("data-step", "2")
+    assert lab.page.locator("#model input").input_value().startswith("Shapes 2")
+    assert behind(lab) == "#p=tower&m=shapes_2&c=3&tab=lesson&step=2"
+    lab.drawn_after(lambda: lab.page.evaluate("location.hash = '#p=tower&m=shapes_1'"))
+    assert lab.data("answer").startswith("shapes_1/")
+    lab.drawn_after(lambda: lab.page.evaluate("history.back()"))
+    lab.settled()
+    assert lab.data("answer") == "shapes_2/3/"
+
+
 def test_a_link_of_another_version(opened: Callable[[str], Lab]) -> None:
     lab = opened("#ver=2&c=293")
     assert "another version" in hint(lab)
@@ -200,6 +217,12 @@ def test_tab_and_step_of_the_lesson(opened: Callable[[str], Lab]) -> None:
     lab.page.go_forward()
     expect(part).to_have_attribute("data-step", "5")
     assert [url for url in lab.requests[asked:] if "queue/join" in url] == []
+    lab.page.locator("#lesson .gl-nav button").first.click()
+    lab.page.get_by_role("button", name="90 min").click()
+    lab.page.locator("#lesson .gl-nav button", has_text="Cheat").click()
+    lab.page.keyboard.press("PageDown")
+    lab.page.locator("#lesson").get_by_text("Test 7").click()
+    expect(lab.page.locator("#gt-game"), "in a tab that was never open").to_be_in_viewport()
     other = opened("#tab=lesson&step=99")
     assert hint(other).endswith("so left out of the link: step.")
     expect(other.page.locator("#lesson [data-step]")).to_have_attribute("data-step", "0")
@@ -242,8 +265,13 @@ def given(lab: Lab, what: str) -> str:
 
 
 def test_the_link_that_is_copied(opened: Callable[[str], Lab], photos: Path) -> None:
-    """Over http a browser has no `navigator.clipboard`; under a sub-path the link names it."""
+    """Over http a browser has no `navigator.clipboard`; under a sub-path the link names it. Of an
+    address that no other machine reaches there is no code."""
     lab = opened("#c=293&k=HiResCAM")
+    lab.more()
+    lab.find(".gv-show-code").click()
+    expect(lab.find(".gv-copied")).to_have_text(qr.ONLY_HERE)
+    assert lab.find(".gv-code").is_hidden()
     lab.page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     assert given(lab, "link") == f"{lab.server.url}#c=293&k=HiResCAM"
     assert lab.find("[name=find]").input_value() == f"{lab.server.url}#c=293&k=HiResCAM"
@@ -256,17 +284,24 @@ def test_the_link_that_is_copied(opened: Callable[[str], Lab], photos: Path) -> 
     assert "Your picture does not go with the link" in lab.text(".gv-copied")
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_said: Any) -> None:
+        pass
+
+
 @pytest.mark.slow
 def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
     machine: Callable[[], BrowserContext], tmp_path: Path
 ) -> None:
-    with serve(tmp_path, first="os.environ['SPACE_ID'] = 'someone/lab'") as server:
+    """The frame's page is of another origin than the one around it."""
+    framed = "{'SPACE_ID': 'someone/lab', 'GRADCAM_FRAME_ANCESTORS': 'http://127.0.0.1:*'}"
+    with serve(tmp_path, first=f"os.environ |= {framed}") as server:
         lab = Lab(machine().new_page(), server)
         frame = f'<iframe src="{server.url}#c=293" width="1300" height="850"></iframe>'
-        lab.page.route(
-            "**/outer", lambda route: route.fulfill(body=frame, content_type="text/html")
-        )
-        lab.page.goto(f"{server.url}outer")
+        (tmp_path / "outer.html").write_text(frame)
+        pages = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
+        Thread(target=pages.serve_forever, daemon=True).start()
+        lab.page.goto(f"http://127.0.0.1:{pages.server_port}/outer.html")
         inner = lab.page.frame_locator("iframe")
         inner.locator("[data-drawn]").wait_for(timeout=1000 * PATIENCE)
         inner.locator(".gv-more").click()
@@ -274,6 +309,17 @@ def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
         expect(inner.locator(".gv-copied")).to_have_text("Copied.")
         link = "https://huggingface.co/spaces/someone/lab#c=293"
         expect(inner.locator(".gv-text")).to_have_value(link)
+        inner.locator(".gv-show-code").click()
+        code = inner.locator(".gv-code")
+        code.wait_for()
+        assert code.evaluate("n => n.decode().then(() => n.naturalWidth)") > 0
+        expect(inner.locator(".gv-text")).to_have_value(link)
+        inner.locator(".gv-close").click()
+        inner.locator(".gv-classes button").filter(has_text="lion").first.click()
+        expect(code).to_have_attribute("hidden", "")
+        lab.page.close()
+        pages.shutdown()
+        pages.server_close()
 
 
 @pytest.mark.parametrize(

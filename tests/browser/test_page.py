@@ -1753,7 +1753,7 @@ def test_the_sum_that_is_drawn_is_the_score_without_its_fixed_start(lab: Lab) ->
     logits = first().logits
     assert ahead == pytest.approx(float(logits[LION] - logits[CHEETAH]), abs=0.0051)
     lab.find("[name=layer]").select_option("block6c_add")
-    assert lab.text(".gv-total").startswith("the last grid’s 49 cells, plus and minus: ")
+    assert lab.text(".gv-total").startswith("the last grid’s sum: ")
     assert "parts" in lab.find("[name=layer] option:checked").inner_text(), "a plain word beside"
 
 

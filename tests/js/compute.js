@@ -5,9 +5,10 @@ import { text } from 'node:stream/consumers';
 
 import * as maps from '../../demo/viewer/maps.js';
 import * as python from '../../demo/viewer/python.js';
+import * as shrink from '../../demo/viewer/shrink.js';
 import * as words from '../../demo/viewer/words.js';
 
-const ROOMS = { maps, python, words };
+const ROOMS = { maps, python, shrink, words };
 
 const READ = {
   bytes: maps.bytesOf,

@@ -156,7 +156,7 @@ test('the cells add up to the score without its fixed start', () => {
   said(about.before, 'the 2 cells add up:');
   said(about.sum, '8.04');
   said(about.line, 'fixed start -0.04 · score 8.00 · 1 cell brings half of it · 1 takes away 0.96'); // 8.04 - 0.04
-  said(words.aboutScore(one, one.grid, laid, false).before, 'the last grid’s 2 cells add up:');
+  said(words.aboutScore(one, one.grid, laid, false).before, 'the last grid’s sum:');
   // 0.0046 less 0.0009 is 0.0037: two places would say that nothing adds up to nothing
   const lion = { ...LION, y: 0.0037 }, few = look({ cells: [[127, -127]], starts: { target: 0 }, classes: [lion] });
   const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 }, true);
@@ -247,7 +247,7 @@ test('methods that give the same map are named, and averages are said to be such
   now.grid.row.tokens = 'Its cells read from each other.';
   assert.deepEqual(words.notes(now, []), ['Its cells read from each other.']);
   now.grid.row.tokens = '';
-  now.grid.row.shape = [10, 20, 8];
+  now.grid.cells = [10, 20];
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
 });
 
