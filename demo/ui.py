@@ -71,7 +71,7 @@ NOTES = re.compile(  # for who reads the files; one at a line's end that holds a
     r"/\*\*(?=\s)(?:(?!\*/).)*\*/ ?|^ *//[^\n]*\n|(?<=\S) +// [^'\"`\n]*$|^ +",
     re.MULTILINE | re.DOTALL,
 )
-SPARE = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
+BLANKS = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
 
 
 def joined(folder: Path, name: str, exports: bool = False) -> str:
@@ -98,7 +98,7 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     """One part of what runs in the browser: markup, style, script, and the colours it draws in."""
     folder = HERE / "viewer"
     texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
-    texts = {kind: SPARE.sub("", text) for kind, text in texts.items()}
+    texts = {kind: BLANKS.sub("", text) for kind, text in texts.items()}
     diverging = {name: heatmap.diverging(name) for name in heatmap.COLOURS}
     palettes = sorted({*colours, *(diverging[name] for name in colours)})
     return {
