@@ -13,11 +13,11 @@ from gradio.utils import get_upload_folder
 from demo import engine, trust
 from demo.question import method_of, pose
 from demo.wire import class_rows, six_numbers
-from demo.words import FAILED
+from demo.words import FAILED, STOPPED
 from gradcam_core import heatmap, hide, lookup, models
 from gradcam_core import image as pictures
 from gradcam_core.methods import METHODS, placement_of
-from gradcam_core.types import UserError
+from gradcam_core.types import Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -45,6 +45,7 @@ def endpoint(
     layer: str = "",
     target: int | None = None,
     method: Literal[tuple(METHODS)] = next(iter(METHODS)),  # type: ignore[valid-type]
+    progress: Progress | None = None,
 ) -> Reply:
     """Where a network sees the evidence for a class.
 
@@ -66,7 +67,7 @@ def endpoint(
         posed = pose(image.get("path") if isinstance(image, dict) else None, model, target)
         found, way = lookup.layer_of(posed.asked, layer), method_of(method)
         name, placement = found.name, placement_of(found, way, engine.part_of(posed))
-        seen, signed = engine.one_map(posed, name, way)
+        seen, signed = engine.one_map(posed, name, way, progress)
         heat = heatmap.project(heatmap.normalise(signed), seen.image.shape[:2], placement)
         question = posed.question, seen.target.index, name, way
         folder = Path(get_upload_folder()) / hashlib.sha256(repr(question).encode()).hexdigest()
@@ -88,6 +89,8 @@ def endpoint(
         }
     except UserError as error:
         raise gr.Error(str(error), print_exception=False) from None
+    except Stopped:
+        raise gr.Error(STOPPED, print_exception=False) from None
     except Exception:
         log.exception("an API call failed")
         raise gr.Error(FAILED, print_exception=False) from None

@@ -117,8 +117,13 @@ async def queued(
 
 
 def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[..., Any]:
-    """An endpoint, in turn: it gets the same values, and the request. at: as of `in_turn`."""
+    """An endpoint, in turn: it gets the same values, and the request. at: as of `in_turn`.
+
+    One that takes a `progress` is ended by it when nobody waits any more.
+    """
     signature = inspect.signature(answer)
+    taken = [one for one in signature.parameters.values() if one.name != "progress"]
+    hears = len(taken) < len(signature.parameters)
     about = inspect.Parameter(
         "request", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=gr.Request
     )
@@ -129,13 +134,19 @@ def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[.
         chosen = signature.bind(*values).arguments.get
         asks = chosen("model", models.DEFAULT), False, chosen("method")
         name = answer.__name__
+
+        def work(place: fair.Place) -> _T:
+            more = {"progress": lambda _part: place.check()} if hears else {}
+            return answer(*values, **more)
+
         try:
-            return await queued(name, request, asks, lambda _place: answer(*values), at=at)
+            return await queued(name, request, asks, work, at=at)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     asked.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), about]
+        parameters=[*taken, about]
     )
-    asked.__annotations__ = answer.__annotations__ | {"request": gr.Request}
+    asked.__annotations__ = {n: t for n, t in answer.__annotations__.items() if n != "progress"}
+    asked.__annotations__ |= {"request": gr.Request}
     return asked

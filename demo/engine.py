@@ -5,7 +5,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,7 +14,18 @@ import numpy as np
 
 from demo.question import Posed, own_file
 from demo.words import FAILED
-from gradcam_core import class_names, files, hide, lookup, models, pipeline, sandbox, steps, trust
+from gradcam_core import (
+    class_names,
+    faithfulness,
+    files,
+    hide,
+    lookup,
+    models,
+    pipeline,
+    sandbox,
+    steps,
+    trust,
+)
 from gradcam_core import image as pictures
 from gradcam_core.cache import Cache, weight
 from gradcam_core.faithfulness import Judgement
@@ -62,6 +74,14 @@ class At(NamedTuple):
     method: str = ""  # empty: all of one pass
 
 
+class Tiles(NamedTuple):
+    """The same of four pictures in one."""
+
+    questions: tuple[Question, ...]
+    layer: str
+    method: str = ""
+
+
 # Bytes of each. A survey is kept without its picture, and one of a layer that is not suggested
 # among few: whoever goes through all layers drives out nobody's.
 _surveys: Cache[At, Survey] = Cache(240e6, weight)
@@ -69,6 +89,8 @@ _unsuggested: Cache[At, Survey] = Cache(120e6, weight)
 _pictures: Cache[str, tuple[U8, tuple[str, ...]]] = Cache(100e6, weight)
 _maps: Cache[At, F32] = Cache(20e6, weight)  # of methods that ask many times
 _judgements: Cache[At, tuple[Judgement, float]] = Cache(256)
+_mosaics: Cache[Tiles, tuple[U8, list[Survey]]] = Cache(60e6, weight)
+_maps_of_mosaics: Cache[Tiles, list[F32]] = Cache(20e6, weight)
 compute_slots = threading.BoundedSemaphore(os.cpu_count() or 2)
 long_slot = threading.BoundedSemaphore(1)  # beside them, so that nobody waits for what takes long
 
@@ -82,6 +104,8 @@ def drop_gone() -> None:
     """Nothing stays of pictures whose files are gone."""
     for kept in (_surveys, _unsuggested, _maps, _judgements):
         kept.forget(is_gone)
+    for tiled in (_mosaics, _maps_of_mosaics):
+        tiled.forget(lambda at: any(is_gone(At(question)) for question in at.questions))
     _pictures.forget(lambda file: not os.path.exists(file))
 
 
@@ -159,19 +183,35 @@ def kept(posed: Posed) -> Posed:
 
 def map_of(posed: Posed, layer: str, method: str, progress: Progress | None = None) -> F32:
     """The signed map of a method that asks many times. progress: may end it by raising Stopped."""
-    at = At(posed.question, "" if METHODS[method].of_picture else layer, method)
+    at = _place_of(posed, layer, method)
 
     def make() -> F32:
         trace = survey_of(posed, at.layer).trace
-        while not long_slot.acquire(timeout=PATIENCE):
-            if progress:
-                progress(0)
-        try:
+        with alone(progress):
             return pipeline.ask(posed.asked, trace, method, layer, progress)
-        finally:
-            long_slot.release()
 
     return _maps.get(at, make)
+
+
+def _place_of(posed: Posed, layer: str, method: str) -> At:
+    return At(posed.question, "" if METHODS[method].of_picture else layer, method)
+
+
+def is_made(posed: Posed, layer: str, method: str) -> bool:
+    """Whether that map is there, so that nobody need wait for it."""
+    return _maps.made(_place_of(posed, layer, method))
+
+
+@contextmanager
+def alone(progress: Progress | None) -> Iterator[None]:
+    """One at a time for what takes long. progress: told now and then by who waits; may raise."""
+    while not long_slot.acquire(timeout=PATIENCE):
+        if progress:
+            progress(0)
+    try:
+        yield
+    finally:
+        long_slot.release()
 
 
 def judgement_of(
@@ -180,24 +220,76 @@ def judgement_of(
     """Whether that map is better than chance and than the picture's centre, and the seconds that
     it took. progress: may end it by raising Stopped.
     """
-    signed = all_maps(posed, layer, method if METHODS[method].ask else "").get((layer, method))
+    asks = method if METHODS[method].ask else ""
+    signed = all_maps(posed, layer, asks, progress).get((layer, method))
     if signed is None:
         raise UserError(pipeline.not_here(method, layer))
     image, target = picture(posed.question)[0], survey_of(posed).target
 
     def make() -> tuple[Judgement, float]:
-        while not long_slot.acquire(timeout=PATIENCE):
-            if progress:
-                progress(0)
-        try:
+        with alone(progress):
             start = time.monotonic()
             given = posed.spec, posed.asked, target, layer, method, signed
             found = pipeline.finished(pipeline.examining(image, *given), progress)
             return found, time.monotonic() - start
-        finally:
-            long_slot.release()
 
     return _judgements.get(At(posed.question, layer, method), make)
+
+
+def is_judged(posed: Posed, layer: str, method: str) -> bool:
+    """Whether that is known, so that nobody need wait for it."""
+    return _judgements.made(At(posed.question, layer, method))
+
+
+def in_mosaic(four: Sequence[Posed], layer: str) -> tuple[U8, list[Survey]]:
+    """Four pictures in one, as the network sees it, and what it says of the likeliest class of each
+    of them, which it sees there, at that layer. One pass a class.
+    """
+    _, spec, asked = four[0]
+
+    def make() -> tuple[U8, list[Survey]]:
+        h, w = asked.shape[:2]
+        sizes = [(a, b) for a in (h // 2, h - h // 2) for b in (w // 2, w - w // 2)]
+        parts = [
+            pictures.fit(picture(one.question)[0], size, spec.crop)
+            for one, size in zip(four, sizes, strict=True)
+        ]
+        whole = np.rint(faithfulness.mosaic(parts)).astype(np.uint8)
+        targets = [first_look(one).target for one in four]
+        with compute_slots:
+            seen = [pipeline.look(whole, spec, asked, t, (layer,), one_pass()) for t in targets]
+        return whole, seen
+
+    return _mosaics.get(_tiles(four, layer), make)
+
+
+def _tiles(four: Sequence[Posed], layer: str, method: str = "") -> Tiles:
+    return Tiles(tuple(one.question for one in four), layer, method)
+
+
+def maps_in_mosaic(
+    four: Sequence[Posed], layer: str, method: str, progress: Progress | None = None
+) -> list[F32]:
+    """The signed maps (h, w) of these four classes in the mosaic; none where it cannot be made."""
+    _, seen = in_mosaic(four, layer)
+    if not METHODS[method].ask:
+        return [one.maps[layer, method] for one in seen if (layer, method) in one.maps]
+
+    def make() -> list[F32]:
+        with alone(progress):
+            return [
+                pipeline.ask(
+                    four[0].asked, one.trace, method, layer, share_of(progress, n, len(seen))
+                )
+                for n, one in enumerate(seen)
+            ]
+
+    return _maps_of_mosaics.get(_tiles(four, layer, method), make)
+
+
+def share_of(progress: Progress | None, number: int, of: int) -> Progress | None:
+    """The progress of one of several parts as that of the whole."""
+    return progress and (lambda part: progress((number + part) / of))
 
 
 def all_maps(
@@ -288,11 +380,14 @@ def covered(
     return said, float(np.subtract.reduce(scores)), signed
 
 
-def one_map(posed: Posed, layer: str, method: str) -> tuple[Survey, F32]:
-    """One layer and one method: the signed map (h, w), and the survey it is from."""
+def one_map(
+    posed: Posed, layer: str, method: str, progress: Progress | None = None
+) -> tuple[Survey, F32]:
+    """One layer and one method: the signed map (h, w), and the survey it is from. progress: of a
+    method that asks many times; may end it by raising Stopped."""
     if METHODS[method].ask:
         posed = kept(posed)
-        return survey_of(posed, layer), map_of(posed, layer, method)
+        return survey_of(posed, layer), map_of(posed, layer, method, progress)
     question, spec, asked = posed
     image, _ = picture(question)
     with compute_slots:

@@ -189,6 +189,7 @@ def method_rows() -> list[MethodRow]:
             "class_agnostic": row.class_agnostic,
             "asks": row.ask is not None,
             "fuses": row.fusion is not None,
+            "of_picture": row.of_picture,
         }
         for name, row in METHODS.items()
     ]
@@ -203,7 +204,7 @@ def answer(
     def make() -> Answer:
         first, every = engine.first_look(posed), engine.bands(posed)
         maps = {
-            band: engine.all_maps(one, layer, method, share(progress, n, len(every)))
+            band: engine.all_maps(one, layer, method, engine.share_of(progress, n, len(every)))
             for n, (band, one) in enumerate(every.items())
         }
         order = [x for x in asked.layers.values() if x.name in (*asked.suggested, layer)]
@@ -267,11 +268,6 @@ def forget_gone() -> None:
     """Nothing stays of pictures whose files are gone."""
     _answers.forget(engine.is_gone)
     engine.drop_gone()
-
-
-def share(progress: Progress | None, number: int, of: int) -> Progress | None:
-    """The progress of one of several parts as that of the whole."""
-    return progress and (lambda part: progress((number + part) / of))
 
 
 @served("labels")

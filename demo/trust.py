@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
@@ -38,7 +39,17 @@ from gradcam_core import image as pictures
 from gradcam_core.cache import Cache
 from gradcam_core.faithfulness import Aim, OfFill, Removal
 from gradcam_core.methods import METHODS, one_pass, placement_of
-from gradcam_core.types import F32, U8, Asked, ModelSpec, Stopped, Target, UserError
+from gradcam_core.types import (
+    F32,
+    U8,
+    Asked,
+    ModelSpec,
+    Placement,
+    Progress,
+    Stopped,
+    Target,
+    UserError,
+)
 
 SENT_SIDE = 56  # of a mosaic's map at most
 NEAREST = 5  # a class that is among so many likeliest of another's picture is like it
@@ -54,13 +65,13 @@ FOUR_PICTURES = "Choose four pictures for the mosaic."
 SAME_CLASS = "The network says {label} of two of these pictures; choose four of different classes."
 
 
-def map_in_view(request: Any) -> tuple[Posed, str, str, F32]:
+def map_in_view(request: Any, progress: Progress | None = None) -> tuple[Posed, str, str, F32]:
     """The question, its layer and method, and the signed map (h, w) that a wire.TrustRequest
-    names."""
+    names. progress: of one that takes many passes."""
     posed, layer = from_json(request)
     method, posed = method_of(request.get("method")), engine.kept(posed)
     extra = method if METHODS[method].ask else ""
-    maps = engine.all_maps(posed, layer, extra)
+    maps = engine.all_maps(posed, layer, extra, progress)
     if (layer, method) not in maps:
         raise UserError(pipeline.not_here(method, layer))
     return posed, layer, method, maps[layer, method]
@@ -157,6 +168,25 @@ def followed(token: Any) -> Followed:
     return _followed.get(token, Followed)
 
 
+def followed_by(request: Any) -> Followed:
+    """What somebody waits for who asks this, a wire.VerdictRequest or the like."""
+    return followed(request.get("token") if isinstance(request, dict) else None)
+
+
+@contextmanager
+def waiting_for(who: Followed) -> Iterator[None]:
+    """One of the few at once that take long. Raises UserError where it is stopped, or full."""
+    if not _room.acquire(blocking=False):
+        raise UserError(MANY_ASK)
+    try:
+        who.tell(0)
+        yield
+    except Stopped as stopped:
+        raise UserError(words.STOPPED) from stopped
+    finally:
+        _room.release()
+
+
 def called_off(token: Any) -> bool:
     """Whether the test that was asked for with this word was ended."""
     return isinstance(token, str) and token in _followed and followed(token).stopped
@@ -181,16 +211,10 @@ def call_off(token: Any) -> Gone:
 @served("verdict")
 def verdict_on(request: Any) -> VerdictAnswer:
     """Whether a map is better than chance and than the picture's centre: a wire.VerdictRequest."""
-    posed, layer, method, _ = map_in_view(request)
-    who = followed(request.get("token"))
-    if not _room.acquire(blocking=False):
-        raise UserError(MANY_ASK)
-    try:
+    who = followed_by(request)
+    with waiting_for(who):
+        posed, layer, method, _ = map_in_view(request, who.tell)
         found, seconds = engine.judgement_of(posed, layer, method, who.tell)
-    except Stopped as stopped:
-        raise UserError(words.STOPPED) from stopped
-    finally:
-        _room.release()
     return {
         "sentence": faithfulness.sentence_of(found),
         "ruling": found.ruling,
@@ -323,41 +347,19 @@ def said_of_aim(mine: AimRow, centre: AimRow) -> str:
 @served("mosaic")
 def play_mosaic(request: Any) -> MosaicAnswer:
     """The grid pointing game with four pictures, one pass a class: a wire.MosaicRequest."""
-    paths = request.get("paths") if isinstance(request, dict) else None
-    if not isinstance(paths, list) or len(paths) != 4:
-        raise UserError(FOUR_PICTURES)
-    alone = [pose(path, request.get("model")) for path in paths]
-    _, spec, asked = alone[0]
-    layer = lookup.layer_of(asked, request.get("layer")).name
-    first = [engine.first_look(one) for one in alone]
+    four, layer = four_of(request)
+    _, spec, asked = four[0]
+    first = [engine.first_look(one) for one in four]
     classes = [one.target.index for one in first]
-    for index in classes:
-        if classes.count(index) > 1:
-            raise UserError(SAME_CLASS.format(label=spec.labels[index]))
-    h, w = asked.shape[:2]
-    sizes = [(a, b) for a in (h // 2, h - h // 2) for b in (w // 2, w - w // 2)]
-    parts = [
-        pictures.fit(engine.picture(one.question)[0], size, spec.crop)
-        for one, size in zip(alone, sizes, strict=True)
-    ]
-    whole = np.rint(faithfulness.mosaic(parts)).astype(np.uint8)
-    with engine.compute_slots:
-        seen = [pipeline.look(whole, spec, asked, Target(c), (layer,), one_pass()) for c in classes]
+    whole, seen = engine.in_mosaic(four, layer)
     packing, rows = Packing(SENT_SIDE), list[GameRow]()
     for method in one_pass():
-        signed = [one.maps[layer, method] for one in seen if (layer, method) in one.maps]
+        signed = engine.maps_in_mosaic(four, layer, method)
         if not signed:
             continue
-        placement = placement_of(asked.layers[layer], method)
-        heats = [heatmap.project(np.maximum(m, 0), (h, w), placement) for m in signed]
-        shares = [
-            faithfulness.share_inside(heat, faithfulness.quarter(n, (h, w)))
-            for n, heat in enumerate(heats)
-        ]
-        there = [share for share in shares if share is not None]
+        shares = shares_in_quarters(asked, signed, placement_of(asked.layers[layer], method))
         maps: list[StepMap] = [{**packing.put(m), "numbers": None} for m in signed]
-        mean = float(np.mean(there)) if there else None
-        rows.append({"method": method, "share": mean, "shares": shares, "maps": maps})
+        rows.append({"method": method, "share": mean_of(shares), "shares": shares, "maps": maps})
     quarters: list[Quarter] = [
         {
             "index": c,
@@ -379,6 +381,38 @@ def play_mosaic(request: Any) -> MosaicAnswer:
         "placement": six_numbers(asked.layers[layer].placement),
         "bytes": packing.text(),
     }  # fmt: skip
+
+
+def four_of(request: Any) -> tuple[list[Posed], str]:
+    """Four pictures of four classes, and a layer: of a wire.MosaicRequest. Raises UserError."""
+    paths = request.get("paths") if isinstance(request, dict) else None
+    if not isinstance(paths, list) or len(paths) != 4:
+        raise UserError(FOUR_PICTURES)
+    four = [pose(path, request.get("model")) for path in paths]
+    _, spec, asked = four[0]
+    classes = [engine.first_look(one).target.index for one in four]
+    for index in classes:
+        if classes.count(index) > 1:
+            raise UserError(SAME_CLASS.format(label=spec.labels[index]))
+    return four, lookup.layer_of(asked, request.get("layer")).name
+
+
+def shares_in_quarters(
+    asked: Asked, signed: Sequence[F32], placement: Placement | None
+) -> list[float | None]:
+    """How much positive heat of each of four maps (h, w) of a mosaic lies in its own quarter."""
+    size = asked.shape[:2]
+    heats = [heatmap.project(np.maximum(m, 0), size, placement) for m in signed]
+    return [
+        faithfulness.share_inside(heat, faithfulness.quarter(n, size))
+        for n, heat in enumerate(heats)
+    ]
+
+
+def mean_of(shares: Sequence[float | None]) -> float | None:
+    """The mean of those that there are."""
+    there = [share for share in shares if share is not None]
+    return float(np.mean(there)) if there else None
 
 
 def alike_classes(classes: Sequence[int], p: Sequence[F32], labels: Sequence[str]) -> list[str]:

@@ -22,13 +22,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from demo import cheat, disk, engine, fair, front, handlers, lesson, live, qr, trust
+from demo import cheat, disk, engine, fair, front, handlers, lesson, live, qr, side, trust
 from demo.api import check, endpoint, pointing_game
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
-from demo.wire import View
+from demo.wire import View, served
 from demo.words import STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
@@ -36,6 +36,7 @@ from gradcam_core.trust import GOOD, VERDICTS
 from gradcam_core.types import Stopped, UserError
 
 HERE = Path(__file__).parent
+VIEWER = HERE / "viewer"
 FOLD = "not here"  # stands in the list of networks for all that cannot be had now
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
 FETCHED = "shrink", "live"  # scripts that are no part of the first load
@@ -71,7 +72,7 @@ NOTES = re.compile(  # for who reads the files; one at a line's end that holds a
     r"/\*\*(?=\s)(?:(?!\*/).)*\*/ ?|^ *//[^\n]*\n|(?<=\S) +// [^'\"`\n]*$|^ +",
     re.MULTILINE | re.DOTALL,
 )
-BLANKS = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
+PADDING = re.compile(r"/\*.*?\*/\n?|^ +", re.MULTILINE | re.DOTALL)  # the same of markup and style
 
 
 def joined(folder: Path, name: str, exports: bool = False) -> str:
@@ -96,15 +97,14 @@ def joined(folder: Path, name: str, exports: bool = False) -> str:
 
 def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     """One part of what runs in the browser: markup, style, script, and the colours it draws in."""
-    folder = HERE / "viewer"
-    texts = {kind: (folder / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
-    texts = {kind: BLANKS.sub("", text) for kind, text in texts.items()}
+    texts = {kind: (VIEWER / f"{name}.{kind}").read_text("utf-8") for kind in ("html", "css")}
+    texts = {kind: PADDING.sub("", text) for kind, text in texts.items()}
     diverging = {name: heatmap.diverging(name) for name in heatmap.COLOURS}
     palettes = sorted({*colours, *(diverging[name] for name in colours)})
     return {
         "html_template": texts["html"],
         "css_template": texts["css"],
-        "js_on_load": joined(folder, name),
+        "js_on_load": joined(VIEWER, name),
         "apply_default_css": False,
         "colours": list(heatmap.COLOURS),
         "diverging": diverging,
@@ -116,7 +116,7 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
 
 def fetched(name: str) -> Route:
     """A script that the browser fetches when it is needed."""
-    text = joined(HERE / "viewer", name, exports=True)
+    text = joined(VIEWER, name, exports=True)
 
     async def script(_request: Request) -> Response:
         return Response(text, media_type="text/javascript")
@@ -170,16 +170,25 @@ def tests_of_the_map() -> gr.HTML:
     functions = [
         *map(in_turn, (trust.hide_cells, trust.play_mosaic, trust.take_aim, cheat.ask_suspects)),
         *(in_turn(answer, fair.LONG) for answer in (trust.forget_all, trust.does_it_hold)),
-        in_turn(trust.verdict_on, fair.LONG, trust.called_off),
-        at_once(cheat.confess),
-        *map(at_once, (trust.how_far, trust.call_off)),
+        *(
+            in_turn(answer, fair.LONG, trust.called_off)
+            for answer in (trust.verdict_on, side.make_side, side.shares_in_mosaic)
+        ),
+        in_turn(side.all_rows),
+        *map(at_once, (cheat.confess, trust.how_far, trust.call_off, script_of_tests)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
         most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
-        **part("trust", heatmap.COLOURS[:1]),
+        **part("trust", heatmap.COLOURS[:1]) | {"js_on_load": joined(VIEWER, "later")},
     )  # fmt: skip
+
+
+@served("script")
+def script_of_tests(_given: Any) -> dict[str, str]:
+    """What runs in the tab "Can I trust it?": it comes when the tab is opened."""
+    return {"script": joined(VIEWER, "trust")}
 
 
 def gallery() -> gr.HTML:

@@ -54,6 +54,7 @@ Cut = TypedDict("Cut", {"for": float, "against": float})  # shares that the ReLU
 class SignedMap(Sent):
     """A map before its ReLU."""
 
+    cells: list[int]  # h, w as it was made
     min: float  # of all cells
     max: float
     cut: Cut
@@ -155,6 +156,7 @@ class MethodRow(TypedDict):
     against: str
     class_agnostic: bool  # whether its map is the same for every class
     fuses: bool  # whether it makes a layer's map finer with those of others
+    of_picture: bool  # whether its map is the same at each layer
     asks: bool  # whether it asks many times: its maps come only when somebody wants them
 
 
@@ -586,6 +588,42 @@ class MosaicAnswer(TypedDict):
     bytes: str  # of the maps, in base64
 
 
+# ---- the methods side by side --------------------------------------------------------------------
+
+
+class SideRequest(VerdictRequest):
+    """method: that of a row, or what stands there for chance."""
+
+    paths: list[str]  # of the mosaic's four pictures
+
+
+class SideMap(TypedDict):
+    overlay: str  # the picture under the map, address of an image
+    cells: list[int]  # h, w of the map
+    notes: list[str]  # what its cells are, in sentences
+    like: dict[str, float]  # row -> rank correlation with the map of that one, if it is there
+
+
+class SideRow(TypedDict):
+    of: str  # the method, or what stands for chance
+    line: str  # what it does
+    cost: str  # in words
+    passes: int  # that its map takes, beside the one pass that answers many; 0: none
+    chance: bool  # whether it knows nothing, and is there to be beaten
+    map: SideMap | None  # null: it takes its time, and nobody has asked for it yet
+    ruling: Literal["better", "centre", "undecided"] | None  # null: not tested yet
+
+
+class SideAnswer(TypedDict):
+    rows: list[SideRow]
+
+
+class SharesAnswer(TypedDict):
+    """What is known of the mosaic: how much heat lies in the right quarter."""
+
+    shares: dict[str, float | None]  # row -> the mean of four classes; null: no heat at all
+
+
 # ---- maps in bytes -------------------------------------------------------------------------------
 
 
@@ -598,21 +636,6 @@ def side_limit(cells: Sequence[tuple[int, ...]]) -> int:
         if sum(min(h, limit) * min(w, limit) for h, w in cells) <= MAX_SENT:
             return limit
     return 14
-
-
-def shrink(grid: F32, limit: int) -> F32:
-    """(h, w) -> at most (limit, limit): each new cell the mean over its part of the whole."""
-    if max(grid.shape) <= limit:
-        return grid
-    rows, columns = (shares(n, -(-n * limit // max(grid.shape))) for n in grid.shape)
-    return np.asarray(rows @ grid @ columns.T, np.float32)
-
-
-def shares(many: int, few: int) -> F32:
-    """(few, many): of each of `few` equal parts of a line, how much each of `many` takes up."""
-    edges, cells = np.arange(few + 1)[:, None] * many / few, np.arange(many)
-    covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
-    return (np.maximum(covered, 0) * few / many).astype(np.float32)
 
 
 def short(x: Any) -> float:
@@ -630,7 +653,7 @@ class Packing:
         self._limit, self._bytes = limit, io.BytesIO()
 
     def put(self, signed: F32) -> Sent:
-        small = shrink(signed, self._limit)
+        small = heatmap.shrink(signed, self._limit)
         top, bottom = max(short(small.max()), 0.0), max(short(-small.min()), 0.0)
         part = np.where(small > 0, small / (top or 1), small / (bottom or 1))
         at = self._bytes.tell()
@@ -688,6 +711,7 @@ def pack(
 def signed_map(packing: Packing, signed: F32, placement: Placement | None) -> SignedMap:
     return {
         **packing.put(signed),
+        "cells": list(signed.shape),
         "min": short(signed.min()),
         "max": short(signed.max()),
         "cut": {

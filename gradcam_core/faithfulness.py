@@ -31,6 +31,7 @@ AGAINST_CHANCE = ("blur", "mean")  # fills that are quick enough for each shuffl
 MOST_PASSES = (
     1 + 2 * 2 * sum(STEPS_OF.values()) + SHUFFLED * 2 * sum(STEPS_OF[f] for f in AGAINST_CHANCE)
 )
+CELLS_A_SIDE = 28  # of a map of pixels, when parts are hidden or it is held against others
 UNCERTAIN = 1e-5  # of the numbers: what 32 bits leave uncertain
 SIGMA = 1 / 4  # of the picture's side: of the blob at its centre
 NEIGHBOURS = np.array([[1, 2, 1], [2, 0, 2], [1, 2, 1]]) / 12

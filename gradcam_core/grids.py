@@ -46,7 +46,7 @@ def grid_of(used: Sequence[tf.Tensor], layer: Layer) -> tf.Tensor:
     return tf.concat([tf.concat(row, 1) for row in rows], 0)
 
 
-def parts_of(cells: tf.Tensor, layer: Layer, calls: int) -> dict[int, tf.Tensor]:
+def called_parts(cells: tf.Tensor, layer: Layer, calls: int) -> dict[int, tf.Tensor]:
     """What `grid_of` has put together taken apart again: (B, h, w, K) by the number of the run."""
     if not layer.runs:
         return {calls - 1: cells}

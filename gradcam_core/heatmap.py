@@ -69,6 +69,21 @@ def upsample(grid: F32, size: tuple[int, int]) -> F32:
     )
 
 
+def shrink(grid: F32, limit: int) -> F32:
+    """(h, w) -> at most (limit, limit): each new cell the mean over its part of the whole."""
+    if max(grid.shape) <= limit:
+        return grid
+    rows, columns = (parts_of(n, -(-n * limit // max(grid.shape))) for n in grid.shape)
+    return np.asarray(rows @ grid @ columns.T, np.float32)
+
+
+def parts_of(many: int, few: int) -> F32:
+    """(few, many): of each of `few` equal parts of a line, how much each of `many` takes up."""
+    edges, cells = np.arange(few + 1)[:, None] * many / few, np.arange(many)
+    covered = np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells)
+    return (np.maximum(covered, 0) * few / many).astype(np.float32)
+
+
 def project(
     grid: F32, size: tuple[int, int], placement: Placement | None = None, outside: float = 0
 ) -> F32:

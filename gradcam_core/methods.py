@@ -4,11 +4,13 @@ Every map is `heatmap.combine(weights, A)`, the signed sum over k of weights * A
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse.linalg import eigsh
 
+from gradcam_core import asking
 from gradcam_core.heatmap import combine, normalise, upsample
 from gradcam_core.types import F32, Asked, Fusion, Layer, Method, Placement
 
@@ -134,6 +136,16 @@ def sharper(pairs: Sequence[tuple[F32, F32]]) -> F32:
     return upsample(coarse, (fine.shape[0], fine.shape[1])) * np.sqrt(normalise(fine))
 
 
+def channels(asked: Asked, layer: str) -> int:
+    """K, of a layer that is gone through channel by channel."""
+    return asked.layers[layer].shape[-1]
+
+
+def covered_cells(cells: int, asked: Asked, _layer: str) -> int:
+    """Of a picture that is covered cell by cell, at most cells x cells."""
+    return min(cells, asked.shape[0]) * min(cells, asked.shape[1])
+
+
 METHODS = {
     "Grad-CAM": Method(
         grad_cam,
@@ -182,6 +194,69 @@ METHODS = {
         "the same backward pass",
         "It cannot show what speaks against the class.",
         fusion=Fusion(best_and_next_larger, sharper),
+    ),
+    "Ablation-CAM": Method(
+        None,
+        "Switches each feature map off and sees what the score loses.",
+        "https://doi.org/10.1109/WACV45572.2020.9093360",
+        "the rest of the network once for each channel",
+        ask=asking.ablation_cam,
+        passes=channels,
+    ),
+    "Score-CAM": Method(
+        None,
+        "Shows the network only what each feature map lights up, and sees what the score gains.",
+        "https://arxiv.org/abs/1910.01279",
+        "a pass for each channel",
+        ask=asking.score_cam,
+        passes=channels,
+    ),
+    "Occlusion": Method(
+        None,
+        "Covers one part after another. Each cell is an experiment: what the score then loses.",
+        "https://arxiv.org/abs/1311.2901",
+        "49 passes",
+        ask=partial(asking.occlusion, asking.COARSE),
+        of_picture=True,
+        passes=partial(covered_cells, asking.COARSE),
+    ),
+    "Fine occlusion": Method(
+        None,
+        "The same with parts a quarter as large. What two of them show together, it cannot see.",
+        "https://arxiv.org/abs/1311.2901",
+        "196 passes",
+        ask=partial(asking.occlusion, asking.FINE),
+        of_picture=True,
+        passes=partial(covered_cells, asking.FINE),
+    ),
+    "Gradient times input": Method(
+        None,
+        "Each pixel times its gradient: what the score would lose if a small change were all.",
+        "https://arxiv.org/abs/1605.01713",
+        "one pass more",
+        ask=asking.gradient_times_input,
+        of_picture=True,
+        passes=lambda _asked, _layer: 1,
+    ),
+    "SmoothGrad": Method(
+        None,
+        "The mean gradient of noisy copies: where a change of the pixels would move the score.",
+        "https://arxiv.org/abs/1706.03825",
+        f"{asking.COPIES} passes",
+        "It cannot tell a pixel that speaks for the class from one that speaks against it.",
+        ask=asking.smooth_grad,
+        of_picture=True,
+        passes=lambda _asked, _layer: asking.COPIES,
+    ),
+    "Integrated gradients": Method(
+        None,
+        "Adds up the gradient on the way from an empty picture to this one, pixel by pixel.",
+        "https://arxiv.org/abs/1703.01365",
+        f"{asking.STEPS_TO_PICTURE} passes",
+        ask=asking.integrated_gradients,
+        of_picture=True,
+        passes=lambda _asked, _layer: asking.STEPS_TO_PICTURE,
+        remark=asking.completeness,
     ),
 }
 

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from gradcam_core.coordinates import Walk, lost
 from gradcam_core.gradients import GUIDED, batch_norm, convolution
-from gradcam_core.grids import as_floats, grid_of, own_grid, parts_of, used_of, with_cells
+from gradcam_core.grids import as_floats, called_parts, grid_of, own_grid, used_of, with_cells
 from gradcam_core.heads import answers, meaning_of, output_of, steps_back, trial_pictures
 from gradcam_core.layers import (
     ASIDE,
@@ -456,7 +456,7 @@ class Network:
         """score(x, a, weights, as_p) (B,): of one x with B activations a put in at the layer."""
 
         def run(x: tf.Tensor, a: tf.Tensor, weights: tf.Tensor, as_p: tf.Tensor) -> tf.Tensor:
-            calls, parts = Counter[str](), parts_of(a, self.layers[layer], self._calls[layer])
+            calls, parts = Counter[str](), called_parts(a, self.layers[layer], self._calls[layer])
 
             def visit(name: str, _operation: Any, _x: Any, y: Any) -> Any:
                 calls[name] += 1

@@ -34,6 +34,9 @@ from gradcam_core.types import (
 PARALLEL = (
     1 << 18
 )  # numbers in a layer; below, two threads wait longer for each other than they gain
+NO_FINITE_MAP = (
+    "To what {method} asks, the network answers with no finite number; choose another method."
+)
 WORTH_SAYING = 0.1  # a share of the evidence that is not drawn
 Made = TypeVar("Made")
 _beside = ThreadPoolExecutor(2)
@@ -104,7 +107,11 @@ def ask(
     """
     row = METHODS[method]
     assert row.ask
-    return finished(row.ask(asked, trace, None if row.of_picture else layer), progress)
+    with np.errstate(all="ignore"):
+        signed = finished(row.ask(asked, trace, None if row.of_picture else layer), progress)
+    if not np.isfinite(signed).all():
+        raise UserError(NO_FINITE_MAP.format(method=method))
+    return signed
 
 
 def finished(asking: Generator[float, None, Made], progress: Progress | None = None) -> Made:
@@ -130,7 +137,13 @@ def scoring(spec: ModelSpec, asked: Asked, target: Target) -> Score:
 def examining(
     image: U8, spec: ModelSpec, asked: Asked, target: Target, layer: str, method: str, signed: F32
 ) -> Generator[float, None, Judgement]:
-    """`faithfulness.examine` of a map (h, w) of this layer and method, on the picture (H, W, 3)."""
+    """`faithfulness.examine` of a map (h, w) of this layer and method, on the picture (H, W, 3).
+
+    A map of the picture's pixels by the means of cells: what is hidden are parts, as of other maps,
+    and no dust.
+    """
+    if METHODS[method].of_picture:
+        signed = heatmap.shrink(signed, faithfulness.CELLS_A_SIDE)
     seen = pictures.fit(image, asked.shape[:2], spec.crop)
     placement = placement_of(asked.layers[layer], method)
     return faithfulness.examine(scoring(spec, asked, target), seen, signed, placement)
@@ -148,7 +161,7 @@ def checked(
 
     Arguments as in `explain`. Up to `faithfulness.MOST_PASSES` passes of the network.
     """
-    made = explain(image, model, layer, target, method)
+    made = explain(image, model, layer, target, method, progress=progress)
     spec = lookup.spec_of(model)
     given = spec, lookup.network(spec), made.survey.target, made.layer, method, made.maps[method]
     return made, finished(examining(made.image, *given), progress)
@@ -310,6 +323,7 @@ def explain(
         remarks += (twice_the_side(usual[1], seen, spec.labels, asked.meaning.percent),)
     placed = {m: placement_of(asked.layers[name], m, part) for m in names}
     cautions = [one for m in names for one in to_be_careful(asked.layers[name], maps[m], placed[m])]
+    told = [remark(asked, seen.trace, maps[m]) for m in names if (remark := METHODS[m].remark)]
     return Explanation(
         image=picture,
         target=seen.target.index,
@@ -320,7 +334,7 @@ def explain(
         survey=seen,
         labels=spec.labels,
         meaning=asked.meaning,
-        remarks=tuple(dict.fromkeys([*remarks, *cautions])),
+        remarks=tuple(dict.fromkeys([*remarks, *cautions, *told])),
         placements={m: placement for m, placement in placed.items() if placement},
     )
 

@@ -276,6 +276,8 @@ class Method:
         None  # with as many passes as it likes
     )
     of_picture: bool = False  # `ask` gets None for a layer: the map is the same at each of them
+    passes: Callable[[Asked, str], int] | None = None  # of the network, that `ask` makes at a layer
+    remark: Callable[[Asked, Trace, F32], str] | None = None  # on a map of it, in a sentence
 
 
 @dataclass(frozen=True)

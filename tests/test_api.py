@@ -144,6 +144,13 @@ def test_the_answer(client: Client) -> None:
     assert np.allclose(signed, seen.maps["Grad-CAM"], atol=1e-5)
 
 
+def test_a_method_that_asks_many_times(client: Client) -> None:
+    got = ask(client, method="Occlusion")
+    seen = pipeline.explain(pictures.read_rgb(PICTURE), methods="Occlusion")
+    assert np.shape(got["map"]) == (7, 7)
+    assert np.allclose(got["map"], seen.maps["Occlusion"], atol=1e-4)
+
+
 def test_the_overlay_is_made_of_the_numbers(client: Client) -> None:
     """Against Pillow's own resampling; the colours of "light" are worked out in another test."""
     got = ask(client, target=CHEETAH)

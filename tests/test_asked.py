@@ -204,7 +204,8 @@ def rows(monkeypatch):
 
 
 def test_one_pass_answers_what_does_not_ask(rows):
-    assert set(METHODS) - set(one_pass()) == {"Of columns", "Of channels"}
+    assert set(rows) - set(one_pass()) == {"Of columns", "Of channels"}
+    assert set(one_pass()) == {name for name, row in METHODS.items() if not row.ask}
 
 
 def test_a_method_of_the_picture(rows, spec, image):

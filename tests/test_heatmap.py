@@ -343,3 +343,23 @@ def test_no_pyplot():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_shrink_takes_the_mean_of_whole_blocks():
+    grid = np.arange(16, dtype=np.float32).reshape(4, 4)
+    assert heatmap.shrink(grid, 2).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert heatmap.shrink(grid, 1).tolist() == [[7.5]]
+    assert heatmap.shrink(grid, 4) is grid
+    assert heatmap.shrink(grid, 7) is grid
+    assert heatmap.shrink(np.ones((5, 12), np.float32), 4).tolist() == [[1] * 4] * 2
+
+
+def test_shrink_shares_out_the_cells_that_lie_on_an_edge():
+    """Three cells into two: the middle one belongs half to either."""
+    grid = np.array([[3, 6, 9]], np.float32)
+    assert heatmap.shrink(grid, 2).tolist() == [[4, 8]]
+    last = np.zeros((35, 35), np.float32)
+    last[-1, -1] = 1
+    small = heatmap.shrink(last, 17)
+    assert small[-1, -1] == pytest.approx((17 / 35) ** 2)
+    assert small.mean() == pytest.approx(last.mean())

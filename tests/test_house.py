@@ -16,9 +16,9 @@ RULES = {
     "app": "__init__ demo.ui class_names cluster models sandbox types",
     "demo": "",
     "demo.ui": "demo.components demo.doors demo.fair demo.disk demo.front demo.handlers "
-    "demo.cheat demo.lesson demo.live demo.qr demo.trust demo.api demo.engine demo.question "
-    "demo.turns demo.wire demo.words models planted faithfulness heatmap hide image teachable "
-    "upload trust types gradio starlette",
+    "demo.cheat demo.lesson demo.live demo.qr demo.side demo.trust demo.api demo.engine "
+    "demo.question demo.turns demo.wire demo.words models planted faithfulness heatmap hide image "
+    "teachable upload trust types gradio starlette",
     "demo.doors": "demo.fair demo.words models types gradio",
     "demo.fair": "demo.question demo.words lookup methods types",
     "demo.disk": "bare image",
@@ -30,6 +30,8 @@ RULES = {
     "numpy",
     "demo.trust": "demo.engine demo.question demo.wire demo.words pipeline lookup faithfulness "
     "methods heatmap hide image cache types numpy",
+    "demo.side": "demo.engine demo.question demo.trust demo.wire faithfulness heatmap methods "
+    "types numpy",
     "demo.cheat": "demo.engine demo.trust demo.wire pipeline lookup models planted "
     "methods heatmap image types gradio numpy",
     "demo.live": "demo.doors demo.engine demo.fair demo.wire lookup models pipeline methods image "
@@ -77,7 +79,8 @@ RULES = {
     "placement": "coordinates types numpy tensorflow",
     "coordinates": "types numpy tensorflow",
     "gradients": "keras tensorflow",
-    "methods": "heatmap types numpy scipy",
+    "methods": "asking heatmap types numpy scipy",
+    "asking": "heatmap hide types numpy",
     "heatmap": "types numpy scipy matplotlib",
     "image": "types numpy PIL",
     "blas": "threadpoolctl scipy",

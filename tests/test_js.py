@@ -40,7 +40,7 @@ def test_the_tests_of_a_room(file: Path) -> None:
 
 VIEWER = Path(ui.__file__).parent / "viewer"
 MODULES = {path.stem: path.read_text("utf-8") for path in VIEWER.glob("*.js")}
-TABS = ["viewer", "lesson", "trust"]
+TABS = ["viewer", "lesson", "trust", "later"]
 STARTS = [*TABS, *ui.FETCHED]  # what a script is joined for
 GIVEN = "element", "trigger", "props", "server", "upload", "watch"  # what Gradio hands to a script
 DECLARED = re.compile(r"^export (?:async )?(?:function|const) (\$*\w*)", re.MULTILINE)
@@ -248,7 +248,7 @@ def test_bytes_become_the_values_they_came_from(rng: np.random.Generator, limit:
     wired = [sent(grid, limit) for grid in all_grids]
     got = computed("maps", "valuesOf", [({**map_, "numbers": None}, map_["q"]) for map_ in wired])
     for grid, values in zip(all_grids, got, strict=True):
-        small = wire.shrink(grid, limit)
+        small = heatmap.shrink(grid, limit)
         back = np.array(values).reshape(small.shape)
         top, bottom = max(small.max(), 0), max(-small.min(), 0)
         step = np.where(small > 0, top, bottom) / 127

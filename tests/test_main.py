@@ -268,6 +268,22 @@ def test_a_file_of_ones_own(name, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("method", "cells"), [("Integrated gradients", (32, 32)), ("Ablation-CAM", 0)]
+)
+def test_a_method_that_asks_many_times_of_a_file_of_ones_own(method, cells, tmp_path, capsys):
+    said = np.load(KERAS_2 / "flat.npz")
+    pictures.save_png(said["picture"], tmp_path / "picture.png")
+    files = ["-i", str(tmp_path / "picture.png"), "-o", str(tmp_path / "out.npz"), "-l", "c2"]
+    own = ["--model", str(KERAS_2 / "flat.keras"), "--preprocess", "none", "--method", method]
+    assert command_line.main([*files, *own]) == 0
+    out, err = capsys.readouterr()
+    assert ("Its pixels add up to" in out) == (method == "Integrated gradients")
+    assert err.endswith(f"{method}: 100%\n")
+    with np.load(tmp_path / "out.npz") as made:
+        assert made[f"maps/{method}"].shape == (cells or said["map"].shape)
+
+
 def test_what_is_to_be_known_is_told_unless_quiet(tmp_path, capsys):
     """A rim half as wide as the picture, and activations of 1 all over: three quarters lie in it.
     Nobody said how its pixels are scaled."""

@@ -620,7 +620,8 @@ def test_a_sum_of_tensors_is_a_layer_too(x, rng):
     assert not net.layers[name].poor
 
 
-def test_a_layer_called_twice_means_its_last_call(x, rng):
+def test_a_layer_called_twice_means_both_calls(x, rng):
+    """The second sees the mirrored picture: mirrored back, it is four channels more."""
     parts = Parts()
     image = keras.Input(SHAPE)
     mirrored = image[:, :, ::-1]
@@ -628,15 +629,17 @@ def test_a_layer_called_twice_means_its_last_call(x, rng):
     model = keras.Model(image, parts.dense(parts.gap(parts.conv2(parts.pool(total)))))
     net = Network(model, SHAPE)
     trace = net.trace(x, Target(1), ("conv1",))
-    last = parts.activations(x[:, ::-1])["conv1"]
-    close(trace.activations["conv1"], last)
-    fixed, varied = parts.activations(x)["conv1"], tf.constant(last)
+    first, last = (parts.activations(seen)["conv1"] for seen in (x, x[:, ::-1]))
+    both = np.concatenate([first, last[:, ::-1]], -1)
+    close(trace.activations["conv1"], both)
+    calls = [tf.constant(first), tf.constant(last)]
     with tf.GradientTape() as tape:
-        tape.watch(varied)
-        a2 = parts.conv2(parts.pool((fixed + 3 * varied)[None]))
+        tape.watch(calls)
+        a2 = parts.conv2(parts.pool((calls[0] + 3 * calls[1])[None]))
         score = parts.dense(parts.gap(a2))[0, 1]
-    close(trace.gradients["conv1"], tape.gradient(score, varied).numpy())
-    close(net.score_from("conv1", last[None], trace), [float(score)])
+    g1, g2 = (g.numpy() for g in tape.gradient(score, calls))
+    close(trace.gradients["conv1"], np.concatenate([g1, g2[:, ::-1]], -1))
+    close(net.score_from("conv1", both[None], trace), [float(score)])
     difference, product = slope(net, trace, "conv1", rng)
     assert difference == pytest.approx(product, rel=5e-3, abs=1e-4)
 

@@ -373,7 +373,7 @@ TURNED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("number", "case"), enumerate(TURNED))
+@pytest.mark.parametrize(("number", "case"), list(enumerate(TURNED)))
 def test_which_way_round_a_layer_lies_is_asked(number, case):
     """After another layer, or at the picture itself."""
     before, numbers = TURNED[case]

@@ -18,7 +18,8 @@ import pytest
 from keras import layers as L
 from nets import SHAPE, save, small
 
-from gradcam_core import sandbox
+from gradcam_core import pipeline, sandbox
+from gradcam_core.methods import METHODS
 from gradcam_core.network import Network
 from gradcam_core.sandbox import ModelProcess
 from gradcam_core.types import Shuffled, Target, UserError
@@ -76,6 +77,15 @@ def test_a_child_answers_as_a_network_does(child):
     np.testing.assert_allclose(*both, atol=1e-6)
     both = (one.guided_backprop(x, Target(1), Shuffled(0)) for one in (child, net))
     np.testing.assert_allclose(*both, atol=1e-6)
+
+
+def test_every_method_that_asks_asks_an_upload_too(child):
+    net = Network(small(), SHAPE)
+    x = np.random.default_rng(1).uniform(0, 1, SHAPE).astype(np.float32)
+    trace = net.trace(x, Target(2), ("conv2",))
+    for name in [name for name, method in METHODS.items() if method.ask]:
+        ours, theirs = (pipeline.ask(one, trace, name, "conv2") for one in (child, net))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5, err_msg=name)
 
 
 def proc(child, what):

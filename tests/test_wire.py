@@ -45,26 +45,6 @@ def test_of_equally_likely_classes_the_one_with_the_higher_score_comes_first() -
     ]  # fmt: skip
 
 
-def test_shrink_takes_the_mean_of_whole_blocks() -> None:
-    grid = np.arange(16, dtype=np.float32).reshape(4, 4)
-    assert wire.shrink(grid, 2).tolist() == [[2.5, 4.5], [10.5, 12.5]]
-    assert wire.shrink(grid, 1).tolist() == [[7.5]]
-    assert wire.shrink(grid, 4) is grid
-    assert wire.shrink(grid, 7) is grid
-    assert wire.shrink(np.ones((5, 12), np.float32), 4).tolist() == [[1] * 4] * 2
-
-
-def test_shrink_shares_out_the_cells_that_lie_on_an_edge() -> None:
-    """Three cells into two: the middle one belongs half to either."""
-    grid = np.array([[3, 6, 9]], np.float32)
-    assert wire.shrink(grid, 2).tolist() == [[4, 8]]
-    last = np.zeros((35, 35), np.float32)
-    last[-1, -1] = 1
-    small = wire.shrink(last, 17)
-    assert small[-1, -1] == pytest.approx((17 / 35) ** 2)
-    assert small.mean() == pytest.approx(last.mean())
-
-
 def packed(maps: dict[str, F32], bands: tuple[str, ...] = ("target",)) -> wire.Packed:
     """These maps of layers as if every method had made them."""
     layers = [Layer(name, (*grid.shape, 1), "Conv2D") for name, grid in maps.items()]

@@ -12,6 +12,8 @@ import { UNREACHED } from './words.js';
  */
 /** @import { InView } from './viewer.js' */
 
+const OFTEN = 500; // milliseconds between questions how far it is
+
 const tab = store({
   /** @type {InView | null} */ topic: null, // what is put to the test
   error: '',
@@ -42,6 +44,11 @@ const tab = store({
   tag: null, // where
   /** @type {(CheatAnswer & { about: CheatRequest }) | null} */ answers: null,
   /** @type {Confession[] | null} */ truth: null,
+  side: null, // the rows of the methods side by side
+  sideAt: '', // the row that is large
+  sideToken: '', // while they are compared
+  sideDoing: '', // what is done then, in words
+  sidePart: 0, // of it
   method: 0, // whose map is drawn over the mosaic
   quarter: 0, // and of which class
 });
@@ -53,6 +60,21 @@ export const showing = tab.view;
 export const request = () => ({ ...state.topic.request, method: state.topic.method });
 export const keyOf = (topic) => topic && JSON.stringify([topic.request, topic.method]);
 export const target = () => state.topic.classes.find((c) => c.index === state.topic.target);
+
+/**
+ * Tells how far something is that takes long, as long as that is wanted.
+ * @param {() => string} wanted the word of what is
+ * @param {(part: number) => void} hear
+ */
+export async function follow(token, wanted, hear) {
+  while (wanted() === token) {
+    try {
+      const { part } = await server.far(token);
+      if (wanted() === token && part) hear(part);
+    } catch { /* the answer itself says what is wrong */ }
+    await new Promise((go) => setTimeout(go, OFTEN));
+  }
+}
 
 /** null where there is no answer; a sentence then says why. */
 export async function ask(name, given) {

@@ -19,9 +19,10 @@ function showMore() {
 function showMethod() {
   if (!ready()) return;
   const method = methodNow(), link = make('a', 'The paper', { target: '_blank', rel: 'noopener noreferrer' });
-  const chosen = state.method && state.method !== method.name ? `${state.method} has no map at this layer. ` : '';
-  link.href = method.paper;
-  $('.gv-method').replaceChildren(chosen + aboutMethod(method), ' ', link);
+  const wished = props.methods.find((m) => m.name === state.method) ?? method, told = wished.asks ? wished : method;
+  const none = wished === told ? '' : `${wished.name} has no map at this layer. `;
+  link.href = told.paper;
+  $('.gv-method').replaceChildren(none + aboutMethod(told), ' ', link);
   $('[name=method]').value = state.method;
   $$('[name=gv-sign]').forEach((n) => {
     n.disabled = Boolean(method.against) && n.value !== 'for';

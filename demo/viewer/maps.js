@@ -9,6 +9,7 @@
  * @property {Row} row the layer
  * @property {number} h
  * @property {number} w
+ * @property {number[]} cells h, w as it was made; fewer are sent where they are many
  * @property {Int8Array} q (h w,)
  * @property {number} top
  * @property {number} bottom
@@ -73,9 +74,6 @@ export function gridOf(row, bytes, method, band) {
   const map = row.maps[`${band}/${method}`], [h, w] = map.sent;
   return { ...map, row, h, w, q: bytes.subarray(map.at, map.at + h * w) };
 }
-
-/** The sides of a map: the layer's, or those of a finer layer that it was made with. @param {Grid} grid */
-export const cellsOf = ({ row, h, w }) => h > row.shape[0] ? [h, w] : row.shape;
 
 /**
  * Which layer of a new answer to show, and which one to ask for because it was not sent.

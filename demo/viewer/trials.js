@@ -22,9 +22,9 @@ function waiting(button, answer, words) {
 }
 
 /** Width by height of what the network sees, as it is for people. */
-const form = ({ crop, input: [h, w], picture: [H, W] }) => String(crop ? w / h : W / H);
+export const form = ({ crop, input: [h, w], picture: [H, W] }) => String(crop ? w / h : W / H);
 
-function asSeen(src, alt) {
+export function asSeen(src, alt) {
   const node = image(src, alt);
   node.style.aspectRatio = form(state.topic);
   return node;

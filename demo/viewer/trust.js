@@ -4,8 +4,9 @@ import { $, $$, make, tell, write } from './dom.js';
 import { bytesOf, lit, project, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { plotHiding } from './plot.js';
 import { image } from './sheets.js';
-import { ask, keyOf, request, change, state, target, showing } from './doubt.js';
+import { ask, keyOf, request, change, follow, state, target, showing } from './doubt.js';
 import { NOTHING_DRAWN, isDrawn, regionShown, watchDrawing } from './drawing.js';
+import { forgetShares, showSide, stopComparing, watchSide } from './side.js';
 import { beginGame, showSuspects, watchGame } from './suspects.js';
 import { aim, forget, hold, showAim, showForget, showHold } from './trials.js';
 import { aboutHiding, chance, few, filled, percent } from './words.js';
@@ -14,7 +15,6 @@ import { aboutHiding, chance, few, filled, percent } from './words.js';
 /** @import { InView } from './viewer.js' */
 
 const PALETTE = bytesOf(props.palettes[props.colours[0]]);
-const OFTEN = 500; // milliseconds between questions how far it is
 const HIGHEST = 420; // pixels of the picture, drawn
 const GRID = 360; // pixels of a mosaic's side, drawn
 const QUARTERS = ['top left', 'top right', 'bottom left', 'bottom right'];
@@ -85,20 +85,10 @@ function showHidden() {
 
 // ---- the verdict -------------------------------------------------------------------------------
 
-async function follow(token) {
-  while (state.token === token) {
-    try {
-      const { part } = await server.far(token);
-      if (state.token === token && part) change({ part });
-    } catch { /* the verdict itself says what is wrong */ }
-    await new Promise((go) => setTimeout(go, OFTEN));
-  }
-}
-
 async function test() {
   const token = crypto.randomUUID?.() ?? String(Math.random()), key = keyOf(state.topic);
   change({ token, part: 0, found: null });
-  follow(token);
+  follow(token, () => state.token, (part) => change({ part }));
   const found = await ask('verdict', { ...request(), token });
   if (state.token !== token) return;
   change({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
@@ -173,6 +163,7 @@ function gather(topic) {
 function swap(path, other) {
   const tiles = state.tiles.map((p) => p === path ? other : p === other ? path : p);
   change({ tiles, picked: null, mosaic: null });
+  forgetShares();
 }
 
 function pick(path) {
@@ -290,10 +281,11 @@ function renew() {
   const topic = { ...window.gradcam };
   if (keyOf(topic) !== keyOf(state.topic)) {
     if (state.token) cancel();
+    stopComparing();
     const same = state.topic && ['model', 'layer'].every((k) => state.topic.request[k] === topic.request[k]);
     const nothing = { region: NOTHING_DRAWN, round: NOTHING_DRAWN };
     const drawn = state.topic?.request.path === topic.request.path ? {} : nothing;
-    change({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, step: 0, ...drawn,
+    change({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, side: null, step: 0, ...drawn,
       ...(same ? {} : { mosaic: null }) });
     if (isDrawn(state.round)) aim();
     gather(topic);
@@ -331,8 +323,9 @@ $('.gt-aim .gt-clear').onclick = () => change({ round: NOTHING_DRAWN, aimed: nul
 showing(() => regionShown(hiddenPart, state.region));
 showing(() => regionShown(object, state.round));
 watchGame();
+watchSide();
 for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
-  showSuspects]) showing(show);
+  showSide, showSuspects]) showing(show);
 document.addEventListener('gradcam', renew);
 const lead = () => { if (window.gradcamTest) change({ goal: { at: window.gradcamTest } }); };
 document.addEventListener('gradcam-test', lead);

@@ -102,6 +102,7 @@
 /**
  * A map before its ReLU: a signed byte a cell. A byte b stands for b / 127 of `top` if positive, of `bottom` if not.
  * @typedef {object} SignedMap
+ * @property {number[]} cells h, w as it was made
  * @property {number} at where in the bytes it begins
  * @property {number[]} sent h, w as sent, which may be fewer than the layer's: averages
  * @property {number} top the largest value that was sent, 0 if none is positive
@@ -193,6 +194,7 @@
  * @property {string} against why it shows no evidence against a class, empty: it does
  * @property {boolean} class_agnostic whether its map is the same for every class
  * @property {boolean} fuses whether it makes a layer's map finer with those of others
+ * @property {boolean} of_picture whether its map is the same at each layer
  * @property {boolean} asks whether it asks many times: its maps come only when somebody wants them
  */
 
@@ -616,4 +618,47 @@ export {};
  * @property {string} title
  * @property {boolean} cheats
  * @property {string} sentence what was planted, with what was measured
+ */
+
+/**
+ * As a TrustRequest.
+ * @typedef {object} SideRequest
+ * @property {string} path
+ * @property {string} model
+ * @property {number} target
+ * @property {boolean} detail
+ * @property {string} layer
+ * @property {string} method that of a row, or what stands there for chance
+ * @property {string} token any word, by which it can be followed and stopped
+ * @property {string[]} paths of the mosaic's four pictures
+ */
+
+/**
+ * @typedef {object} SideMap
+ * @property {string} overlay the picture under the map, address of an image
+ * @property {number[]} cells h, w of the map
+ * @property {string[]} notes what its numbers are, in sentences
+ * @property {Record<string, number>} like row -> rank correlation with the map of that one, if it is there
+ */
+
+/**
+ * @typedef {object} SideRow
+ * @property {string} of the method, or what stands for chance
+ * @property {string} line what it does
+ * @property {string} cost in words
+ * @property {number} passes that its map takes, beside the one pass that answers many; 0: none
+ * @property {boolean} chance whether it knows nothing, and is there to be beaten
+ * @property {SideMap | null} map null: it takes its time, and nobody has asked for it yet
+ * @property {'better' | 'centre' | 'undecided' | null} ruling null: not tested yet
+ */
+
+/**
+ * @typedef {object} SideAnswer
+ * @property {SideRow[]} rows
+ */
+
+/**
+ * What is known of the mosaic: how much heat lies in the right quarter.
+ * @typedef {object} SharesAnswer
+ * @property {Record<string, number | null>} shares row -> the mean of four classes; null: no heat at all
  */

@@ -2,7 +2,7 @@
 // over.
 
 import {
-  alwaysHolds, cellsOf, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
+  alwaysHolds, classOf, isEmpty, lightness, linesOf, shareBeyond, shareOf, sharesScale, shownClass, sizeOfBox,
   valueAt,
 } from './maps.js';
 
@@ -237,7 +237,8 @@ export function caption({ answer, grid, method, band, sign, covered }, tried = n
   const c = shownClass(answer, band);
   if (tried) return `where covering lowers ${c.label}`;
   const isLast = grid.row.name === answer.best, stage = isLast ? '' : plainStage(answer.model.key, grid.row.shape);
-  const where = [stage, method.name, grid.row.name, grids(cellsOf(grid))].filter(Boolean).join(' · ');
+  const at = method.of_picture ? '' : grid.row.name;
+  const where = [stage, method.name, at, grids(grid.cells)].filter(Boolean).join(' · ');
   const what = method.class_agnostic ? 'the strongest pattern'
     : band === 'contrast' ? `${c.label} or ${classOf(answer, answer.rival).label}`
       : `what speaks ${sign === 'both' ? 'for and against' : sign} ${c.label}`;
@@ -445,8 +446,8 @@ export function notes({ answer, grid, method }, twins, known = '') {
       'where the network only averages over the places after this layer.',
     );
   }
-  if (grid.h < grid.row.shape[0]) {
-    const averages = grids([grid.h, grid.w]), cells = grids(cellsOf(grid));
+  if (grid.h < grid.cells[0]) {
+    const averages = grids([grid.h, grid.w]), cells = grids(grid.cells);
     sentences.push(`Drawn from ${averages} averages of its ${cells} cells; the figure has them all.`);
   }
   return sentences;
@@ -518,7 +519,7 @@ export function numbersBehind({ answer, grid, band, sign }, box) {
     rows.push(['Box', `${edges}, in a picture ${W} pixels wide and ${H} high`]);
   }
   rows.push(
-    ['Grid, channels', `${grids(cellsOf(grid))}, ${grid.row.shape[2]}`],
+    ['Grid, channels', `${grids(grid.cells)}, ${grid.row.shape[2]}`],
     ['What the network was given', given(answer.model)],
     ['Network', title],
   );

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import SETTINGS, lookup, models
+from gradcam_core import SETTINGS, asking, lookup, models
 from tests.bench import cameras, load, pupils
 
 ROUNDS = 25
@@ -103,6 +103,53 @@ def trust_costs(image: np.ndarray) -> None:
     print("\n| hide and see | 1 pass |")
     print(f"| the verdict on this picture | {passes} passes, {verdict:.0f} |")
     print(f"| the mosaic of four pictures | 4 passes, {ratios(times, 'forward')['mosaic']:.1f} |")
+
+
+def asking_costs(image: np.ndarray) -> None:
+    """Methods that ask many times: processor time of one map, in that of forward passes, and how
+    much it may be. A forward pass is timed after each, so that both see the same machine.
+    """
+    from gradcam_core import pipeline
+
+    net = lookup.network()
+    seen = pipeline.survey(image)
+    forward = forward_pass(net, seen.trace.inputs)
+
+    def processor(run: Callable[[], object], times: int = 1) -> float:
+        start = time.process_time()
+        for _ in range(times):
+            run()
+        return (time.process_time() - start) / times
+
+    def tails(layer: str) -> None:
+        a = seen.trace.activations[layer]
+        for start in range(0, a.shape[-1], asking.TOGETHER):
+            count = min(asking.TOGETHER, a.shape[-1] - start)
+            net.score_from(layer, np.repeat(a[None], count, axis=0), seen.trace)
+
+    def of(method: str, layer: str = net.best) -> Callable[[], object]:
+        return lambda: pipeline.ask(net, seen.trace, method, layer)
+
+    middle = "block5c_add"
+    rows: dict[str, tuple[Callable[[], object], str]] = {
+        "Ablation-CAM, 1,280 channels of the last layer": (of("Ablation-CAM"), "40"),
+        f"Ablation-CAM, 112 channels of {middle}": (
+            of("Ablation-CAM", middle),
+            "the next and 20 %",
+        ),
+        "112 batched tails of the same": (lambda: tails(middle), ""),
+        "Score-CAM, 320 channels": (of("Score-CAM", "block7a_project_bn"), "210"),
+        "Occlusion, 49 pictures": (of("Occlusion"), ""),
+        "Fine occlusion, 196 pictures": (of("Fine occlusion"), "130"),
+        "Gradient times input": (of("Gradient times input"), ""),
+        "SmoothGrad, 50 copies": (of("SmoothGrad"), ""),
+        "Integrated gradients, 50 steps": (of("Integrated gradients"), "100"),
+    }
+    print("\n| a map of | processor time, in forward passes | at most |")
+    for name, (run, most) in rows.items():
+        run()
+        cost = processor(run) / processor(forward, 15)
+        print(f"| {name} | {cost:.0f} | {most} |", flush=True)
 
 
 def print_survey_ratio(picture: str) -> None:
@@ -266,6 +313,7 @@ def main() -> None:
     memory_costs()
     network_costs("EfficientNet-Lite0", models.find(models.DEFAULT), image, ROUNDS)
     trust_costs(image)
+    asking_costs(image)
     library_costs(picture)
     random = replace(models.find("vgg19"), weights=None)  # numbers do not matter for the time
     network_costs("VGG19 (random weights)", random, image, 9)

@@ -8,9 +8,10 @@ import pytest
 from lab import PATIENCE, Lab, pixels, plain
 from playwright.sync_api import Locator, expect
 
-from demo import cheat, trust
+from demo import cheat, side, trust
 from demo.question import EXAMPLES, EXAMPLES_DIR
 from gradcam_core import faithfulness, models, planted
+from gradcam_core.methods import METHODS
 
 pytestmark = pytest.mark.browser
 
@@ -211,6 +212,43 @@ def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
     expect(game.locator(".gt-drawn img")).to_have_attribute("alt", "star")
     lab.drawn_after(lambda: game.get_by_role("button", name="Look closer").nth(1).click())
     assert lab.data("answer").startswith("shapes_2/2/")
+
+
+def test_methods_side_by_side(tall) -> None:
+    """The tab brings its script. What one pass answers is there at once, the rest in the order of
+    what it costs, until it is stopped; what was made stays, and a row that is clicked is large."""
+    lab = tall(1280, 900)
+    doors: list[str] = []
+    lab.page.on(
+        "request",
+        lambda r: doors.append(r.post_data_json["fn_name"]) if "component_s" in r.url else None,
+    )
+    lab.page.get_by_role("tab", name="Can I trust it?").click()
+    tab = lab.page.locator("#trust")
+    tab.get_by_role("button", name="Compare all methods").click()
+    rows, large = tab.locator(".gt-sides tbody tr"), tab.locator(".gt-large")
+    expect(rows).to_have_count(len(METHODS) + 2)
+    first = rows.filter(has_text="Gradient times input")
+    expect(first.locator("img")).to_be_visible(timeout=LONG)
+    tab.get_by_role("button", name="Stop").click()
+    expect(tab.get_by_role("button", name="Go on")).to_be_visible()
+    assert doors[0] == "script"
+    assert doors.index("sides") < doors.index("side")
+    asked = {"path": PATH, "model": models.DEFAULT, "target": LION, "rival": None, "detail": False,
+             "layer": "top_activation", "method": "Grad-CAM"}  # fmt: skip
+    wanted = {row["of"]: row for row in side.all_rows(asked)["rows"]}
+    like = rows.filter(has_text="LayerCAM").locator("td").nth(1)
+    assert float(plain(like.inner_text())) == pytest.approx(
+        wanted["Grad-CAM"]["map"]["like"]["LayerCAM"], abs=0.006
+    )
+    expect(large.locator("b")).to_have_text("Grad-CAM")
+    first.get_by_role("button").click()
+    expect(large.locator("b")).to_have_text("Gradient times input")
+    expect(large).to_contain_text("224×224 pixels.")
+    expect(tab.locator(".gt-like")).to_have_text("like Gradient times input")
+    assert rows.filter(has_text="Score-CAM").locator("img").count() == 0
+    assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert lab.errors == []
 
 
 @pytest.mark.slow

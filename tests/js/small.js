@@ -12,7 +12,8 @@ export function packed(maps) {
     const [name, which] = key.split(' '), sent = [cells.length, cells[0].length];
     rows[name] ??= { name, shape: [...sent, 8], poor: '', suggested: true, tokens: '', film: {}, maps: {} };
     const cut = { for: 0.25, against: 0.5 };
-    rows[name].maps[which] = { at: bytes.length, sent, top, bottom, min: -bottom, max: top, cut, placement };
+    const numbers = { top, bottom, min: -bottom, max: top };
+    rows[name].maps[which] = { at: bytes.length, sent, cells: sent, ...numbers, cut, placement };
     bytes.push(...cells.flat());
   }
   return { layers: Object.values(rows), bytes: Int8Array.from(bytes) };

@@ -247,7 +247,7 @@ test('methods that give the same map are named, and averages are said to be such
   now.grid.row.tokens = 'Its cells read from each other.';
   assert.deepEqual(words.notes(now, []), ['Its cells read from each other.']);
   now.grid.row.tokens = '';
-  now.grid.row.shape = [10, 20, 8];
+  now.grid.cells = [10, 20];
   assert.deepEqual(words.notes(now, []), ['Drawn from 1×2 averages of its 10×20 cells; the figure has them all.']);
 });
 
