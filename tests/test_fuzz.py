@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from visitor import PICTURE, is_a_sentence
 
-from demo import cheat, handlers, lesson, trust
+from demo import cheat, handlers, lesson, qr, side, trust, ui
 from demo.words import FAILED
 
 FUNCTIONS = (
@@ -16,6 +16,7 @@ FUNCTIONS = (
     lesson.before_the_last, lesson.lines, lesson.formulas,
     trust.hide_cells, trust.play_mosaic, trust.take_aim, trust.forget_all, trust.does_it_hold,
     trust.verdict_on, trust.how_far, trust.call_off, cheat.ask_suspects, cheat.confess,
+    side.all_rows, side.make_side, side.shares_in_mosaic, qr.code, ui.script_of_tests,
 )  # fmt: skip
 DEEP: Any = "in here"
 for _ in range(200):
@@ -70,6 +71,12 @@ def check(said: Any, asked: Any) -> None:
     if isinstance(said, dict) and "error" in said:
         assert said["error"] != FAILED, asked
         assert is_a_sentence(said["error"]), (asked, said)
+
+
+def test_no_function_of_the_page_is_left_out() -> None:
+    parts = (ui.viewer(1), ui.steps_of_the_map(), ui.tests_of_the_map())
+    served = [one.__name__ for part in parts for one in part.server_fns]
+    assert set(served) == {one.__name__ for one in FUNCTIONS}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)

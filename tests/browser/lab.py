@@ -277,22 +277,26 @@ class Lab:
 
     # ---- what a visitor does
 
-    def hold_up(self) -> None:
-        """The next question waits on its way to the server, till `settled`, and others overtake."""
+    def hold_up(self, after: int = 0) -> None:
+        """The next question waits on its way to the server, till `settled`, and others overtake.
+
+        after: so many pass before it.
+        """
         self.first = []  # the page must be opened anew
         self.page.evaluate(
-            """() => {
+            """after => {
               const send = window.fetch;
               window.held = false;
               window.fetch = async (...all) => {
-                if (String(all[0]?.url ?? all[0]).includes('queue/join')) {
+                if (String(all[0]?.url ?? all[0]).includes('queue/join') && after-- === 0) {
                   window.fetch = send;
                   window.held = true;
                   await new Promise(go => { window.letGo = go; });
                 }
                 return send(...all);
               };
-            }"""
+            }""",
+            after,
         )
 
     def is_held(self) -> None:
