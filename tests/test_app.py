@@ -132,6 +132,7 @@ def test_a_port_that_is_empty_is_none_asked_for(
     assert "GRADIO_SERVER_PORT" not in os.environ, "Gradio would make a number of it"
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_not_exchanged_for_another() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         asked = os.environ | {"GRADIO_SERVER_PORT": str(other.getsockname()[1])}

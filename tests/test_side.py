@@ -210,6 +210,7 @@ def test_what_is_no_question_is_a_sentence(asked: Any, sentence: Any) -> None:
 # ---- the mosaic ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_share_in_the_mosaic_of_a_method_that_asks() -> None:
     """x times its gradient at every pixel, in the quarter of its class: by hand over the mosaic.
     The blob at the centre has a quarter of itself in each."""

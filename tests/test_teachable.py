@@ -61,6 +61,7 @@ def test_the_two_files_in_a_folder(export, tmp_path, said):
     np.testing.assert_allclose(answer.probabilities, said["predictions"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_graph_for_all_and_a_backbone_once(export, pupils, said):
     """Each answers as itself, before and after another was asked."""
     first, *two = (lookup.network(models.load_file(file)) for file in (export, *pupils))

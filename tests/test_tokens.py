@@ -108,7 +108,10 @@ def by_hand(model, layer, x, leading):
 
 
 @pytest.mark.parametrize(("class_token", "count"), [(False, 0), (True, 1), (True, 3)])
-@pytest.mark.parametrize("layer", ["embedded", "block0", "read1", "norm"])
+@pytest.mark.parametrize(
+    "layer",
+    ["read1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("embedded", "block0", "norm"))],
+)
 def test_a_map_of_tokens_is_that_of_a_tape_by_hand(class_token, count, layer, x):
     model = vit(class_token, **({"count": count} if class_token else {}))
     net = Network(model, SHAPE)

@@ -70,6 +70,7 @@ def test_axe_would_find_something(lab: Lab) -> None:
     lab.open()
 
 
+@pytest.mark.slow
 def test_forced_colours_leave_the_pictures_and_mark_what_is_chosen(
     browser: Browser, server: Server, tall: Callable[..., Lab]
 ) -> None:

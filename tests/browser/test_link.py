@@ -79,6 +79,7 @@ def test_a_plain_visit_has_a_plain_address_and_asks_once(opened: Callable[[str],
     assert lab.page.evaluate("history.length") == 2  # with the empty page before it
 
 
+@pytest.mark.slow
 def test_reload_and_a_second_machine_give_the_same_view(opened: Callable[[str], Lab]) -> None:
     lab = opened("")
     lab.drawn_after(lambda: lab.example(2))
@@ -152,6 +153,7 @@ def test_what_is_not_to_be_had_is_left_out_with_a_word(opened: Callable[[str], L
     assert hint(other).endswith("so left out of the link: class and layer.")
 
 
+@pytest.mark.slow
 def test_another_network_in_a_link(opened: Callable[[str], Lab]) -> None:
     lab = opened("#p=tower&m=shapes_2&c=3&tab=lesson&step=2")
     assert lab.data("answer") == "shapes_2/3/"
@@ -264,6 +266,7 @@ def given(lab: Lab, what: str) -> str:
     return str(lab.find(".gv-text").input_value())
 
 
+@pytest.mark.slow
 def test_the_link_that_is_copied(opened: Callable[[str], Lab], photos: Path) -> None:
     """Over http a browser has no `navigator.clipboard`; under a sub-path the link names it. Of an
     address that no other machine reaches there is no code."""

@@ -857,6 +857,7 @@ def test_swipe(lab: Lab) -> None:
     assert apart(plain[left], over[left]) > 20
 
 
+@pytest.mark.slow
 def test_detail_gives_a_finer_map(lab: Lab) -> None:
     lab.more()
     lab.drawn_after(lab.page.get_by_label("Detail").check)
