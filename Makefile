@@ -17,7 +17,7 @@ test: .venv/tools           ## the tests that take minutes at most
 slow: .venv/tools           ## the rest: large networks and files, hostile models, a crowd
 	$(PY) -m pytest -n 2 --dist worksteal -m slow
 
-longest: .venv/tools        ## what CI leaves out: every network of the list, from its weights file
+longest: .venv/tools        ## what CI leaves out: every network of the list, and what is drawn by lot
 	$(PY) -m pytest -n 2 --dist worksteal -m longest
 
 check: .venv/tools          ## style and types

@@ -85,7 +85,7 @@ def test_what_is_no_request(function: Callable[[Any], Any]) -> None:
         check(function(asked), asked)
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda one: one.__name__)
 def test_a_request_with_a_part_that_is_wrong(function: Callable[[Any], Any], uploads: Any) -> None:
     for asked in requests_to(function):

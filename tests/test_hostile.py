@@ -29,7 +29,7 @@ SETTINGS = settings(
 
 def examples(few: int, many: int):
     """A few of them each time, many where there is time."""
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.slow)])
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.longest)])
 
 
 # ---- pictures ------------------------------------------------------------------------------------

@@ -277,5 +277,5 @@ def test_the_verdict(tall) -> None:
         expect(tab.locator(".gt-plot circle")).to_have_count(2 * (count + 1))
         steps.append(fills.nth(n).inner_text())
     assert all("the picture’s centre (" in text for text in steps)
-    expect(tab.locator(".gt-cost")).to_contain_text("passes of the network and")
+    expect(tab.locator(".gt-found .gt-cost")).to_contain_text("passes of the network and")
     assert lab.errors == []
