@@ -96,7 +96,7 @@ def test_without_home_network_or_room_on_the_disk(tmp_path: Path, nowhere: Path)
     assert server.uninvited() == []
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_told_to_end_while_many_ask(tmp_path: Path) -> None:
     """Each gets its answer or a connection that ends; nothing is left, and nobody hangs."""
     ends: list[str] = []

@@ -215,7 +215,7 @@ def test_any_damaged_zip_passes_or_is_refused_in_a_sentence(count, members, tmp_
 # ---- a folder of several hundred -----------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_of_several_hundred_hostile_files_each_has_a_known_end(tmp_path, sentence):
     """None takes 250 MB. What each took is printed by `tests/hostile.py`."""
     if sys.platform != "linux":

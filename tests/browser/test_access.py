@@ -40,7 +40,7 @@ COLOURED = """() => {
 
 @pytest.mark.parametrize(
     ("width", "height", "dark"),
-    [(1280, 720, False), pytest.param(390, 844, True, marks=pytest.mark.slow)],
+    [(1280, 720, False), pytest.param(390, 844, True, marks=pytest.mark.longest)],
 )
 def test_axe_finds_nothing(tall: Callable[..., Lab], width: int, height: int, dark: bool) -> None:
     lab = tall(width, height, dark)

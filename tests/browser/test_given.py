@@ -209,7 +209,7 @@ def test_the_live_camera(with_camera: BrowserContext, server: Server) -> None:
     assert lab.errors == []
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_answer_is_that_of_the_original(
     lab: Lab, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -549,7 +549,7 @@ MEASURE = """() => {
 }"""
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_every_step_is_read_from_the_last_row_and_stands_on_one_screen(lab) -> None:
     """And on a phone, with letters of its own size."""
     lab.page.get_by_role("tab", name="How it is made").click()

@@ -239,7 +239,7 @@ def test_the_third_tab_has_an_address_too(opened: Callable[[str], Lab]) -> None:
     assert behind(lab) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_gradios_panel_takes_the_address_only_for_a_while(opened: Callable[[str], Lab]) -> None:
     lab = opened("#c=293")
     lab.more()
@@ -292,7 +292,7 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
     machine: Callable[[], BrowserContext], tmp_path: Path
 ) -> None:

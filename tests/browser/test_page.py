@@ -897,7 +897,7 @@ def test_of_two_classes_clicked_at_once_the_second_is_shown(lab: Lab) -> None:
     assert "speaks for cheetah" in lab.say
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_of_two_networks_chosen_at_once_the_second_is_shown(lab: Lab) -> None:
     lab.hold_up()
     lab.choose("model", "EfficientNet-Lite1")
@@ -1856,7 +1856,7 @@ def test_the_cells_fly_into_the_sum_once_and_any_key_ends_it(
     page.close()
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
     labels = models.MODELS[models.DEFAULT].labels
     longest = sorted(range(len(labels)), key=lambda n: len(labels[n]), reverse=True)[:20]

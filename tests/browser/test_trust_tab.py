@@ -22,7 +22,7 @@ LION = 291
 
 
 @pytest.fixture(
-    params=[SCREENS[0], pytest.param(SCREENS[1], marks=pytest.mark.slow)], ids=["1280", "390"]
+    params=[SCREENS[0], pytest.param(SCREENS[1], marks=pytest.mark.longest)], ids=["1280", "390"]
 )
 def opened(request, tall) -> Iterator[tuple[Lab, Locator]]:
     width, height, dark = request.param
