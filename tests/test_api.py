@@ -68,8 +68,9 @@ def raw(app: Server, data: Any, name: str = "explain") -> tuple[str, Any]:
         )
         if first.status_code != 200:
             return f"status {first.status_code}", first.text
-        lines = http.get(f"gradio_api/call/{name}/{first.json()['event_id']}").text.splitlines()
-    return lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))
+        said = http.get(f"gradio_api/call/{name}/{first.json()['event_id']}").text
+    event, data = said.strip().splitlines()[-2:]  # after a sign of life each 15 seconds
+    return event.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
 def refused(app: Server, image: Any, *rest: Any) -> str:
