@@ -102,6 +102,29 @@ def test_looks_at_one_place_become_channels(case, x):
     check_numbers(net, model, head, x, "encoder/conv", np.concatenate(looks, -1))
 
 
+@pytest.mark.parametrize("case", list(LOOKS)[:3])
+def test_what_is_put_in_goes_back_to_each_run_as_it_ran(case, x):
+    """Before a head that weighs each place on its own."""
+    look, back = LOOKS[case]
+    keras.utils.set_random_seed(5)
+    image = keras.Input(SHAPE)
+    conv, head = L.Conv2D(K, 3, name="conv"), L.Dense(3, name="head")
+    says = [head(L.Flatten()(conv(view))) for view in (image, look(image))]
+    net = Network(keras.Model(image, L.Average()(says)), SHAPE)
+    assert net.layers["conv"].shape == (10, 16, 2 * K)
+    (((first, second),),) = net.layers["conv"].runs
+    assert bool(first.mirrored) != bool(second.mirrored), "in the order in which Keras runs them"
+    other = np.random.default_rng(1).normal(size=(10, 16, 2 * K)).astype(np.float32)
+    parts = other[..., :K], other[..., K:]
+    ran = [
+        back(part) if run.mirrored else part
+        for run, part in zip((first, second), parts, strict=True)
+    ]
+    by_hand = np.mean([np.asarray(head(one.reshape(1, -1)))[0, 1] for one in ran])
+    put_in = net.score_from("conv", other[None], net.trace(x, Target(1), ("conv",)))
+    assert put_in[0] == pytest.approx(by_hand, abs=1e-5)
+
+
 def test_turned_parts_of_a_crop(x):
     """The upper half of the middle, and the lower half, turned by a quarter each, once more."""
 

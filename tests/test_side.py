@@ -125,6 +125,24 @@ def test_what_the_numbers_of_a_map_are_is_said(
     assert len(gap) == (method == "Integrated gradients")
 
 
+def test_one_bright_pixel_does_not_darken_all_others(tiny: str) -> None:
+    """A map of pixels is drawn up to its brightest hundredth; here all but one are alike."""
+    posed, layer, _, grid = trust.map_in_view(request(tiny))
+    pixels = np.full((25, 25), 0.5, np.float32)
+    pixels[3, 5] = 100
+    maps = {"Grad-CAM": grid, "SmoothGrad": pixels}
+    drawn = seen_in(side.side_map(posed, layer, "SmoothGrad", maps)["overlay"])
+    alike = side.side_map(posed, layer, "SmoothGrad", maps | {"SmoothGrad": pixels.clip(0, 0.5)})
+    assert np.abs(drawn - seen_in(alike["overlay"])).mean() < 1
+    dark = side.side_map(posed, layer, "SmoothGrad", maps | {"SmoothGrad": 0 * pixels})
+    assert np.abs(drawn - seen_in(dark["overlay"])).mean() > 20
+
+
+def seen_in(url: str) -> np.ndarray:
+    file = io.BytesIO(base64.b64decode(url.partition(",")[2]))
+    return np.asarray(Image.open(file).convert("RGB"), float)
+
+
 def test_a_map_of_pixels_is_tested_by_parts(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """50x40 pixels are hidden by 28x23 parts, as large as cells; a layer's cells as they are."""
     seen = []
