@@ -1872,6 +1872,8 @@ def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
                 assert lab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
                 head, stage = (lab.find(p).bounding_box() for p in (".gv-words", ".gv-stage"))
                 assert head["y"] + head["height"] <= stage["y"] + 1, labels[index]
+                source = lab.find(".gv-source").bounding_box()
+                assert head["x"] + head["width"] <= source["x"], labels[index]
 
 
 # ---- nothing leaves this machine ---------------------------------------------------------------
