@@ -125,6 +125,7 @@ def all_rows(request: Any) -> SideAnswer:
             "line": row.line if row else CHANCE[name],
             "cost": row.cost if row else "",
             "passes": row.passes(posed.asked, layer) if row and row.passes else 0,
+            "tail": row is not None and row.tail,
             "chance": row is None,
             "map": side_map(posed, layer, name, maps) if name in maps else None,
             "ruling": engine.judgement_of(posed, layer, name)[0].ruling if judged else None,

@@ -609,6 +609,7 @@ class SideRow(TypedDict):
     line: str  # what it does
     cost: str  # in words
     passes: int  # that its map takes, beside the one pass that answers many; 0: none
+    tail: bool  # in each of them only what comes after the layer is run
     chance: bool  # whether it knows nothing, and is there to be beaten
     map: SideMap | None  # null: it takes its time, and nobody has asked for it yet
     ruling: Literal["better", "centre", "undecided"] | None  # null: not tested yet

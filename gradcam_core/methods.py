@@ -202,6 +202,7 @@ METHODS = {
         "the rest of the network once for each channel",
         ask=asking.ablation_cam,
         passes=channels,
+        tail=True,
     ),
     "Score-CAM": Method(
         None,

@@ -277,6 +277,7 @@ class Method:
     )
     of_picture: bool = False  # `ask` gets None for a layer: the map is the same at each of them
     passes: Callable[[Asked, str], int] | None = None  # of the network, that `ask` makes at a layer
+    tail: bool = False  # in each of them only what comes after the layer is run
     remark: Callable[[Asked, Trace, F32], str] | None = None  # on a map of it, in a sentence
 
 

@@ -52,6 +52,7 @@ def test_each_method_has_a_row_and_so_has_what_knows_nothing(tiny: str) -> None:
         "Gradient times input": 1, "SmoothGrad": 50, "Integrated gradients": 50,
     }  # fmt: skip
     assert {name for name, row in rows.items() if row["map"] is None} == set(asking)
+    assert [name for name, row in rows.items() if row["tail"]] == ["Ablation-CAM"]
     assert all(row["ruling"] is None for row in rows.values())
     assert "Sharper Grad-CAM" not in rows_of(request(tiny, layer="relu")), "it has no map there"
 

@@ -97,8 +97,9 @@ export function forgetShares() {
 // ---- how it looks ------------------------------------------------------------------------------
 
 /** @param {Compared} row */
-function costOf({ refused, chance, passes }) {
-  return refused ?? (chance ? 'knows nothing' : passes ? `${passes} pass${passes > 1 ? 'es' : ''}` : 'the one pass');
+function costOf({ refused, chance, passes, tail }) {
+  const many = `${passes} ${tail ? 'short ' : ''}pass${passes > 1 ? 'es' : ''}`;
+  return refused ?? (chance ? 'knows nothing' : passes ? many : 'the one pass');
 }
 
 /** Rank correlation of two maps; null where there is none, or they are one. */

@@ -647,6 +647,7 @@ export {};
  * @property {string} line what it does
  * @property {string} cost in words
  * @property {number} passes that its map takes, beside the one pass that answers many; 0: none
+ * @property {boolean} tail in each of them only what comes after the layer is run
  * @property {boolean} chance whether it knows nothing, and is there to be beaten
  * @property {SideMap | null} map null: it takes its time, and nobody has asked for it yet
  * @property {'better' | 'centre' | 'undecided' | null} ruling null: not tested yet
