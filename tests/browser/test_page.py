@@ -1883,8 +1883,8 @@ def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
             )
             expect(lab.find(".gv-say")).to_contain_text(labels[index])
             name = lab.find(f".gv-classes button[data-index='{index}'] .gv-label")
-            cut = name.evaluate("n => [n.scrollHeight - n.clientHeight, n.scrollWidth - n.clientWidth]")
-            assert max(cut) <= 1 or len(labels[index]) > 40, labels[index]
+            over = "n => [n.scrollHeight - n.clientHeight, n.scrollWidth - n.clientWidth]"
+            assert max(name.evaluate(over)) <= 1 or len(labels[index]) > 40, labels[index]
             assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             if size[0] > 1000:
                 assert lab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
