@@ -1,5 +1,6 @@
 """What all tests share: one thread for OpenBLAS, a dice, photographs, and what a sentence is."""
 
+import gc
 import os
 
 from gradcam_core import SETTINGS
@@ -15,6 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no test looks through all of TensorFlow for what is garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
