@@ -1631,6 +1631,15 @@ SIZES = [
 ]  # fmt: skip
 
 
+DOUBTED = """([layer, method]) => {
+  for (const [name, value] of Object.entries({ layer, method })) {
+    const list = document.querySelector(`#viewer [name=${name}]`);
+    list.value = value;
+    list.dispatchEvent(new Event('change', { bubbles: true }));
+  }
+}"""
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_pictures_classes_and_film_are_on_the_first_screen(
     tall: Callable[..., Lab], size: tuple[int, int]
@@ -1662,6 +1671,12 @@ def test_pictures_classes_and_film_are_on_the_first_screen(
         for part, box in ((".gv-over", over), (".gv-original", original)):
             assert lab.find(f"{part} .gv-frame").bounding_box() == box, f"{number}: it jumps"
         lab.radio("gv-tool", "look")
+        lab.page.evaluate(DOUBTED, ["block5c_add", "Grad-CAM"])
+        expect(lab.find(".gv-warn")).to_contain_text("do not trust it about places")
+        assert lab.find(".gv-over .gv-frame").bounding_box() == over, f"{number}: a caveat moves it"
+        cut_off = "n => n.scrollHeight - n.clientHeight"
+        assert lab.find(".gv-words").evaluate(cut_off) <= 1, f"{number}: it cannot be read"
+        lab.page.evaluate(DOUBTED, [BEST, "Grad-CAM"])
 
 
 @pytest.mark.slow
@@ -1868,13 +1883,16 @@ def test_the_cells_fly_into_the_sum_once_and_any_key_ends_it(
 def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
     labels = models.MODELS[models.DEFAULT].labels
     longest = sorted(range(len(labels)), key=lambda n: len(labels[n]), reverse=True)[:20]
-    for size in ((1280, 720), (390, 844)):
+    for size in ((1280, 720), (1024, 768), (390, 844)):
         lab = tall(*size)
         for index in longest if size[0] > 1000 else longest[:5]:
             lab.find(".gv-classes button").first.evaluate(
                 "(b, n) => { b.dataset.index = n; b.click(); }", index
             )
             expect(lab.find(".gv-say")).to_contain_text(labels[index])
+            name = lab.find(f".gv-classes button[data-index='{index}'] .gv-label")
+            over = "n => [n.scrollHeight - n.clientHeight, n.scrollWidth - n.clientWidth]"
+            assert max(name.evaluate(over)) <= 1 or len(labels[index]) > 40, labels[index]
             assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             if size[0] > 1000:
                 assert lab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
