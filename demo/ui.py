@@ -180,6 +180,7 @@ def tests_of_the_map() -> gr.HTML:
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
         most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
+        suspects=[models.find(key).title for key in planted.PLANTED],
         **part("trust", heatmap.COLOURS[:1]) | {"js_on_load": joined(VIEWER, "later")},
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from lab import PATIENCE, Lab, pixels, plain
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Request, Route, expect
 
 from demo import cheat, side, trust
 from demo.question import EXAMPLES, EXAMPLES_DIR
@@ -183,11 +183,25 @@ def test_a_visitor_draws_and_the_map_is_tried(opened: tuple[Lab, Locator]) -> No
 
 
 def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
-    """With the tag on a disc and without; the truth when it is asked for; then a look at one."""
+    """With the tag on a disc and without; the truth when it is asked for; then a look at one, and
+    the way back. Until the answers come their places are held."""
     lab, tab = opened
-    game = tab.locator(".gt-game")
-    game.scroll_into_view_if_needed()
-    expect(game.locator(".gt-suspects figure")).to_have_count(3, timeout=LONG)
+    game, held = tab.locator(".gt-game"), list[Route]()
+
+    def is_theirs(request: Request) -> bool:
+        return "component_s" in request.url and request.post_data_json["fn_name"] == "suspects"
+
+    def hold(route: Route) -> None:
+        held.append(route) if is_theirs(route.request) and not held else route.continue_()
+
+    lab.page.route("**/component_server/", hold)
+    with lab.page.expect_request(is_theirs):
+        game.scroll_into_view_if_needed()
+    expect(game.locator(".gt-suspects span")).to_have_text(["is asked …"] * 3)
+    before = game.bounding_box()
+    held[0].continue_()
+    expect(game.locator(".gt-suspects img")).to_have_count(3, timeout=LONG)
+    assert game.bounding_box() == before
     corner = list(planted.CORNERS[0])
 
     def says(tag: list[float] | None) -> list[str]:
@@ -213,6 +227,10 @@ def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
     expect(game.locator(".gt-drawn img")).to_have_attribute("alt", "star")
     lab.drawn_after(lambda: game.get_by_role("button", name="Look closer").nth(1).click())
     assert lab.data("answer").startswith("shapes_2/2/")
+    lab.find(".gv-back").click()
+    expect(game.locator("h3")).to_be_in_viewport()
+    assert lab.data("answer").startswith(f"{models.DEFAULT}/{LION}/")
+    expect(lab.find(".gv-back")).to_be_hidden()
 
 
 def test_methods_side_by_side(tall) -> None:
