@@ -28,7 +28,7 @@ from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
-from demo.wire import View, served
+from demo.wire import View
 from demo.words import STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
@@ -39,7 +39,7 @@ HERE = Path(__file__).parent
 VIEWER = HERE / "viewer"
 FOLD = "not here"  # stands in the list of networks for all that cannot be had now
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
-FETCHED = "shrink", "live"  # scripts that are no part of the first load
+FETCHED = "shrink", "live", "trust"  # scripts that are no part of the first load
 AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
@@ -114,9 +114,17 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     }
 
 
+def module(name: str) -> str:
+    """A script that the browser imports: it exports what its file exports; a tab's `run`, which is
+    given what Gradio gives to the script of a tab."""
+    if name == "trust":
+        given = "element, trigger, props, server"
+        return f"export function run({given}) {{\n{joined(VIEWER, name)}}}\n"
+    return joined(VIEWER, name, exports=True)
+
+
 def fetched(name: str) -> Route:
-    """A script that the browser fetches when it is needed."""
-    text = joined(VIEWER, name, exports=True)
+    text = module(name)
 
     async def script(_request: Request) -> Response:
         return Response(text, media_type="text/javascript")
@@ -175,7 +183,7 @@ def tests_of_the_map() -> gr.HTML:
             for answer in (trust.verdict_on, side.make_side, side.shares_in_mosaic)
         ),
         in_turn(side.all_rows),
-        *map(at_once, (cheat.confess, trust.how_far, trust.call_off, script_of_tests)),
+        *map(at_once, (cheat.confess, trust.how_far, trust.call_off)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
@@ -183,12 +191,6 @@ def tests_of_the_map() -> gr.HTML:
         most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
         **part("trust", heatmap.COLOURS[:1]) | {"js_on_load": joined(VIEWER, "later")},
     )  # fmt: skip
-
-
-@served("script")
-def script_of_tests(_given: Any) -> dict[str, str]:
-    """What runs in the tab "Can I trust it?": it comes when the tab is opened."""
-    return {"script": joined(VIEWER, "trust")}
 
 
 def gallery() -> gr.HTML:
