@@ -29,7 +29,7 @@ from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
 from demo.wire import View
-from demo.words import STOPPED, UNFOLDED, class_choices, folded
+from demo.words import FAILED, STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
@@ -59,6 +59,10 @@ HEADER = (
     + "</span>Grad-CAM Lab</h1>"
     '<div class="lab-network"></div></div>'
 )
+TOO_FEW = (
+    "This takes {wanted} values and got {came}: Use via API, at the foot of the page, names them."
+)
+NO_CHOICE = "One of these values is none of those that can be chosen here."
 KEPT = (
     "<p>A picture that you give goes to this server and to no other, is shown to nobody else, "
     "and is deleted within the hour.</p>"
@@ -213,6 +217,27 @@ def gallery() -> gr.HTML:
     )  # fmt: skip
 
 
+class Blocks(gr.Blocks):
+    """Whatever fails in an event is a sentence for who asked, and a line of our log: Gradio would
+    print it with all that was given."""
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        if len(inputs) < (wanted := len(block_fn.inputs)):
+            said = TOO_FEW.format(wanted=wanted, came=len(inputs))
+            raise gr.Error(said, print_exception=False)
+
+    async def process_api(self, *given: Any, **more: Any) -> Any:
+        try:
+            return await super().process_api(*given, **more)
+        except gr.Error as error:
+            if error.print_exception:  # of Gradio's own; its words hold the value
+                raise gr.Error(NO_CHOICE, print_exception=False) from None
+            raise
+        except Exception as error:
+            handlers.log.error("an event failed: %s", front.place_of(error))
+            raise gr.Error(FAILED, print_exception=False) from None
+
+
 def stay_inside() -> None:
     """Gradio fetches a file that is named by a URL, in the value of any input of any event, before
     our own functions are asked: never here. What it refuses itself it refuses without a word."""
@@ -342,7 +367,7 @@ def build_page(
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
     of Teachable Machine. cameras: how many may be live at once."""
     first = next(iter(models.MODELS))
-    with gr.Blocks(title="Grad-CAM Lab", fill_width=True) as page:
+    with Blocks(title="Grad-CAM Lab", fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
         model = gr.Dropdown(offers([]), value=first, label="Network", elem_id="model")
         own = gr.State([])
