@@ -723,6 +723,7 @@ def third_example_but(lab: Lab, pattern: str, instead: str) -> None:
     lab.page.unroute("**/queue/data*")
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("head", "score"), [("sigmoid", "Score before sigmoid"), ("linear", "Output")]
 )
@@ -744,6 +745,7 @@ def test_other_heads_have_other_words(lab: Lab, head: str, score: str) -> None:
     assert bool(percents) == (head == "sigmoid")
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("p", "words"), [(0.996, "99.60 %"), (0.99996, "above 99.99 %"), (0.994, "99 %"), (1, "100 %")]
 )
@@ -757,6 +759,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     assert percent(p) == words
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("method", [name for name in one_pass() if METHODS[name].against])
 def test_methods_that_know_no_evidence_against_do_not_offer_it(lab: Lab, method: str) -> None:
     lab.radio("gv-sign", "both")
@@ -1254,6 +1257,7 @@ def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -
 # ---- downloads ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
     lab.find("[name=layer]").select_option("block6a_project_bn")
     lab.put("colours", "jet")
@@ -1285,6 +1289,7 @@ def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
     assert apart(left, right) > 20
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_figure_that_compares_is_that_of_all_cells(lab: Lab) -> None:
     """Not of the averages that were sent where a layer has too many cells for three maps."""
     layer = "block1a_project_bn"
@@ -1515,6 +1520,7 @@ CONTRAST = """texts => {  // the ratio of WCAG 2, of a text to what it stands on
 }"""
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_on_a_phone(tall: Callable[..., Lab], dark: bool) -> None:
     lab = tall(390, 844, dark)
@@ -1676,6 +1682,7 @@ def test_pictures_classes_and_film_are_on_the_first_screen(
         lab.page.evaluate(DOUBTED, [BEST, "Grad-CAM"])
 
 
+@pytest.mark.slow
 def test_where_there_is_room_a_card_asks_to_cover_the_brightest_cells(
     tall: Callable[..., Lab],
 ) -> None:
@@ -1700,6 +1707,7 @@ def test_the_box_encloses_something_from_the_start(tall: Callable[..., Lab]) -> 
     assert lab.text("[name=thr-out]") == "15 % (as in the paper)"
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("size", "number", "pair", "one"),
     [
