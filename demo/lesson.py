@@ -34,7 +34,7 @@ from demo.wire import (
 from gradcam_core import heatmap, steps, trust
 from gradcam_core import image as pictures
 from gradcam_core.methods import grad_cam, placement_of
-from gradcam_core.types import F32, Asked, Placement, Survey, Trace, UserError
+from gradcam_core.types import F32, NOWHERE, Asked, Placement, Survey, Trace, UserError
 
 TILES = 24  # feature maps shown
 COUNTS = 48  # stations of the slider that adds them up
@@ -171,6 +171,7 @@ def whole(view: InView, _more: list[Any]) -> Lesson:
         "layer": layer,
         "shape": a.shape,
         "placement": six_numbers(placement_of(asked.layers[layer], engine.COVERED, part)),
+        "placed": asked.layers[layer].poor not in NOWHERE,
         "stages": [stage(put, trace, name) for name in on_the_way(trace, layer)],
         "tiles": tiles,
         "alphas": rounded(alpha),

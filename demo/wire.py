@@ -330,6 +330,7 @@ class Lesson(TypedDict):
     layer: str
     shape: tuple[int, int, int]  # h, w, K
     placement: list[float] | None  # of its cells, as of a SignedMap
+    placed: bool  # whether it is known where they lie in the picture
     stages: list[Stage]  # from early to late
     tiles: list[Tile]  # the channels that matter most, in the order of their terms
     alphas: list[float]  # (K,)

@@ -41,7 +41,7 @@ LOOPS = {  # inside them the graph is not followed
 }  # fmt: skip
 PICTURE = "only the picture, prepared for the network"
 CUT = "the gradient is cut on the way from here to the answer (rounding, argmax or stop_gradient)"
-ASIDE = "does not lead to the answer"
+ASIDE = "it does not lead to the answer"
 BRANCH = "one of several branches: another path leads round it"
 PASSED_OVER = "after it only the class token is read, and its other tokens no more"
 

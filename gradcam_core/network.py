@@ -37,8 +37,6 @@ from gradcam_core.layers import (
     suggest_layers,
 )
 from gradcam_core.placement import (
-    NOWHERE,
-    STREWN,
     first_lost,
     lay,
     planes_of,
@@ -48,6 +46,8 @@ from gradcam_core.placement import (
 )
 from gradcam_core.types import (
     F32,
+    NOWHERE,
+    STREWN,
     Head,
     Layer,
     Meaning,

@@ -10,13 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from gradcam_core.coordinates import LOST, Walk, alike, far, lost, middles
-from gradcam_core.types import F32, Layer, Placement, Run
+from gradcam_core.types import F32, NOWHERE, PIECES, RUNS, STREWN, UNLIKE, Layer, Placement, Run
 
-PIECES = "the picture is cut into pieces, and this is the map of one of them"
-RUNS = "runs several times, at different places of the picture, and this is the map of its last run"
-UNLIKE = "runs several times, on grids of different sizes, and this is the map of its last run"
-STREWN = "its cells could not be laid over the picture in rows and columns"
-NOWHERE = (PIECES, RUNS, UNLIKE, STREWN)
 LOCAL = 0.05  # a share of the picture by which some tokens may be less local than others
 NEAR = 0.01  # a share of the picture that is not worth placing
 LEAST = 4  # rows and columns of a grid whose way round may be found by asking

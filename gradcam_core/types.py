@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 Head = Literal["softmax", "sigmoid", "linear"]
+PIECES = "the picture is cut into pieces, and this is the map of one of them"
+RUNS = "it runs several times, at different places of the picture; this is the map of its last run"
+UNLIKE = "it runs several times, on grids of different sizes; this is the map of its last run"
+STREWN = "its cells could not be laid over the picture in rows and columns"
+NOWHERE = (PIECES, RUNS, UNLIKE, STREWN)  # why it is not known where a layer's cells lie
 NO_IMAGE: U8 = np.zeros((0, 0, 3), np.uint8)
 Basis = Literal["given", "found", "guessed"]  # by its owner; by evidence that decides; or neither
 

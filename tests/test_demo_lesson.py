@@ -91,6 +91,21 @@ def test_a_network_whose_input_is_no_square(monkeypatch: pytest.MonkeyPatch) -> 
         assert shown.size == (20, 12)
 
 
+def test_that_the_place_of_cells_is_not_known_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two halves that overlap go through one layer: its map belongs to neither place."""
+    image = keras.Input((12, 20, 3))
+    x = keras.layers.Conv2D(3, 3, padding="same", name="whole")(image)
+    again = keras.layers.Conv2D(4, 3, name="half")
+    pooled = [keras.layers.GlobalAveragePooling2D()(again(x[:, :, a : a + 12])) for a in (0, 5)]
+    made = keras.Model(image, keras.layers.Dense(2)(keras.layers.Average()(pooled)))
+    monkeypatch.setitem(models.MODELS, "halves", models.from_keras(made, preprocess="none"))
+    placed = {
+        layer: lesson.whole(request(layer=layer) | {"model": "halves"})["placed"]
+        for layer in ("whole", "half")
+    }
+    assert placed == {"whole": True, "half": False}
+
+
 def test_a_number_is_made_one_larger_and_one_smaller() -> None:
     """A round step: one, or of small numbers a power of ten that is not above the largest."""
     said, view = (

@@ -14,8 +14,7 @@ from gradcam_core.coordinates import Walk
 from gradcam_core.methods import METHODS
 from gradcam_core.network import Network
 from gradcam_core.pipeline import explain
-from gradcam_core.placement import NOWHERE, PIECES, RUNS, STREWN
-from gradcam_core.types import Method, Placement
+from gradcam_core.types import NOWHERE, PIECES, RUNS, STREWN, Method, Placement
 
 SHAPE = (64, 48, 3)
 SPOT = slice(8, 16), slice(28, 36)  # rows and columns of the only bright pixels: all evidence

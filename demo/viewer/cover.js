@@ -2,8 +2,8 @@
 
 import { $, $$, frame, make } from './dom.js';
 import { goOn, say } from './acts.js';
-import { boxRound, middleOf, middleOfBox, shownClass, sizeOfBox, strongest } from './maps.js';
-import { addView, look, put, ready, state } from './shown.js';
+import { boxRound, hasCard, middleOf, middleOfBox, shownClass, sizeOfBox, strongest } from './maps.js';
+import { addView, arranged, look, put, ready, state } from './shown.js';
 import { UNREACHED } from './words.js';
 
 /** @import { CoverAnswer, CoverRequest, Refusal } from './wire.js' */
@@ -77,7 +77,7 @@ function showTry() {
   if (!ready()) return;
   const now = look(), { model } = now.answer, c = shownClass(now.answer, now.band), card = $('.gv-try');
   const asks = state.tool !== 'cover' && c.rank === 1 && !now.method.class_agnostic;
-  card.hidden = model.head !== 'softmax';
+  card.hidden = model.head !== 'softmax' || !hasCard(arranged(), ...state.size);
   card.style.visibility = asks ? '' : 'hidden'; // what stands below it stays where it is
   card.textContent = `Try it: cover the brightest cells. Does it still say ${c.label}?`;
 }

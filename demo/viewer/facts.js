@@ -118,7 +118,8 @@ export function factsOf({ lesson, topic, bytes, tile, cell, nudged, contrast, ea
   const classes = topic.classes.map((c) => ({ ...c, chance: chance(c, topic.percent) }));
   const byRank = [...classes].sort((one, other) => one.rank - other.rank);
   return {
-    h, w, K, cells: h * w, placement, score, start, whole, map, a, g, print, peaks, nudged, inMap,
+    h, w, K, cells: h * w, placement, placed: lesson.placed,
+    score, start, whole, map, a, g, print, peaks, nudged, inMap,
     contrast: contrast && { ...contrast, label: hidden ? 'another class' : contrast.label },
     label: hidden ? 'the answer' : topic.label, layer: lesson.layer, percent: topic.percent, head: topic.head,
     known: topic.known, count: topic.count, network: topic.model, hidden,

@@ -79,7 +79,8 @@ function showLayers() {
   if (!answer) return;
   const option = (name, shape) => {
     const plain = plainStage(answer.model.key, shape);
-    const more = name === answer.best ? '★ best' : plain && `· ${plain}`;
+    const best = rowOf(answer, answer.best).poor ? '★ for want of a better one' : '★ best';
+    const more = name === answer.best ? best : plain && `· ${plain}`;
     return make('option', [name, '·', shape.join('×'), more].filter(Boolean).join(' '), { value: name });
   };
   const sent = make('optgroup', null, { label: 'Suggested' });

@@ -575,12 +575,19 @@ function barsOf(W, H) {
  */
 export function rowsIn({ arr, high }, W, H, ratio, fine) {
   if (arr === 'tall') return H >= 800 ? 5 : W >= 1200 ? 4 : 3;
-  const row = !fine || H >= 800 || arr === 'stack' ? 44 : H >= 700 ? 36 : 34, card = W >= 1200 && H >= 860 ? 61 : 0;
+  const row = !fine || H >= 800 || arr === 'stack' ? 44 : H >= 700 ? 36 : 34;
+  const card = hasCard({ arr, high }, W, H) ? CARD : 0;
   const [top, head, , gap] = barsOf(W, H), below = H - top - head - 3 * gap - high;
   const room = arr === 'stack' ? 5 * row + high - (W - 50) / 2 / ratio
     : arr === 'wide' ? below - 106 - card : high - 158 - card;
   return W < 640 ? 7 : Math.min(Math.max(Math.floor(room / row), 5), 7);
 }
+
+const CARD = 61; // pixels of the first thing to do
+
+/** Whether there is room for a first thing to do, below five classes. */
+export const hasCard = ({ arr, high }, W, H) => W >= 1200 && H >= 860 &&
+  (arr !== 'wide' || H - 162 - high - 106 - CARD >= 5 * 44);
 
 /**
  * Those of the classes that are shown: what was asked about, and of the others the likeliest.

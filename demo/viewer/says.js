@@ -17,7 +17,7 @@ import {
 /** @import { Look } from './words.js' */
 
 const MOST = 8; // classes that a search shows
-const LONG = 20; // letters of a class, of which two small lines are made
+const LONG = 20, VERY = 30; // letters of a class, of which two small lines are made: where it is narrow, always
 
 function showSaid() {
   const { said: { sentence, mild, stale }, shrinking, sending, asItIs } = state;
@@ -102,7 +102,8 @@ function showClasses() {
     const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
     bar.style.setProperty('--p', '0%');
     p.append(make('small', ''), make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
-    button.append(make('span', c.label, { class: 'gv-label', 'data-long': c.label.length > LONG }), p, bar);
+    const { length } = c.label, long = length > VERY ? 'very' : length > LONG;
+    button.append(make('span', c.label, { class: 'gv-label', 'data-long': long }), p, bar);
     return button;
   });
   const held = $('.gv-classes :focus')?.dataset.index;
@@ -138,14 +139,14 @@ function showRival() {
   const mine = classOf(answer, answer.target).label;
   why.dataset.why = rival.index;
   why.setAttribute('aria-pressed', String(on));
+  const words = make('span', null);
   if (on) {
+    words.append('Back to ', make('b', mine));
     why.replaceChildren(
-      make('i', null, { class: 'gv-dot gv-red' }), make('b', mine), make('i', null, { class: 'gv-dot gv-blue' }),
-      make('b', rival.label), make('span', `Back to ${mine} alone`, { class: 'gv-hide' }),
+      make('i', null, { class: 'gv-dot gv-red' }), make('i', null, { class: 'gv-dot gv-blue' }), words,
       make('span', '✕', { class: 'gv-out', 'aria-hidden': 'true' }),
     );
   } else {
-    const words = make('span', null);
     words.append('What tells ', make('b', mine), ' from ', make('b', rival.label), '?');
     why.replaceChildren(words, make('span', '⇄', { class: 'gv-turn', 'aria-hidden': 'true' }));
   }

@@ -238,15 +238,17 @@ function maps(f, s) {
   const th = Math.min((high - (lines - 1) * gap) / lines, tw), roomy = w / f.w >= 40 && h / f.h >= 22;
   const most = roomy && f.peaks.length ? digits(f.a.values[f.peaks[0]], f.print.a) : '';
   return [
-    part('over', x, head, w, h, { kind: 'heat', field: f.a, tone: 'reaction' }),
-    part('A', ...onPhoto(f, x, head, w, h), grid(f.a, 'reaction', { gone: true })),
-    ...(f.inMap ? [frames(f.peaks.slice(0, 12), { said: most })] : []),
+    ...(f.placed ? [
+      part('over', x, head, w, h, { kind: 'heat', field: f.a, tone: 'reaction' }),
+      part('A', ...onPhoto(f, x, head, w, h), grid(f.a, 'reaction', { gone: true })),
+    ] : [part('photo', x, head, w, h, { kind: 'picture' })]),
+    ...(f.inMap && f.placed ? [frames(f.peaks.slice(0, 12), { said: most })] : []),
     ...f.tiles.slice(0, columns * lines).map((t, n) => part(
       `A ${t.k}`, right + n % columns * (tw + gap), y + Math.floor(n / columns) * (high - th) / (lines - 1), tw, th,
       grid(t.field, 'reaction', { tile: n, ring: t.k === f.k }),
     )),
-    ...names('its numbers, over the photo', `${f.K} filters, ${f.K} maps`,
-      `${f.inMap ? 'Framed: the largest numbers. ' : ''}Click another map to follow that filter.`),
+    ...names(f.placed ? 'its numbers, over the photo' : 'the photo', `${f.K} filters, ${f.K} maps`,
+      `${f.inMap && f.placed ? 'Framed: the largest numbers. ' : ''}Click another map to follow that filter.`),
   ];
 }
 
@@ -425,7 +427,7 @@ function cut(f, s) {
 function overlay(f, s) {
   const { W, H, narrow, phase } = s, field = relu(f.map), print = f.print.map, [left, right] = f.halves;
   const sum = left + right;
-  if (!phase) {
+  if (!phase || !f.placed) {
     const half = narrow ? W : (W - 40) / 2, [w, h] = fit(half, narrow ? (H - 14) / 2 : H - 8, f.ratio);
     const high = narrow ? H - h - 14 : Math.max(h, Math.min(H - 8, half / 1.7));
     const y = narrow ? 0 : (H - Math.max(h, high)) / 2;

@@ -30,6 +30,7 @@ import { grids, number, percent } from './words.js';
  */
 
 const WAITS = 'The network is running …';
+const NO_PLACE = 'Nobody knows where these cells lie in the photo.';
 const DOUBTS = { // of Grad-CAM at a layer, by what is known of it there
   worse: 'Measured: this layer’s map points no better than the picture’s middle does.',
   mean: 'Here gradients differ by place; their mean forgets that: the map may mislead.',
@@ -141,10 +142,11 @@ export const STATIONS = [
       const row = Math.floor(peaks[0] / w) + 1, column = peaks[0] % w + 1;
       return {
         ask: `Filter ${k} gave these ${cells} numbers. Where did it react most? Point!`,
-        hint: 'Click the photo where you think it was. Then the numbers fly over.',
-        answer: !inMap || !n ? 'Where the map is darkest.' : n > 1 ? `The ${n} cells with ${most} lie ${side}.`
-          : `Row ${row}, column ${column}, ${side}: ${most}.`,
-        say: 'A feature map says how strongly one filter reacted, place by place.',
+        hint: f.placed ? 'Click the photo where you think it was. Then the numbers fly over.' : NO_PLACE,
+        answer: !inMap || !n ? 'Where the map is darkest.'
+          : !f.placed ? `${n === 1 ? 'One cell has' : `${n} cells have`} the most: ${most}.`
+            : n > 1 ? `The ${n} cells with ${most} lie ${side}.` : `Row ${row}, column ${column}, ${side}: ${most}.`,
+        say: f.placed ? 'A feature map says how strongly one filter reacted, place by place.' : NO_PLACE,
       };
     },
     math: ({ k, a, print, nudgedCell: [i, j], at, inMap }) => !inMap ? '' :
@@ -229,7 +231,13 @@ export const STATIONS = [
   },
   {
     name: 'Overlay', act: 'add', keys: ['scaling', 'overlay'], play: 'scaling',
-    said: ({ label, cells, halves: [left, right], sides, where, named, known }) => {
+    said: ({ label, cells, halves: [left, right], sides, where, named, known, placed }) => {
+      if (!placed) {
+        return {
+          ask: 'Can we lay this map over the photo?', ...asked(['yes', 'no'], 1), answer: `no. ${NO_PLACE}`,
+          say: 'Its numbers are right. Say nothing about places with it.',
+        };
+      }
       const all = left + right, share = left / all, more = third(share, 0.49, 0.51);
       const [one, two] = sides, order = [1, 2, 0][more]; // a small share on the left: the right has more
       const part = Math.round(100 * Math.max(share, 1 - share)), lies = order === 2 ? 'about half lies on each side'
@@ -297,7 +305,8 @@ export const STATIONS = [
   {
     name: 'Cover it', act: 'doubt', keys: [],
     said: (f) => {
-      const { score, covered: [now], label, own } = f, ask = own ? 'Cover this place. What does the score do?'
+      const { score, covered: [now], label, own, placed } = f, here = own || !placed;
+      const ask = here ? 'Cover this place. What does the score do?'
         : 'Cover the strongest place. What does the score do?';
       const options = ['it rises', 'it stays', 'it falls'];
       if (!now) return { ask, ...asked(options, -1), answer: WAITS, say: '' };
@@ -309,7 +318,8 @@ export const STATIONS = [
       };
     },
     more: (f) => ({
-      button: 'The weakest place', ask: 'And if we cover the weakest place instead?',
+      button: f.placed ? 'The weakest place' : 'Another place',
+      ask: `And if we cover ${f.placed ? 'the weakest' : 'another'} place instead?`,
       answer: f.covered[1] ? `${f.label}: ${coveredOf(f, 1).said}.` : WAITS,
       say: 'A covered picture is another picture: every cell changes.',
     }),

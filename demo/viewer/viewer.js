@@ -222,7 +222,7 @@ const narrow = matchMedia('(max-width: 639px)');
 adopt('#examples', () => $('.gv-examples'));
 adopt('#asks', () => $('.gv-lists'));
 adopt('footer', () => $('.gv-links'));
-adopt('.lab-network', () => document.querySelector('#tabs > .tab-wrapper')); // after the tabs, as one reads
+adopt('.lab-network', () => document.querySelector('#tabs > .tab-wrapper')); // by Tab, too, one goes as one reads
 adopt('#model', () => narrow.matches ? $('.gv-network') : document.querySelector('.lab-network'));
 for (const start of [setStage, setAnswer, setFilm, setCover, setDrawer, setWays, setCamera, setLink]) start();
 addView(announce);

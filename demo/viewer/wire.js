@@ -257,6 +257,7 @@
  * @property {string} layer
  * @property {number[]} shape h, w, K
  * @property {number[] | null} placement of its cells, as of a SignedMap
+ * @property {boolean} placed whether it is known where they lie in the picture
  * @property {Stage[]} stages from early to late
  * @property {Tile[]} tiles the channels that matter most, in the order of their terms
  * @property {number[]} alphas (K,)

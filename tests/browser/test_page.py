@@ -1422,6 +1422,9 @@ def test_with_the_keyboard_alone(lab: Lab) -> None:
     look.click()
     expect(look).not_to_be_focused()  # and so has no frame
     look.focus()
+    for _ in range(3):  # two tabs, then what stands beside them, above all three
+        keys.press("Tab")
+    expect(lab.page.locator("#model input")).to_be_focused()
     reached = []
     for _ in range(40):
         keys.press("Tab")

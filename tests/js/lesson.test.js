@@ -28,7 +28,7 @@ const CLASSES = [['wolf', 0.25, 2], ['ant', 0.5, 5.25], ['bee', 0.125, 1], ['cat
 function facts({ lesson = {}, topic = {}, ...more } = {}) {
   return factsOf({
     lesson: {
-      score: 5.25, start: 0.25, layer: 'x', shape: [...GRID, 2], placement: null, alphas: [0.5, -1],
+      score: 5.25, start: 0.25, layer: 'x', shape: [...GRID, 2], placement: null, placed: true, alphas: [0.5, -1],
       tiles: [tileOf(7, 0.5, A, GRID), tileOf(9, -1, B, GRID)], map: mapOf(MAP, GRID),
       stages: [
         { name: 'w', shape: [4, 6, 1], k: 0, map: mapOf(Array(24).fill(1), [4, 6]) },
@@ -66,6 +66,23 @@ const COVERS = { [JSON.stringify(PATCHES[0])]: coverOf(4, 0.25), [JSON.stringify
 const all = (more) => facts({ nudged: NUDGED, contrast: CONTRAST, earlier: EARLIER, covers: COVERS, ...more });
 const said = (step, f) => STATIONS[step].said(f);
 const rightOf = (step, f) => { const { options, right } = said(step, f); return options[right]; };
+
+test('of a layer whose cells have no known place no step says where something lies', () => {
+  const f = all({ lesson: { placed: false } }), stand = { W: 1240, H: 414, phase: 1, seen: [] };
+  assert.equal(said(3, f).answer, 'One cell has the most: 6.0.');
+  assert.equal(rightOf(8, f), 'no');
+  assert.equal(said(12, f).ask, 'Cover this place. What does the score do?');
+  const places = /half|left|right half|strongest|weakest|fit straight/;
+  for (const step of [3, 8, 12]) {
+    const { ask, hint, answer, say } = said(step, f), { ask: next, button } = STATIONS[step].more?.(f) ?? {};
+    assert.doesNotMatch([ask, hint, answer, say, next, button].join(' '), places);
+  }
+  for (const step of [3, 8]) {
+    const kinds = sceneOf(f, step, stand).map((part) => part.kind);
+    assert.ok(!kinds.includes('heat') && !kinds.includes('frames'), 'nothing is laid over the photo');
+  }
+  assert.match(answerOf(said(8, all())), /half/);
+});
 
 // ---- numbers
 

@@ -443,6 +443,10 @@ test('seven classes where they fit without scrolling', () => {
   assert.equal(rows(820, 1180, 0.5), 5);
   assert.equal(rows(820, 1180, 2), 7);
   assert.equal(rows(390, 844, 1), 7, 'a row that is pushed');
+  const card = (W, H, ratio) => maps.hasCard(maps.arrange(W, H, ratio, true), W, H);
+  assert.ok(card(1440, 900, 2), 'below pictures of 345: 393, less 106 and the card: 226, and five classes are 220');
+  assert.ok(!card(1440, 900, 16 / 9), 'below pictures of 388: 183');
+  assert.ok(card(1440, 900, 1) && !card(1280, 720, 2));
 });
 
 test('what was asked about is shown, and takes the place of the least likely of the others', () => {
