@@ -286,6 +286,7 @@ def test_a_mosaic_is_stopped_between_its_pictures(monkeypatch: pytest.MonkeyPatc
 # ---- the mosaic test -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_heat_of_a_class_is_looked_for_in_its_quarter() -> None:
     """With the default network: the picture's quarters in order, a row a method; Eigen-CAM, whose
     map is the same for each class, has shares that add up to 1: a mean of exactly chance."""

@@ -78,6 +78,7 @@ def test_a_verdict_can_be_cancelled(opened: tuple[Lab, Locator]) -> None:
     expect(tab.locator(".gt-found")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_the_mosaic(opened: tuple[Lab, Locator]) -> None:
     """Two pictures are swapped by clicks; then every method has its share, and chance its line."""
     _, tab = opened
@@ -182,6 +183,7 @@ def test_a_visitor_draws_and_the_map_is_tried(opened: tuple[Lab, Locator]) -> No
     assert not lab.page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
+@pytest.mark.slow
 def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
     """With the tag on a disc and without; the truth when it is asked for; then a look at one, and
     the way back. Until the answers come their places are held."""
@@ -233,6 +235,7 @@ def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
     expect(lab.find(".gv-back")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_methods_side_by_side(tall) -> None:
     """The tab brings its script. What one pass answers is there at once, the rest in the order of
     what it costs, until it is stopped; what was made stays, and a row that is clicked is large."""
