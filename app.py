@@ -94,6 +94,16 @@ def share_arenas() -> None:
         libc.mallopt(arena_max, 2)
 
 
+def allow_many_lines() -> None:
+    """As many connections as the system lets this process have: else a thousand that say nothing
+    keep everybody out."""
+    if sys.platform == "linux":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def port() -> int | None:
     """The port that the host asked for: that one and no other. None: the first that is free.
 
@@ -121,6 +131,7 @@ def over_https(files: list[str] | None) -> dict[str, Any]:
 
 def main() -> int:
     share_arenas()
+    allow_many_lines()
     options = parse()
     handler = logging.StreamHandler()
     handler.setFormatter(Discreet("%(asctime)s %(levelname)s %(message)s"))

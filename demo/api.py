@@ -134,7 +134,7 @@ def check(
     Returns:
         What the test found: numbers and a sentence.
     """
-    if test not in TESTS:
+    if not isinstance(test, str) or test not in TESTS:
         raise gr.Error(f"Choose a test: {', '.join(TESTS)}.", print_exception=False)
     try:
         path = image.get("path") if isinstance(image, dict) else None
@@ -173,7 +173,8 @@ def pointing_game(
         The quarters and what the network says of each; the methods and their shares; 0.25 is
         chance.
     """
-    paths = [one.get("path") if isinstance(one, dict) else None for one in images or []]
+    files = images if isinstance(images, list) else []
+    paths = [file.get("path") if isinstance(file, dict) else None for file in files]
     asked = {"model": model, "layer": layer, "paths": paths}
     return answered(trust.play_mosaic(asked, progress=progress))
 

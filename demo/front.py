@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from typing import Literal
 
 import brotli
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -29,7 +31,10 @@ from gradcam_core.types import UserError
 log = logging.getLogger("gradcam_lab")
 
 FOREVER = "public, max-age=31536000, immutable"
+LONGEST_PATH = 2000  # bytes, with what stands behind the ?; Gradio remembers names in it for ever
+MOST_SAID = 4_000_000  # bytes of a request that is no upload; Gradio reads it whole
 PIECE = 1_000_000  # bytes, in which an upload is counted that does not say its size
+TOO_MUCH = "This asks with more words than a question has; please ask more briefly."
 REFUSED = {413: "", 429: TOO_MANY, 507: FULL_DISK}  # uploads; front.js has words for the first
 LARGEST = 2.5e8  # bytes of one upload, two files maybe; Gradio's own limit is for each file
 NOW = "private, no-cache"  # kept by this browser, which asks each time whether it still stands
@@ -65,6 +70,12 @@ class Health:
 
     state: Literal["loading", "ready", "failed"] = "loading"
     reason: str = ""
+
+
+def place_of(error: Exception) -> str:
+    """Of an error its kind and where it was raised: its words may hold what a visitor gave."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
 
 
 def embedders() -> str:
@@ -119,15 +130,19 @@ class Front:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if scope["method"] == "POST" and path == "/gradio_api/upload":
+        if len(path) + len(scope.get("query_string", b"")) > LONGEST_PATH:
+            answer = self.refused
+        elif scope["method"] == "POST" and path == "/gradio_api/upload":
             answer = self.upload
         elif path == "/gradio_api/process_recording":  # leaves files where nobody sweeps
             answer = self.nothing
         elif scope["method"] not in ("GET", "HEAD"):
-            answer = self.passed
+            answer = self.said
         elif path == "/healthz":
             answer = self.told
-        elif re.fullmatch(r"/assets/[\w.-]+", path, re.ASCII):  # one address a file: all are kept
+        elif re.fullmatch(
+            r"/assets/[\w.-]{1,200}", path, re.ASCII
+        ):  # one address a file: all are kept
             answer = self.asset
         elif re.fullmatch(r"/|/theme\.css|/\w+\.js", path, re.ASCII):
             answer = self.page
@@ -144,13 +159,33 @@ class Front:
             await answer(scope, receive, sends)
         except ClientDisconnect:
             pass
-        except Exception:
-            log.exception("an answer failed")
+        except Exception as error:
+            log.error("an answer failed: %s", place_of(error))
             if not begun:
                 await PlainTextResponse(FAILED, 500)(scope, receive, send)
 
     async def nothing(self, scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("", 404)(scope, receive, send)
+
+    async def refused(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse(TOO_MUCH, 413)(scope, receive, send)
+
+    async def said(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A question in JSON: of one that is too long no more is read."""
+        came, size = 0, Headers(scope=scope).get("content-length", "")
+
+        async def counting() -> Message:
+            nonlocal came
+            message = await receive()
+            came += len(message.get("body", b""))
+            if came > MOST_SAID:
+                raise HTTPException(413, TOO_MUCH)
+            return message
+
+        if size.isascii() and size.isdecimal() and int(size) > MOST_SAID:
+            await self.refused(scope, receive, send)
+        else:
+            await self.passed(scope, counting, send)
 
     async def told(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 200 if self.health.state == "ready" else 503

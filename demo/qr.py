@@ -17,6 +17,14 @@ ONLY_HERE = (
     "Only this machine reaches this page, so there is no code for others; whoever starts it with "
     "GRADIO_SERVER_NAME=0.0.0.0 shares it with the room."
 )
+NOT_BY_THAT = (
+    "Others cannot type the address by which you opened this page, so there is no code for them; "
+    "open it by the one that they type."
+)
+CONTAINERS = (  # what there is where a machine lies within another, and others reach only that
+    "/.dockerenv", "/run/.containerenv", "/run/systemd/container", "/run/WSL",
+    "/var/run/secrets/kubernetes.io",
+)  # fmt: skip
 
 
 @served("code")
@@ -40,7 +48,10 @@ def for_others(link: str) -> str:
     if not is_home(host):
         return link
     name = os.environ.get("GRADIO_SERVER_NAME", "")
-    name = own_address() if name in ("0.0.0.0", "::") else name
+    if name in ("0.0.0.0", "::"):
+        if any(map(os.path.exists, CONTAINERS)):
+            raise UserError(NOT_BY_THAT)
+        name = own_address()
     if not name or is_home(name):
         raise UserError(ONLY_HERE)
     shown = f"[{name}]" if ":" in name else name
@@ -50,9 +61,10 @@ def for_others(link: str) -> str:
 def is_home(host: str) -> bool:
     """Whether a machine means itself by this name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return f".{host.rstrip('.')}".endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def own_address() -> str:

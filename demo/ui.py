@@ -28,8 +28,8 @@ from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
 from demo.turns import Page
-from demo.wire import View, served
-from demo.words import STOPPED, UNFOLDED, class_choices, folded
+from demo.wire import View
+from demo.words import FAILED, STOPPED, UNFOLDED, class_choices, folded
 from gradcam_core import heatmap, hide, image, models, planted, teachable, upload
 from gradcam_core.faithfulness import MOST_PASSES
 from gradcam_core.trust import GOOD, VERDICTS
@@ -39,7 +39,7 @@ HERE = Path(__file__).parent
 VIEWER = HERE / "viewer"
 FOLD = "not here"  # stands in the list of networks for all that cannot be had now
 MOST = len(fair.GATES) * fair.WAITING + 40  # events under way; who waits at a gate is one
-FETCHED = "shrink", "live"  # scripts that are no part of the first load
+FETCHED = "shrink", "live", "trust"  # scripts that are no part of the first load
 AGAIN = 30  # seconds until what failed at the start is tried once more
 PREDICTED, NOBODY = ("predicted class", ""), ("no other class", "")
 THEME = gr.themes.Default(
@@ -59,6 +59,10 @@ HEADER = (
     + "</span>Grad-CAM Lab</h1>"
     '<div class="lab-network"></div></div>'
 )
+TOO_FEW = (
+    "This takes {wanted} values and got {came}: Use via API, at the foot of the page, names them."
+)
+NO_CHOICE = "One of these values is none of those that can be chosen here."
 KEPT = (
     "<p>A picture that you give goes to this server and to no other, is shown to nobody else, "
     "and is deleted within the hour.</p>"
@@ -114,9 +118,17 @@ def part(name: str, colours: Sequence[str] = heatmap.COLOURS) -> dict[str, Any]:
     }
 
 
+def module(name: str) -> str:
+    """A script that the browser imports: it exports what its file exports; a tab's `run`, which is
+    given what Gradio gives to the script of a tab."""
+    if name == "trust":
+        given = "element, trigger, props, server"
+        return f"export function run({given}) {{\n{joined(VIEWER, name)}}}\n"
+    return joined(VIEWER, name, exports=True)
+
+
 def fetched(name: str) -> Route:
-    """A script that the browser fetches when it is needed."""
-    text = joined(VIEWER, name, exports=True)
+    text = module(name)
 
     async def script(_request: Request) -> Response:
         return Response(text, media_type="text/javascript")
@@ -174,7 +186,7 @@ def tests_of_the_map() -> gr.HTML:
         *(in_turn(answer, fair.LONG, trust.called_off) for answer in many),
         in_turn(side.all_rows, fair.QUICK),
         in_turn(cheat.ask_suspects),
-        *map(at_once, (cheat.confess, trust.how_far, trust.call_off, script_of_tests)),
+        *map(at_once, (cheat.confess, trust.how_far, trust.call_off)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
@@ -183,12 +195,6 @@ def tests_of_the_map() -> gr.HTML:
         suspects=[models.find(key).title for key in planted.PLANTED],
         **part("trust", heatmap.COLOURS[:1]) | {"js_on_load": joined(VIEWER, "later")},
     )  # fmt: skip
-
-
-@served("script")
-def script_of_tests(_given: Any) -> dict[str, str]:
-    """What runs in the tab "Can I trust it?": it comes when the tab is opened."""
-    return {"script": joined(VIEWER, "trust")}
 
 
 def gallery() -> gr.HTML:
@@ -209,6 +215,27 @@ def gallery() -> gr.HTML:
         "if (button) trigger('choose', { file: button.dataset.file }); });",
         apply_default_css=False, elem_id="examples",
     )  # fmt: skip
+
+
+class Blocks(gr.Blocks):
+    """Whatever fails in an event is a sentence for who asked, and a line of our log: Gradio would
+    print it with all that was given."""
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        if len(inputs) < (wanted := len(block_fn.inputs)):
+            said = TOO_FEW.format(wanted=wanted, came=len(inputs))
+            raise gr.Error(said, print_exception=False)
+
+    async def process_api(self, *given: Any, **more: Any) -> Any:
+        try:
+            return await super().process_api(*given, **more)
+        except gr.Error as error:
+            if error.print_exception:  # of Gradio's own; its words hold the value
+                raise gr.Error(NO_CHOICE, print_exception=False) from None
+            raise
+        except Exception as error:
+            handlers.log.error("an event failed: %s", front.place_of(error))
+            raise gr.Error(FAILED, print_exception=False) from None
 
 
 def stay_inside() -> None:
@@ -340,7 +367,7 @@ def build_page(
     """The page. uploads: whether visitors may upload models of their own; teachable_machine: those
     of Teachable Machine. cameras: how many may be live at once."""
     first = next(iter(models.MODELS))
-    with gr.Blocks(title="Grad-CAM Lab", fill_width=True) as page:
+    with Blocks(title="Grad-CAM Lab", fill_width=True) as page:
         gr.HTML(HEADER, elem_id="title")
         model = gr.Dropdown(offers([]), value=first, label="Network", elem_id="model")
         own = gr.State([])

@@ -266,6 +266,17 @@ def test_the_log_says_where_and_what_and_no_word_of_a_visitor_s() -> None:
     assert "is away" not in said.replace('UserError("The file anna.jpg is away.")', "")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is asked for more connections")
+def test_a_page_has_as_many_connections_as_it_may_have(start: Any) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1] - 1, before[1]))
+    assert start() == (0, [False])
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_threads_share_two_arenas() -> None:
     """Else each of 16 keeps what it freed, and memory grows with every class of visitors."""
     done = subprocess.run(

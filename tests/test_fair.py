@@ -575,7 +575,7 @@ def test_all_that_computes_is_asked_in_turn(page: Any) -> None:
     names |= {"formulas"}
     names |= {"hide", "verdict", "far", "cancel", "mosaic"}
     names |= {"forget", "hold", "aim", "suspects", "confess"}
-    names |= {"sides", "side", "shares", "script", "code"}
+    names |= {"sides", "side", "shares", "code"}
     assert set(called) == names
     assert all(map(asyncio.iscoroutinefunction, called.values()))
     events = {event.fn.__name__: event for event in page.fns.values() if event.fn}

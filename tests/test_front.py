@@ -345,6 +345,32 @@ def test_what_is_posted_passes(client: TestClient) -> None:
     assert REST.items() <= dict(answer.headers).items()
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["of a length", "without"])
+def test_a_question_is_read_no_further_than_it_may_be(
+    client: TestClient, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(front, "MOST_SAID", 10)
+
+    def post(pieces: list[bytes]) -> tuple[int, bytes]:
+        content = b"".join(pieces) if told else iter(pieces)
+        answer = client.post("/gradio_api/queue/join", content=content)
+        return answer.status_code, answer.content
+
+    assert post([b"12345", b"67890"]) == (200, b"1234567890")
+    assert post([b"12345", b"67890", b"1", b"x" * 99]) == (413, front.TOO_MUCH.encode())
+
+
+def test_an_address_is_no_longer_than_it_may_be(client: TestClient, asked: list[str]) -> None:
+    """Of every one that is asked for Gradio keeps something."""
+    longest = "/?" + "x" * (front.LONGEST_PATH - 1)
+    assert client.get(longest).status_code == 200
+    asked.clear()
+    for address in (f"{longest}x", "/gradio_api/" + "x" * front.LONGEST_PATH):
+        answer = client.get(address)
+        assert (answer.status_code, answer.text) == (413, front.TOO_MUCH)
+    assert asked == []
+
+
 def test_who_has_sent_much_is_told_so(client: TestClient) -> None:
     """10 bytes from one address, 15 from all."""
 
@@ -455,8 +481,11 @@ def test_an_answer_that_fails_is_a_sentence_and_a_line_of_our_log(
 
     answer = TestClient(front.Front(app, health, EMBED, Quota())).get("/gradio_api/file=x")
     assert (answer.status_code, answer.text) == (500, FAILED)
-    ((_, _, said),) = caplog.record_tuples
-    assert said == "an answer failed"
+    (record,) = caplog.records
+    assert re.fullmatch(
+        r"an answer failed: FileNotFoundError at test_front\.py:\d+", record.getMessage()
+    )
+    assert record.exc_info is None
 
 
 def test_a_full_queue_is_told_in_our_words(client: TestClient) -> None:

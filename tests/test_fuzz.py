@@ -1,13 +1,23 @@
-"""Whatever JSON comes to a function of the server is answered, or refused in a sentence."""
+"""Whatever JSON comes to a function of the server, or to an endpoint, is answered, or refused in a
+sentence."""
 
+import inspect
 import json
+import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
+import httpx
 import pytest
+from browser.lab import serve
+from test_api import LEAK, raw
+from test_fair import played
 from visitor import PICTURE, is_a_sentence
 
-from demo import cheat, handlers, lesson, qr, side, trust, ui
+from demo import api, cheat, doors, handlers, lesson, qr, side, trust, ui
 from demo.words import FAILED
 
 FUNCTIONS = (
@@ -16,7 +26,7 @@ FUNCTIONS = (
     lesson.before_the_last, lesson.lines, lesson.formulas,
     trust.hide_cells, trust.play_mosaic, trust.take_aim, trust.forget_all, trust.does_it_hold,
     trust.verdict_on, trust.how_far, trust.call_off, cheat.ask_suspects, cheat.confess,
-    side.all_rows, side.make_side, side.shares_in_mosaic, qr.code, ui.script_of_tests,
+    side.all_rows, side.make_side, side.shares_in_mosaic, qr.code,
 )  # fmt: skip
 DEEP: Any = "in here"
 for _ in range(200):
@@ -90,3 +100,86 @@ def test_what_is_no_request(function: Callable[[Any], Any]) -> None:
 def test_a_request_with_a_part_that_is_wrong(function: Callable[[Any], Any], uploads: Any) -> None:
     for asked in requests_to(function):
         check(function(asked), asked)
+
+
+# ---- the public endpoints ------------------------------------------------------------------------
+
+ENDPOINTS = {"explain": api.endpoint, "check": api.check, "mosaic": api.pointing_game}
+VISITOR = SimpleNamespace(client=None, session_hash="a word")
+GIVEN = SENSIBLE | {"image": {"path": PICTURE}, "images": [{"path": PICTURE}] * 4, "test": "hide"}
+
+
+def parameters_of(answer: Callable[..., Any]) -> list[str]:
+    return [name for name in inspect.signature(answer).parameters if name != "progress"]
+
+
+def values_for(answer: Callable[..., Any]) -> Iterator[list[Any]]:
+    """Sensible but for one."""
+    names = parameters_of(answer)
+    for wrong in names:
+        for value in WILD:
+            yield [value if name == wrong else GIVEN[name] for name in names]
+
+
+def test_no_endpoint_is_left_out() -> None:
+    async def build() -> Any:
+        return ui.build_page()
+
+    page = played(build())
+    public = {fn.api_name: fn.fn.__wrapped__ for fn in page.fns.values()
+              if fn.api_visibility == "public"}  # fmt: skip
+    assert public == ENDPOINTS
+
+
+@pytest.mark.usefixtures("uploads")
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_a_value_that_is_wrong(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    answer = ENDPOINTS[name]
+    traced = []
+    for given in values_for(answer):
+        try:
+            said = played(doors.public(answer)(*given, VISITOR))
+        except gr.Error as error:
+            said = {"error": error.message}
+            traced.append(error.print_exception)
+        check(said, given)
+    assert len(traced) > len(WILD)
+    assert not any(traced)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+BODIES = [
+    b"", b"null", b"[]", b"{}", b"\xff\xfe", b'{"data": null}', b'{"data": {}}', b'{"data": "x"}',
+    b"[" * 10**5, b'{"data": ' + b"[" * 900 + b"]" * 900 + b"}", b'{"data": [' + b"1," * 10**5,
+    b'{"data": ["' + b"x" * 5_000_000 + b'"]}', b'{"data": [1e999, -1e999, NaN]}',
+    b'{"data": [' + b"9" * 5000 + b"]}", b'{"data": ["\\ud800"], "session_hash": "\\ud800"}',
+    b'{"data": [], "session_hash": {}, "event_data": 7, "fn_index": -1, "trigger_id": "x"}',
+    b'{"data": [], "session_hash": "s", "fn_index": 1e30, "component_id": "x", "fn_name": []}',
+    b'{"data": [], "session_hash": "s", "component_id": 10000, "fn_name": "__class__"}',
+]  # fmt: skip
+DOORS = ["call/explain", "call/check", "call/mosaic", "call/none", "queue/join", "component_server",
+         "run/predict", "api/explain", "reset", "cancel", "upload"]  # fmt: skip
+
+
+@pytest.mark.longest
+def test_the_same_over_http(tmp_path: Path) -> None:
+    """And bodies that are no call at all; the log has no traceback, and then it still answers."""
+    with serve(tmp_path) as app:
+        for name, answer in ENDPOINTS.items():
+            for given in values_for(answer):
+                event, said = raw(app, given, name)
+                if event == "error":
+                    assert not LEAK.search(json.dumps(said)), (given, said)
+                    assert said["error"] != FAILED, given
+                else:
+                    assert event in ("complete", "status 422"), (given, said)
+        with httpx.Client(base_url=app.url, trust_env=False, timeout=60) as client:
+            for door in DOORS:
+                for body in BODIES:
+                    headers = {"content-type": "application/json"}
+                    answer = client.post(f"gradio_api/{door}", content=body, headers=headers)
+                    assert not LEAK.search(answer.text), (door, body[:80], answer.text)
+            assert client.get("healthz").status_code == 200
+        event, said = raw(app, [{"path": PICTURE}, "shapes_1", "", 1, "Grad-CAM"])
+        assert event == "complete", said
+        assert "Traceback" not in app.log.read_text()

@@ -89,7 +89,7 @@ def test_a_tab_is_one_script_in_which_no_name_is_twice(tab: str) -> None:
 
 @pytest.mark.parametrize("name", ui.FETCHED)
 def test_what_is_fetched_later_is_a_module(name: str) -> None:
-    script = ui.joined(VIEWER, name, exports=True)
+    script = ui.module(name)
     assert re.findall(r"^export (?:async )?function (\w+)", script, re.MULTILINE)
     assert not re.search(r"^import\b", script, re.MULTILINE)
     done = node("--input-type=module", "-", given=script)

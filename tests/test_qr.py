@@ -2,6 +2,7 @@
 
 import base64
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,10 +16,18 @@ CASES = [  # GRADIO_SERVER_NAME, what stands in the browser, what others type
     ("::", "http://[::1]:7860/lab/", "http://10.1.2.3:7860/lab/"),
     ("10.1.2.4", "https://localhost/", "https://10.1.2.4/"),
     ("fd00::7", "http://localhost:80/", "http://[fd00::7]:80/"),
+    ("0.0.0.0", "http://0.0.0.0:7860/", "http://10.1.2.3:7860/"),
+    ("0.0.0.0", "http://lab.localhost:7860/", "http://10.1.2.3:7860/"),
     ("0.0.0.0", "http://school.example:7860/", "http://school.example:7860/"),
     ("", "https://huggingface.co/spaces/me/lab", "https://huggingface.co/spaces/me/lab"),
     ("127.0.0.1", "http://192.168.0.9:7860/", "http://192.168.0.9:7860/"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _no_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the tests run."""
+    monkeypatch.setattr(qr, "CONTAINERS", ())
 
 
 @pytest.mark.parametrize(("name", "here", "there"), CASES)
@@ -38,6 +47,20 @@ def test_there_may_be_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qr, "own_address", lambda: "")
     for link in ("http://127.0.0.1:7860/", "http://localhost:7860/", "http://[::1]/"):
         assert qr.code({"link": link + VIEW}) == {"error": qr.ONLY_HERE}
+
+
+def test_of_a_container_s_own_address_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sentence: Any
+) -> None:
+    """Nobody else reaches that one; but a page that was opened by another address has a code."""
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setattr(qr, "own_address", lambda: "172.17.0.2")
+    monkeypatch.setattr(qr, "CONTAINERS", (str(tmp_path / "none"), str(tmp_path)))
+    said = qr.code({"link": "http://localhost:7860/" + VIEW})
+    assert said == {"error": qr.NOT_BY_THAT}
+    assert "open it by the one" in sentence(said["error"])
+    link = "http://192.168.0.9:7860/" + VIEW
+    assert qr.code({"link": link})["link"] == link
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import { $, $$, write } from './dom.js';
 import { say } from './acts.js';
-import { fetched } from './given.js';
+import { fetched } from './fetched.js';
 import { handOver } from './gradio.js';
 import { isLit, plainPalette, state } from './shown.js';
 import { CAMERA_REFUSED, NO_CAMERA, NO_PASTE, UNREACHED, chance } from './words.js';

@@ -1,14 +1,12 @@
 // A picture on its way in: made ready before it leaves this machine.
 
+import { fetched } from './fetched.js';
 import { put } from './shown.js';
 
 const A_WHILE = 300; // milliseconds until that is worth saying
 const STILL = /^(\xff\xd8|.PNG|RIFF....WEBP|BM)/s; // how pictures begin that neither move nor are HEIC
 
 let pictures = 0; // given so far
-
-/** A script that is fetched when it is needed. @param {string} name */
-export const fetched = (name) => import(`${location.origin}${location.pathname}${name}.js`);
 
 /** @param {File} file @returns {Promise<{ file: File, asItIs: boolean }>} */
 async function shrunk(file) {

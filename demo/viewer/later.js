@@ -1,25 +1,18 @@
-// A tab whose script is fetched when the tab is opened.
+// A tab whose script comes when the tab is opened.
 
-let fetched = false, test = null; // test: where in the tab the lesson sent its reader
+import { fetched } from './fetched.js';
 
-const sent = ({ detail }) => { test = detail; };
+let asked = false;
 
-async function open() {
-  const { script } = await server.script();
-  document.removeEventListener('gradcam-test', sent);
-  const opens = (_name, data) => trigger('open', data); // Gradio looks for this name here
-  new Function('element', 'trigger', 'props', 'server', 'upload', 'watch', script)(
-    element, opens, props, server, upload, watch);
-  if (test) document.dispatchEvent(new CustomEvent('gradcam-test', { detail: test }));
-}
+const opens = (_name, data) => trigger('open', data); // Gradio looks for this name here
 
-document.addEventListener('gradcam-test', sent);
 new IntersectionObserver(async ([tab]) => {
-  if (fetched || !tab.isIntersecting) return;
-  fetched = true;
-  await open().catch((error) => {
-    fetched = false;
+  if (asked || !tab.isIntersecting) return;
+  asked = true;
+  const script = await fetched('trust').catch(() => null);
+  if (script) script.run(element, opens, props, server);
+  else {
+    asked = false;
     element.querySelector('[role=status]').textContent = 'This did not load. Go to another tab, then come back.';
-    throw error;
-  });
+  }
 }).observe(element);

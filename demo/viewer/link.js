@@ -89,7 +89,7 @@ export function linkToGive() {
 
 /** What is to be said with such a link. */
 export function aboutGiven(link) {
-  const { path, model } = privateOf(state.answer), isHome = /^(localhost|127\.[\d.]+|\[::1\])$/;
+  const { path, model } = privateOf(state.answer), isHome = /^(localhost|0\.0\.0\.0|127\.[\d.]+|\[::1\])$/;
   return aboutCopied(Boolean(path), Boolean(model), isHome.test(new URL(link).hostname));
 }
 
