@@ -639,6 +639,10 @@ def test_whoever_leaves_the_api_is_not_worked_for(tiny: str) -> None:
     with pytest.raises(gr.Error, match="Stopped"):
         api.endpoint({"path": PICTURE}, tiny, "shapes", None, "Fine occlusion", left)  # type: ignore[arg-type]
     assert told == [16 / 196]
+    for test in api.TESTS:
+        with pytest.raises(gr.Error, match="Stopped"):
+            api.check({"path": PICTURE}, tiny, "shapes", None, test=test, progress=left)  # type: ignore[arg-type]
+        assert told.pop() == 0
 
 
 def test_the_browser_is_told_which_methods_ask(asking: list[Any]) -> None:

@@ -85,7 +85,7 @@ export function plotForgetting(shares, alike, guided, width) {
   draw(alike, 'gt-hot');
   add('text', { x: 4, y: 16 }, 'how like the first map (rank correlation)');
   const middle = { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 6, 'text-anchor': 'middle' };
-  add('text', middle, '% of the layers have forgotten');
+  add('text', middle, '% of the layers');
   return svg;
 }
 

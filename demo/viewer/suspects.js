@@ -67,6 +67,7 @@ function lookCloser(model) {
   change({ closer: { model, arrived: false, address: location.href, about: history.state } });
   trigger('open', { ...state.answers.about, model });
   openTab(0);
+  requestAnimationFrame(() => scrollTo(0, 0)); // where the way back is
 }
 
 /** What was in view before comes as the browser's Back would bring it. */

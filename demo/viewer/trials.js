@@ -73,7 +73,8 @@ export function showHold() {
   $('.gt-held').replaceChildren(
     cell(made.overlay, 'as it is', `${topic.label} ${said(made.rows[0].before)}`),
     ...made.rows.map((row) => cell(row.overlay, row.change,
-      `${topic.label} ${said(row.after)} · map ${twoDecimals(row.alike)} of 1 like the first`, row.sentence)),
+      `${topic.label} ${said(row.after)} · maps alike: ${twoDecimals(row.alike)}`, row.sentence)),
+    make('p', 'Alike: 1 is the same map, 0 has nothing in common with the first.', { class: 'gt-read' }),
   );
 }
 
