@@ -15,7 +15,7 @@ test: .venv/tools           ## the tests that take minutes at most
 	$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not longest"
 
 slow: .venv/tools           ## the rest: large networks and files, hostile models, a crowd
-	$(PY) -m pytest -n 2 --dist worksteal -m slow
+	$(PY) -m pytest -n 2 --dist worksteal -m "slow and not longest"
 
 longest: .venv/tools        ## what CI leaves out: every network of the list, and what is drawn by lot
 	$(PY) -m pytest -n 2 --dist worksteal -m longest

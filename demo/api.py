@@ -2,9 +2,9 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
-from uuid import uuid4
 
 import gradio as gr
 from gradio.data_classes import FileData
@@ -113,6 +113,7 @@ def check(
     share: float = 0.2,
     order: Literal["hottest", "coldest"] = "hottest",
     fill: Literal[tuple(hide.FILLS)] = "blur",  # type: ignore[valid-type]
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Whether a map can be trusted: the tests of the tab "Can I trust it?".
 
@@ -148,13 +149,19 @@ def check(
     region = None if box is None else {"box": box, "spots": []}
     asked = {"path": path, "model": model, "layer": name, "target": target, "method": method}
     asked |= {"region": region, "share": share, "order": order, "fill": fill}
-    return answered(TESTS[test](asked | {"rival": None, "detail": False, "token": uuid4().hex}))
+    return answered(TESTS[test](asked | {"rival": None, "detail": False}, progress=progress))
+
+
+def takes_long(given: Mapping[str, Any]) -> bool:
+    """Whether `check`, given these, asks many times; each other test takes four passes at most."""
+    return given["test"] in ("verdict", "forget")
 
 
 def pointing_game(
     images: list[FileData],
     model: Literal[tuple(models.MODELS)] = models.DEFAULT,  # type: ignore[valid-type]
     layer: str = "",
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """The grid pointing game: the share of heat in the right quarter, for every method.
 
@@ -168,7 +175,8 @@ def pointing_game(
     """
     files = images if isinstance(images, list) else []
     paths = [file.get("path") if isinstance(file, dict) else None for file in files]
-    return answered(trust.play_mosaic({"model": model, "layer": layer, "paths": paths}))
+    asked = {"model": model, "layer": layer, "paths": paths}
+    return answered(trust.play_mosaic(asked, progress=progress))
 
 
 def answered(said: dict[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,14 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import gradio as gr
 
 from demo import fair
 from demo.words import FAILED, STOPPED, place_in_line
-from gradcam_core import models
-from gradcam_core.types import Stopped, UserError
+from gradcam_core.types import Progress, Stopped, UserError
 
 log = logging.getLogger("gradcam_lab")
 
@@ -46,16 +45,17 @@ async def noted(what: str, asked: Awaitable[_T]) -> _T:
 
 
 def in_turn(
-    answer: Callable[[Any], Any],
+    answer: Callable[..., Any],
     at: fair.Gate | None = None,
     called_off: Callable[[Any], bool] = lambda _token: False,
 ) -> Callable[..., Any]:
     """What the browser calls beside Gradio's queue, in turn. Gradio awaits it, on its loop.
 
     at: the gate, where what is asked about does not tell it. called_off: whether a question with
-    this word need not wait any more.
+    this word need not wait any more. One that takes a `progress` is ended by it when nobody waits
+    any more.
     """
-    name = answer.__name__
+    name, hears = answer.__name__, "progress" in inspect.signature(answer).parameters
 
     async def asked(data: Any, request: gr.Request) -> Any:
         try:
@@ -70,8 +70,8 @@ def in_turn(
         async def gone() -> bool:
             return called_off(part("token")) or await request.is_disconnected()
 
-        def work(_place: fair.Place) -> Any:
-            return answer(data)
+        def work(place: fair.Place) -> Any:
+            return answer(data, **heard_at(place) if hears else {})
 
         try:
             return await noted(name, fair.ask_network(who, about, work, gone=gone, at=at))
@@ -82,6 +82,11 @@ def in_turn(
 
     asked.__name__ = name
     return asked
+
+
+def heard_at(place: fair.Place) -> dict[str, Progress]:
+    """What ends a work at this place when nobody waits for it any more."""
+    return {"progress": lambda _part: place.check()}
 
 
 def at_once(answer: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -116,8 +121,11 @@ async def queued(
     return await noted(what, fair.ask_network(who, about, work, tell, gone, progress, at))
 
 
-def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[..., Any]:
-    """An endpoint, in turn: it gets the same values, and the request. at: as of `in_turn`.
+def public(
+    answer: Callable[..., _T], is_long: Callable[[Mapping[str, Any]], bool] = lambda _given: False
+) -> Callable[..., Any]:
+    """An endpoint, in turn: it gets the same values, and the request. is_long: whether with these
+    values it waits where others do that take long, whatever the method.
 
     One that takes a `progress` is ended by it when nobody waits any more.
     """
@@ -131,13 +139,14 @@ def public(answer: Callable[..., _T], at: fair.Gate | None = None) -> Callable[.
     @functools.wraps(answer)
     async def asked(*given: Any) -> Any:
         *values, request = given
-        chosen = signature.bind(*values).arguments.get
-        asks = chosen("model", models.DEFAULT), False, chosen("method")
-        name = answer.__name__
+        bound = signature.bind(*values)
+        bound.apply_defaults()
+        chosen, name = bound.arguments, answer.__name__
+        asks = chosen["model"], False, chosen.get("method")
+        at = fair.LONG if is_long(chosen) else None
 
         def work(place: fair.Place) -> _T:
-            more = {"progress": lambda _part: place.check()} if hears else {}
-            return answer(*values, **more)
+            return answer(*values, **heard_at(place) if hears else {})
 
         try:
             return await queued(name, request, asks, work, at=at)

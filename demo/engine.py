@@ -241,9 +241,11 @@ def is_judged(posed: Posed, layer: str, method: str) -> bool:
     return _judgements.made(At(posed.question, layer, method))
 
 
-def in_mosaic(four: Sequence[Posed], layer: str) -> tuple[U8, list[Survey]]:
+def in_mosaic(
+    four: Sequence[Posed], layer: str, progress: Progress | None = None
+) -> tuple[U8, list[Survey]]:
     """Four pictures in one, as the network sees it, and what it says of the likeliest class of each
-    of them, which it sees there, at that layer. One pass a class.
+    of them, which it sees there, at that layer. One pass a class. progress: may raise Stopped.
     """
     _, spec, asked = four[0]
 
@@ -255,12 +257,22 @@ def in_mosaic(four: Sequence[Posed], layer: str) -> tuple[U8, list[Survey]]:
             for one, size in zip(four, sizes, strict=True)
         ]
         whole = np.rint(faithfulness.mosaic(parts)).astype(np.uint8)
-        targets = [first_look(one).target for one in four]
-        with compute_slots:
-            seen = [pipeline.look(whole, spec, asked, t, (layer,), one_pass()) for t in targets]
+        seen = list[Survey]()
+        for n, one in enumerate(four):
+            if progress:
+                progress(n / len(four))
+            target = first_look(one).target
+            with compute_slots:
+                seen.append(pipeline.look(whole, spec, asked, target, (layer,), one_pass()))
         return whole, seen
 
     return _mosaics.get(_tiles(four, layer), make)
+
+
+def is_in_mosaic(four: Sequence[Posed], layer: str, method: str) -> bool:
+    """Whether its maps in that mosaic are there, so that nobody need wait for them."""
+    asks = METHODS[method].ask and not _maps_of_mosaics.made(_tiles(four, layer, method))
+    return not asks and _mosaics.made(_tiles(four, layer))
 
 
 def _tiles(four: Sequence[Posed], layer: str, method: str = "") -> Tiles:
@@ -271,7 +283,7 @@ def maps_in_mosaic(
     four: Sequence[Posed], layer: str, method: str, progress: Progress | None = None
 ) -> list[F32]:
     """The signed maps (h, w) of these four classes in the mosaic; none where it cannot be made."""
-    _, seen = in_mosaic(four, layer)
+    _, seen = in_mosaic(four, layer, progress)
     if not METHODS[method].ask:
         return [one.maps[layer, method] for one in seen if (layer, method) in one.maps]
 

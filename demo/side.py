@@ -1,18 +1,19 @@
 """All methods side by side: on one picture, at one layer, and beside what knows nothing."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from demo import engine
-from demo.question import Posed, from_json, method_of
+from demo.question import Posed, from_json, method_of, pose
 from demo.trust import (
     CENTRE,
-    followed_by,
     four_of,
     in_test,
     map_in_view,
     mean_of,
+    paths_of,
     shares_in_quarters,
     waiting_for,
 )
@@ -20,7 +21,7 @@ from demo.wire import SharesAnswer, SideAnswer, SideMap, SideRow, served, small_
 from gradcam_core import faithfulness, heatmap
 from gradcam_core.faithfulness import CELLS_A_SIDE
 from gradcam_core.methods import METHODS, one_pass, placement_of
-from gradcam_core.types import F32, Layer, Placement
+from gradcam_core.types import F32, Layer, Placement, Progress, UserError
 
 LARGE_SIDE = 288  # pixels: of the picture under a map
 BRIGHTEST = 99  # percent: what is above is drawn alike in a map of pixels
@@ -111,7 +112,7 @@ def notes_on(posed: Posed, name: str, signed: F32) -> list[str]:
 @served("sides")
 def all_rows(request: Any) -> SideAnswer:
     """A row for each method that has a map at the layer, and for what knows nothing; what nobody
-    need wait for is in it: a wire.TrustRequest."""
+    need wait for is in it: a wire.SideRequest."""
     posed, layer = from_json(request)
     posed = engine.kept(posed)
     maps, rows = maps_there(posed, layer), list[SideRow]()
@@ -131,15 +132,14 @@ def all_rows(request: Any) -> SideAnswer:
             "ruling": engine.judgement_of(posed, layer, name)[0].ruling if judged else None,
         }
         rows.append(one)
-    return {"rows": rows}
+    return {"rows": rows, "shares": shares_there(request, layer)}
 
 
 @served("side")
-def make_side(request: Any) -> SideMap:
+def make_side(request: Any, progress: Progress | None = None) -> SideMap:
     """The map of a row that takes many passes: a wire.SideRequest."""
-    who = followed_by(request)
-    with waiting_for(who):
-        posed, layer, method, signed = map_in_view(request, who.tell)
+    with waiting_for(request, progress) as tell:
+        posed, layer, method, signed = map_in_view(request, tell)
     return side_map(posed, layer, method, {**maps_there(posed, layer), method: signed})
 
 
@@ -147,21 +147,35 @@ def make_side(request: Any) -> SideMap:
 
 
 @served("shares")
-def shares_in_mosaic(request: Any) -> SharesAnswer:
+def shares_in_mosaic(request: Any, progress: Progress | None = None) -> SharesAnswer:
     """Of the method that a wire.SideRequest names, and of all that come with one pass."""
-    who = followed_by(request)
-    with waiting_for(who):
-        four, layer = four_of(request)
-        asked, wanted = four[0].asked, method_of(request.get("method"))
-        row = asked.layers[layer]
-        shares = {}
-        for method in dict.fromkeys([*one_pass(), wanted]):
-            if signed := engine.maps_in_mosaic(four, layer, method, who.tell):
-                shares[method] = mean_of(
-                    shares_in_quarters(asked, signed, placement_of(row, method))
-                )
+    with waiting_for(request, progress) as tell:
+        four, layer = four_of(request, tell)
+        methods = dict.fromkeys([*one_pass(), method_of(request.get("method"))])
+        return {"shares": shares_of(four, layer, methods, tell)}
+
+
+def shares_there(request: Any, layer: str) -> dict[str, float | None]:
+    """Of all rows whose share nobody need wait for: of a wire.SideRequest."""
+    try:
+        four = [pose(path, request.get("model")) for path in paths_of(request)]
+    except UserError:  # it is said where they are asked for
+        return {}
+    return shares_of(four, layer, [m for m in METHODS if engine.is_in_mosaic(four, layer, m)])
+
+
+def shares_of(
+    four: Sequence[Posed], layer: str, methods: Iterable[str], progress: Progress | None = None
+) -> dict[str, float | None]:
+    """How much heat of these methods lies in the right quarter; and of what knows nothing."""
+    asked, shares = four[0].asked, dict[str, float | None]()
+    row = asked.layers[layer]
+    for method in methods:
+        if signed := engine.maps_in_mosaic(four, layer, method, progress):
+            shares[method] = mean_of(shares_in_quarters(asked, signed, placement_of(row, method)))
+    if shares:
         mixed = engine.maps_in_mosaic(four, layer, SHUFFLED_BY)
         for name in CHANCE:
             guesses = [chance_map(name, row, signed) for signed in mixed]
             shares[name] = mean_of(shares_in_quarters(asked, guesses, row.placement))
-    return {"shares": shares}
+    return shares

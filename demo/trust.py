@@ -1,6 +1,5 @@
 """The tab "Can I trust it?": a map is put to the test, and what comes of it is told."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,9 +57,7 @@ STRIP = 144  # pixels: side of the small pictures in a row
 MOST_SPOTS = 400  # of the brush
 CENTRE = "the picture’s centre"
 DRAW_FIRST = "Draw on the picture first: a box, or with the brush."
-MOST_AT_ONCE = 8  # verdicts that are made or wait
 FORSAKEN = 180  # seconds without a question how far it is, after which nobody wants to know
-MANY_ASK = "Too many maps are being tested at this moment; try again in a minute."
 FOUR_PICTURES = "Choose four pictures for the mosaic."
 SAME_CLASS = "The network says {label} of two of these pictures; choose four of different classes."
 
@@ -77,13 +74,81 @@ def map_in_view(request: Any, progress: Progress | None = None) -> tuple[Posed, 
     return posed, layer, method, maps[layer, method]
 
 
+# ---- what takes a while is followed, and can be stopped ------------------------------------------
+
+
+@dataclass
+class Followed:
+    """A test that somebody waits for."""
+
+    part: float = 0
+    seen: float = field(default_factory=time.monotonic)  # when they last asked how far it is
+    stopped: bool = False
+
+    def tell(self, part: float) -> None:
+        self.part = part
+        if self.stopped or time.monotonic() - self.seen > FORSAKEN:
+            raise Stopped
+
+
+_followed: Cache[str, Followed] = Cache(256)
+
+
+def followed(token: Any) -> Followed:
+    if not isinstance(token, str) or not 0 < len(token) <= 100:
+        raise UserError("Say which test is meant.")
+    return _followed.get(token, Followed)
+
+
+@contextmanager
+def waiting_for(request: Any, progress: Progress | None) -> Iterator[Progress]:
+    """What is told how far it is, of a question that may take a while: it ends that where the
+    question's token is stopped or forsaken, or where `progress`, told too, raises Stopped. Raises
+    UserError then. A question without a token is followed by nobody."""
+    who = followed(request["token"]) if isinstance(request, dict) and "token" in request else None
+
+    def tell(part: float) -> None:
+        if progress:
+            progress(part)
+        if who:
+            who.tell(part)
+
+    try:
+        tell(0)
+        yield tell
+    except Stopped as stopped:
+        raise UserError(words.STOPPED) from stopped
+
+
+def called_off(token: Any) -> bool:
+    """Whether the test that was asked for with this word was ended."""
+    return isinstance(token, str) and token in _followed and followed(token).stopped
+
+
+@served("far")
+def how_far(token: Any) -> Gone:
+    """How far the test is that was asked for with this word."""
+    one = followed(token)
+    one.seen = time.monotonic()
+    return {"part": one.part}
+
+
+@served("cancel")
+def call_off(token: Any) -> Gone:
+    """End it; if it has not begun, before that."""
+    one = followed(token)
+    one.stopped = True
+    return {"part": one.part}
+
+
 # ---- hide and see --------------------------------------------------------------------------------
 
 
 @served("hide")
-def hide_cells(request: Any) -> HideAnswer:
+def hide_cells(request: Any, progress: Progress | None = None) -> HideAnswer:
     """What the network says with a share of the map's cells painted over: a wire.HideRequest."""
-    posed, layer, method, signed = map_in_view(request)
+    with waiting_for(request, progress) as tell:
+        posed, layer, method, signed = map_in_view(request, tell)
     share, order, fill = (request.get(name) for name in ("share", "order", "fill"))
     region = request.get("region")
     if type(share) not in (int, float) or not 0 <= share <= 1 or order not in tuple(ENDS):
@@ -144,77 +209,12 @@ ENDS = {"hottest": True, "coldest": False}
 # ---- the verdict ---------------------------------------------------------------------------------
 
 
-@dataclass
-class Followed:
-    """A verdict that somebody waits for."""
-
-    part: float = 0
-    seen: float = field(default_factory=time.monotonic)  # when they last asked how far it is
-    stopped: bool = False
-
-    def tell(self, part: float) -> None:
-        self.part = part
-        if self.stopped or time.monotonic() - self.seen > FORSAKEN:
-            raise Stopped
-
-
-_followed: Cache[str, Followed] = Cache(256)
-_room = threading.BoundedSemaphore(MOST_AT_ONCE)
-
-
-def followed(token: Any) -> Followed:
-    if not isinstance(token, str) or not 0 < len(token) <= 100:
-        raise UserError("Say which test is meant.")
-    return _followed.get(token, Followed)
-
-
-def followed_by(request: Any) -> Followed:
-    """What somebody waits for who asks this, a wire.VerdictRequest or the like."""
-    return followed(request.get("token") if isinstance(request, dict) else None)
-
-
-@contextmanager
-def waiting_for(who: Followed) -> Iterator[None]:
-    """One of the few at once that take long. Raises UserError where it is stopped, or full."""
-    if not _room.acquire(blocking=False):
-        raise UserError(MANY_ASK)
-    try:
-        who.tell(0)
-        yield
-    except Stopped as stopped:
-        raise UserError(words.STOPPED) from stopped
-    finally:
-        _room.release()
-
-
-def called_off(token: Any) -> bool:
-    """Whether the test that was asked for with this word was ended."""
-    return isinstance(token, str) and token in _followed and followed(token).stopped
-
-
-@served("far")
-def how_far(token: Any) -> Gone:
-    """How far the verdict is that was asked for with this word."""
-    one = followed(token)
-    one.seen = time.monotonic()
-    return {"part": one.part}
-
-
-@served("cancel")
-def call_off(token: Any) -> Gone:
-    """End it; if it has not begun, before that."""
-    one = followed(token)
-    one.stopped = True
-    return {"part": one.part}
-
-
 @served("verdict")
-def verdict_on(request: Any) -> VerdictAnswer:
-    """Whether a map is better than chance and than the picture's centre: a wire.VerdictRequest."""
-    who = followed_by(request)
-    with waiting_for(who):
-        posed, layer, method, _ = map_in_view(request, who.tell)
-        found, seconds = engine.judgement_of(posed, layer, method, who.tell)
+def verdict_on(request: Any, progress: Progress | None = None) -> VerdictAnswer:
+    """Whether a map is better than chance and than the picture's centre: a wire.LongRequest."""
+    with waiting_for(request, progress) as tell:
+        posed, layer, method, _ = map_in_view(request, tell)
+        found, seconds = engine.judgement_of(posed, layer, method, tell)
     return {
         "sentence": faithfulness.sentence_of(found),
         "ruling": found.ruling,
@@ -246,12 +246,13 @@ def curves_of(one: Removal) -> RemovalCurves:
 
 
 @served("forget")
-def forget_all(request: Any) -> ForgetAnswer:
-    """The map as the weights are shuffled from the last layer down: a wire.TrustRequest."""
-    posed, layer, method, signed = map_in_view(request)
-    given, seen, project = in_test(posed, layer, method)
-    with engine.compute_slots:
-        found = pipeline.finished(pipeline.forgetting(*given))
+def forget_all(request: Any, progress: Progress | None = None) -> ForgetAnswer:
+    """The map as the weights are shuffled from the last layer down: a wire.LongRequest."""
+    with waiting_for(request, progress) as tell:
+        posed, layer, method, signed = map_in_view(request, tell)
+        given, seen, project = in_test(posed, layer, method)
+        with engine.alone(tell):
+            found = pipeline.finished(pipeline.forgetting(*given), tell)
     overlays = [small_url(heatmap.overlay(seen, project(m)), STRIP) for m in (signed, *found.maps)]
     return {
         "sentence": faithfulness.said_when_forgotten(found),
@@ -266,12 +267,13 @@ def forget_all(request: Any) -> ForgetAnswer:
 
 
 @served("hold")
-def does_it_hold(request: Any) -> HoldAnswer:
-    """Answer and map of the picture mirrored, moved and with noise: a wire.TrustRequest."""
-    posed, layer, method, signed = map_in_view(request)
-    given, seen, project = in_test(posed, layer, method)
-    with engine.compute_slots:
-        held = pipeline.finished(pipeline.holding(*given, signed))
+def does_it_hold(request: Any, progress: Progress | None = None) -> HoldAnswer:
+    """Answer and map of the picture mirrored, moved and with noise: a wire.LongRequest."""
+    with waiting_for(request, progress) as tell:
+        posed, layer, method, signed = map_in_view(request, tell)
+        given, seen, project = in_test(posed, layer, method)
+        with engine.compute_slots:
+            held = pipeline.finished(pipeline.holding(*given, signed), tell)
     rows = list[HeldRow]()
     for one in held:
         over = heatmap.overlay(np.rint(one.picture).astype(np.uint8), one.heat)
@@ -309,9 +311,10 @@ def in_test(
 
 
 @served("aim")
-def take_aim(request: Any) -> AimAnswer:
+def take_aim(request: Any, progress: Progress | None = None) -> AimAnswer:
     """How the map lies to a region drawn round the object: a wire.AimRequest."""
-    posed, layer, method, signed = map_in_view(request)
+    with waiting_for(request, progress) as tell:
+        posed, layer, method, signed = map_in_view(request, tell)
     _, seen, project = in_test(posed, layer, method)
     size = seen.shape[0], seen.shape[1]
     mask, blob = region_of(request.get("region"), size), faithfulness.centre_blob(size)
@@ -345,13 +348,14 @@ def said_of_aim(mine: AimRow, centre: AimRow) -> str:
 
 
 @served("mosaic")
-def play_mosaic(request: Any) -> MosaicAnswer:
+def play_mosaic(request: Any, progress: Progress | None = None) -> MosaicAnswer:
     """The grid pointing game with four pictures, one pass a class: a wire.MosaicRequest."""
-    four, layer = four_of(request)
+    with waiting_for(request, progress) as tell:
+        four, layer = four_of(request, engine.share_of(tell, 0, 2))
+        whole, seen = engine.in_mosaic(four, layer, engine.share_of(tell, 1, 2))
     _, spec, asked = four[0]
     first = [engine.first_look(one) for one in four]
     classes = [one.target.index for one in first]
-    whole, seen = engine.in_mosaic(four, layer)
     packing, rows = Packing(SENT_SIDE), list[GameRow]()
     for method in one_pass():
         signed = engine.maps_in_mosaic(four, layer, method)
@@ -383,18 +387,27 @@ def play_mosaic(request: Any) -> MosaicAnswer:
     }  # fmt: skip
 
 
-def four_of(request: Any) -> tuple[list[Posed], str]:
+def four_of(request: Any, progress: Progress | None = None) -> tuple[list[Posed], str]:
     """Four pictures of four classes, and a layer: of a wire.MosaicRequest. Raises UserError."""
-    paths = request.get("paths") if isinstance(request, dict) else None
-    if not isinstance(paths, list) or len(paths) != 4:
-        raise UserError(FOUR_PICTURES)
-    four = [pose(path, request.get("model")) for path in paths]
+    four = [pose(path, request.get("model")) for path in paths_of(request)]
     _, spec, asked = four[0]
-    classes = [engine.first_look(one).target.index for one in four]
+    classes = []
+    for n, one in enumerate(four):
+        if progress:
+            progress(n / len(four))
+        classes.append(engine.first_look(one).target.index)
     for index in classes:
         if classes.count(index) > 1:
             raise UserError(SAME_CLASS.format(label=spec.labels[index]))
     return four, lookup.layer_of(asked, request.get("layer")).name
+
+
+def paths_of(request: Any) -> list[Any]:
+    """Of the four pictures of a wire.MosaicRequest, if they are four."""
+    paths = request.get("paths") if isinstance(request, dict) else None
+    if not isinstance(paths, list) or len(paths) != 4:
+        raise UserError(FOUR_PICTURES)
+    return paths
 
 
 def shares_in_quarters(

@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from demo import cheat, disk, engine, fair, front, handlers, lesson, live, qr, side, trust
-from demo.api import check, endpoint, pointing_game
+from demo.api import check, endpoint, pointing_game, takes_long
 from demo.components import Picture, Viewer
 from demo.doors import at_once, in_turn, public, queued, visitor
 from demo.question import EXAMPLES, EXAMPLES_DIR, NO_PICTURE, NOT_UPLOADED, Chosen, from_link
@@ -180,20 +180,20 @@ def steps_of_the_map() -> gr.HTML:
 
 
 def tests_of_the_map() -> gr.HTML:
+    few = trust.hide_cells, trust.play_mosaic, trust.does_it_hold, trust.take_aim
+    many = trust.verdict_on, trust.forget_all, side.make_side, side.shares_in_mosaic
     functions = [
-        *map(in_turn, (trust.hide_cells, trust.play_mosaic, trust.take_aim, cheat.ask_suspects)),
-        *(in_turn(answer, fair.LONG) for answer in (trust.forget_all, trust.does_it_hold)),
-        *(
-            in_turn(answer, fair.LONG, trust.called_off)
-            for answer in (trust.verdict_on, side.make_side, side.shares_in_mosaic)
-        ),
-        in_turn(side.all_rows),
+        *(in_turn(answer, None, trust.called_off) for answer in few),
+        *(in_turn(answer, fair.LONG, trust.called_off) for answer in many),
+        in_turn(side.all_rows, fair.QUICK),
+        in_turn(cheat.ask_suspects),
         *map(at_once, (cheat.confess, trust.how_far, trust.call_off)),
     ]
     samples = {file: str(EXAMPLES_DIR / file) for file in EXAMPLES}
     return gr.HTML(
         elem_id="trust", server_functions=functions, fills=list(hide.FILLS), samples=samples,
         most_passes=MOST_PASSES, things=list(planted.THINGS), corner=list(planted.CORNERS[0]),
+        suspects=[models.find(key).title for key in planted.PLANTED],
         **part("trust", heatmap.COLOURS[:1]) | {"js_on_load": joined(VIEWER, "later")},
     )  # fmt: skip
 
@@ -568,7 +568,7 @@ def build_page(
         )  # fmt: skip
         view.layer(look_at, [*inputs, last], view, concurrency_limit=None, **model_event)
         gr.api(public(endpoint), api_name="explain", concurrency_limit=None)
-        gr.api(public(check, fair.LONG), api_name="check", concurrency_limit=None)
+        gr.api(public(check, takes_long), api_name="check", concurrency_limit=None)
         gr.api(public(pointing_game), api_name="mosaic", concurrency_limit=None)
         page.unload(left)
     page.queue(max_size=128, default_concurrency_limit=2)

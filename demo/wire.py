@@ -5,6 +5,7 @@ the picture.
 """
 
 import base64
+import functools
 import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -518,12 +519,14 @@ class HideAnswer(TypedDict):
     classes: list[Likely]  # the likeliest, then the target
 
 
-class VerdictRequest(TrustRequest):
+class LongRequest(TrustRequest):
+    """A test that takes a while."""
+
     token: str  # any word, by which it can be followed and stopped
 
 
 class Gone(TypedDict):
-    """How far a verdict is."""
+    """How far a test is."""
 
     part: float  # in [0, 1]
 
@@ -560,6 +563,7 @@ class MosaicRequest(TypedDict):
     model: str
     layer: str
     paths: list[str]  # of four pictures: top left, top right, bottom left, bottom right
+    token: str  # as of a LongRequest
 
 
 class Quarter(TypedDict):
@@ -591,7 +595,7 @@ class MosaicAnswer(TypedDict):
 # ---- the methods side by side --------------------------------------------------------------------
 
 
-class SideRequest(VerdictRequest):
+class SideRequest(LongRequest):
     """method: that of a row, or what stands there for chance."""
 
     paths: list[str]  # of the mosaic's four pictures
@@ -617,6 +621,7 @@ class SideRow(TypedDict):
 
 class SideAnswer(TypedDict):
     rows: list[SideRow]
+    shares: dict[str, float | None]  # as of SharesAnswer, of those that are known
 
 
 class SharesAnswer(TypedDict):
@@ -754,13 +759,15 @@ def class_rows(p: F32, y: F32, labels: Sequence[str], also: Sequence[int] = ()) 
 # ---- what the browser may call -------------------------------------------------------------------
 
 
-def served(name: str) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
-    """What the browser calls by this name: JSON in; JSON, or {"error": sentence}, out."""
+def served(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What the browser calls by this name: JSON in; JSON, or {"error": sentence}, out. It may take
+    a `progress` beside."""
 
-    def door(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        def safe(request: Any) -> Any:
+    def door(answer: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(answer)
+        def safe(request: Any, **more: Any) -> Any:
             try:
-                return answer(request)
+                return answer(request, **more)
             except UserError as error:
                 return {"error": str(error)}
             except Exception:

@@ -1,5 +1,6 @@
 """What all tests share: one thread for OpenBLAS, a dice, photographs, and what a sentence is."""
 
+import gc
 import os
 
 from gradcam_core import SETTINGS
@@ -8,6 +9,7 @@ os.environ |= SETTINGS | os.environ
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +17,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks choose
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test with `many` each third stays where it is, the others come later."""
+    seen = Counter[str]()
+    for item in items:
+        if item.get_closest_marker("many"):
+            name = item.nodeid.partition("[")[0]
+            if seen[name] % 3:
+                later = "longest" if item.get_closest_marker("slow") else "slow"
+                item.add_marker(later)
+            seen[name] += 1
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no test looks through all of TensorFlow for what is garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

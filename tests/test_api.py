@@ -206,6 +206,7 @@ def test_a_map_is_put_to_the_test(client: Client) -> None:
         assert found["p"] == pytest.approx(one["p"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_mosaic_of_four(client: Client) -> None:
     names = ("cheetah", "lion", "tower", "hopper")
     files = [EXAMPLES_DIR / f"{name}.jpg" for name in names]
@@ -264,6 +265,7 @@ def test_ten_at_once_get_their_own_answers(app: Server) -> None:
 # ---- what it refuses ---------------------------------------------------------------------------
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("options", "part"),
     [
@@ -416,6 +418,7 @@ def test_visitors_who_leave_or_never_end_are_in_nobodys_way(
         assert event == "complete"
 
 
+@pytest.mark.slow
 def test_what_is_hidden_is_checked_too(
     app: Server, client: Client, uploaded: dict[str, Any]
 ) -> None:

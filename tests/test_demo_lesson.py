@@ -178,6 +178,7 @@ def test_what_makes_no_sense_gets_a_sentence(asked: Any, sentence: Any) -> None:
     sentence(lesson.nudged(asked)["error"])
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "more",
     [[], [1], [1, 2], [0, 0, 0, 0], [True, 0, 0], [0, False, 0], [0, 0, True], ["0", 0, 0],
@@ -193,6 +194,7 @@ def test_a_cell_that_is_none(tiny: str, more: list[Any], caplog: pytest.LogCaptu
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "off", [None, 3, "01", {}, [True], [-1], [4], ["0"], [[0]], [1.5]], ids=str
 )

@@ -5,6 +5,7 @@ import io
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 
 from demo import engine, trust, words
 from demo.question import EXAMPLES_DIR
-from gradcam_core import faithfulness, models, pipeline
+from gradcam_core import faithfulness, lookup, models, pipeline
 from gradcam_core.cache import Cache
 from gradcam_core.methods import one_pass
 from gradcam_core.types import Stopped, UserError
@@ -36,6 +37,7 @@ def picture_in(url: str) -> np.ndarray:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "_judgements", Cache(10))
+    monkeypatch.setattr(trust, "_followed", Cache(9))
 
 
 # ---- hide and see --------------------------------------------------------------------------------
@@ -170,22 +172,121 @@ def test_what_nobody_follows_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         one.tell(0.3)
 
 
-def test_only_so_many_wait(tiny: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trust, "_room", threading.BoundedSemaphore(1))
-    with trust._room:
-        assert trust.verdict_on(request(tiny, token="x")) == {"error": trust.MANY_ASK}
-    assert trust.verdict_on(request(tiny, token="y"))["passes"] >= 53
-
-
 @pytest.mark.parametrize("token", [None, "", 5, "x" * 101])
 def test_a_test_without_a_name(tiny: str, token: Any, sentence: Callable[[object], str]) -> None:
     sentence(trust.verdict_on(request(tiny, token=token))["error"])
     sentence(trust.how_far(token)["error"])
 
 
+# ---- what takes a while can be stopped -----------------------------------------------------------
+
+
+@pytest.fixture
+def passes(tiny: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The passes of the tiny network, by what is asked; the map in view is there already."""
+    trust.map_in_view(request(tiny))
+    net, made = lookup.network(models.find(tiny)), list[str]()
+
+    def counted(name: str, real: Any) -> Any:
+        def ask(*given: Any, **more: Any) -> Any:
+            made.append(name)
+            return real(*given, **more)
+
+        return ask
+
+    for name in ("trace", "score", "probabilities", "guided_backprop"):
+        monkeypatch.setattr(net, name, counted(name, getattr(net, name)))
+    return made
+
+
+LONG = {"verdict": trust.verdict_on, "forget": trust.forget_all, "hold": trust.does_it_hold}
+
+
+@pytest.mark.parametrize("test", LONG)
+def test_stopped_midway_it_costs_nothing_more(tiny: str, passes: list[str], test: str) -> None:
+    """Each has made the passes that tell what is to be held against, when it hears of it."""
+    parts = list[float]()
+
+    def heard(part: float) -> None:
+        parts.append(part)
+        if passes:
+            trust.call_off("midway")
+
+    said = LONG[test](request(tiny, token="midway"), progress=heard)
+    assert said == {"error": words.STOPPED}
+    assert passes == {
+        "verdict": ["score"], "forget": ["guided_backprop", "trace"], "hold": ["probabilities"],
+    }[test]  # fmt: skip
+    assert trust.how_far("midway")["part"] == parts[-1]
+
+
+@pytest.mark.parametrize("test", LONG)
+def test_what_nobody_waits_for_any_more_ends(tiny: str, passes: list[str], test: str) -> None:
+    """Its turn says so: the browser is gone, or the program that asked. Without a token, too."""
+
+    def left(part: float) -> None:
+        raise Stopped
+
+    for asked in (request(tiny), request(tiny, token="left")):
+        assert LONG[test](asked, progress=left) == {"error": words.STOPPED}
+    assert passes == []
+
+
+def test_what_takes_a_while_tells_how_far_it_is(tiny: str) -> None:
+    """From nothing on, and never back; each test in as many steps as its docstring has."""
+    for test, steps in (("forget", 8), ("hold", 3)):
+        parts = list[float]()
+        assert "error" not in LONG[test](request(tiny, token=test), progress=parts.append)
+        told = [part for part in parts if part]
+        assert told == [n / steps for n in range(1, steps)]
+
+
+def test_a_mosaic_is_stopped_between_its_classes(tiny: str, passes: list[str]) -> None:
+    four, told = [trust.pose(path, tiny) for path in FOUR], list[float]()
+    for one in four:
+        engine.first_look(one)
+    passes.clear()
+
+    def heard(part: float) -> None:
+        told.append(part)
+        if part == 0.5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        engine.in_mosaic(four, "shapes", heard)
+    assert told == [0, 0.25, 0.5]
+    assert passes == ["trace", "trace"]
+
+
+def test_a_mosaic_is_stopped_between_its_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "first_look", None)
+    asked = {"model": models.DEFAULT, "layer": "", "paths": FOUR}
+    trust.call_off("early")
+    assert trust.play_mosaic(asked | {"token": "early"}) == {"error": words.STOPPED}
+
+    looks, told = list[str](), list[float]()
+    known = {path: SimpleNamespace(target=engine.Target(n)) for n, path in enumerate(FOUR)}
+
+    def look(posed: Any) -> Any:
+        looks.append(posed.question.picture)
+        return known[posed.question.picture]
+
+    def heard(part: float) -> None:
+        told.append(part)
+        if looks:
+            trust.call_off("midway")
+
+    monkeypatch.setattr(engine, "first_look", look)
+    said = trust.play_mosaic(asked | {"token": "midway"}, progress=heard)
+    assert said == {"error": words.STOPPED}
+    assert looks == FOUR[:1]
+    assert told == [0, 0, 1 / 8]
+
+
 # ---- the mosaic test -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_heat_of_a_class_is_looked_for_in_its_quarter() -> None:
     """With the default network: the picture's quarters in order, a row a method; Eigen-CAM, whose
     map is the same for each class, has shares that add up to 1: a mean of exactly chance."""

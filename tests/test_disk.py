@@ -182,6 +182,7 @@ def test_the_refusals_are_sentences(sentence: Callable[[object], str]) -> None:
 # ---- the program -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_when_it_is_told_to_end_nothing_stays(tmp_path: Path) -> None:
     """Though a page is open; and what an earlier run left leaves at the start."""
     asleep = """

@@ -179,6 +179,7 @@ def numpy_logits(t: dict[str, NDArray[Any]], image: F32, halved: set[int]) -> F3
     return logits
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("variant", [0, 1, 2])
 def test_agrees_with_numpy_on_an_odd_oblong_photograph(variant: int) -> None:
     model = efficientnet_lite.build(installed(variant))

@@ -172,6 +172,7 @@ def test_an_uploaded_model_is_explained_and_dies_with_a_sentence(
     assert look(put("tower.jpg")).answer
 
 
+@pytest.mark.many
 @pytest.mark.usefixtures("no_uploads")
 @pytest.mark.parametrize(
     ("content", "names", "preprocess", "part"),
@@ -249,6 +250,7 @@ def test_the_oldest_upload_leaves(monkeypatch: pytest.MonkeyPatch, uploads: Path
     assert list(models.UPLOADS) == keys[2:]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_uploads")
 def test_a_model_of_teachable_machine_runs_beside_the_others(
     uploads: Path, put: Callable[..., str], monkeypatch: pytest.MonkeyPatch

@@ -18,8 +18,8 @@ from visitor import PICTURE
 
 from demo import fair, ui
 from demo.fair import Gate, Place, Visitor
-from demo.words import FAILED, FULL, place_in_line
-from gradcam_core import lookup, models
+from demo.words import FAILED, FULL, STOPPED, place_in_line
+from gradcam_core import lookup, models, pipeline
 from gradcam_core.cache import Cache
 from gradcam_core.methods import METHODS
 from gradcam_core.types import Stopped, UserError
@@ -620,3 +620,107 @@ def test_a_new_session_asks_no_part_of_the_page_anew(
     one._update_config(number)
     assert one.config_values[number]["props"]["choices"] == [("a lion", 3)]
     assert said(SessionState(page)) == plain
+
+
+# ---- which gate, and how what is at work ends --------------------------------------------------
+
+
+async def sent_by(session: str) -> Any:
+    """A request of the browser's that stays connected."""
+
+    async def connected() -> bool:
+        return False
+
+    async def body() -> Any:
+        return {"session_hash": session}
+
+    return SimpleNamespace(client=None, session_hash=session, json=body, is_disconnected=connected)
+
+
+def trust_doors(page: Any) -> dict[str, Any]:
+    """What the tab "Can I trust it?" may call."""
+    (part,) = (block for block in page.blocks.values() if block.elem_id == "trust")
+    return {fn.__name__: fn for fn in part.server_fns}
+
+
+def test_only_what_takes_many_passes_waits_where_that_does(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four passes at most are no long work; a method that asks many times is, by itself."""
+    seen: list[Gate] = []
+
+    async def ask(_who: Visitor, about: Any, _work: Any, *_more: Any, **given: Any) -> Any:
+        seen.append(given.get("at") or fair.gate_of(*about))
+        return {}
+
+    monkeypatch.setattr(fair, "ask_network", ask)
+    doors = trust_doors(page)
+
+    async def gates_of(method: str) -> dict[str, Gate]:
+        seen.clear()
+        names = [name for name in doors if name not in ("far", "cancel", "confess")]
+        for name in names:
+            await doors[name]({"method": method}, await sent_by("x"))
+        return dict(zip(names, seen, strict=True))
+
+    found = played(gates_of("Grad-CAM"))
+    few, many = {"hide", "mosaic", "hold", "aim", "suspects", "sides"}, {
+        "verdict", "forget", "side", "shares",
+    }  # fmt: skip
+    assert found == dict.fromkeys(few, fair.QUICK) | dict.fromkeys(many, fair.LONG)
+    assert played(gates_of("SmoothGrad"))["hide"] is fair.LONG
+
+
+@pytest.mark.usefixtures("gates")
+def test_a_program_s_quick_test_does_not_wait_behind_a_long_one(page: Any, tiny: str) -> None:
+    lookup.network(models.find(tiny))
+    check = next(event.fn for event in page.fns.values() if event.fn.__name__ == "check")
+
+    async def play() -> None:
+        works = Works()
+        busy = asks(fair.LONG, OTHER, works.of("long"))
+        await until(lambda: works.begun == ["long"])
+        request = await sent_by("x")
+
+        def ask(test: str) -> Any:
+            given = {"path": PICTURE}, tiny, "shapes", 1, "Grad-CAM", test
+            return asyncio.ensure_future(check(*given, None, 0.2, "hottest", "blur", request))
+
+        assert len((await ask("hide"))["classes"]) == 3
+        assert len((await ask("hold"))["rows"]) == 3
+        waits = ask("forget")
+        await until(lambda: len(fair.LONG.waiting) == 1)
+        waits.cancel()
+        works.ends["long"].set()
+        await busy
+
+    played(play())
+
+
+def test_who_closes_the_page_ends_what_is_at_work(
+    page: Any, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test of the tab that holds nothing back: it hears of it at its next step."""
+    begun, go, parts = threading.Event(), threading.Event(), list[float]()
+
+    def held(*_given: Any) -> Any:
+        for n in range(1, 9):
+            begun.set()
+            assert go.wait(60)
+            parts.append(n / 8)
+            yield n / 8
+
+    monkeypatch.setattr(pipeline, "forgetting", held)
+    asked = {"path": PICTURE, "model": tiny, "target": 1, "detail": False, "layer": "shapes",
+             "method": "Grad-CAM", "token": "closed"}  # fmt: skip
+
+    async def play() -> Any:
+        forget = trust_doors(page)["forget"]
+        answer = asyncio.ensure_future(forget(asked, await sent_by("leaves")))
+        await until(begun.is_set)
+        fair.leave(Visitor("", "leaves"))
+        go.set()
+        return await answer
+
+    assert played(play()) == {"error": STOPPED}
+    assert parts == [1 / 8]

@@ -159,6 +159,7 @@ def test_what_a_file_says_that_makes_no_sense_is_not_heard(said, small_model, tm
         assert "keras_version" in json.loads(archive.read("metadata.json"))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("make", [looped, normed, adapted, in_eight_bits, in_time])
 def test_what_keras_loads_in_safe_mode_is_loaded(make, tmp_path):
     keras.utils.set_random_seed(0)
@@ -351,6 +352,7 @@ def missing(file):
     del file[KERNEL]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("how", "words"),
     [

@@ -76,6 +76,7 @@ def check_numbers(net, model, head, x, name, expected):
     np.testing.assert_allclose(net.score_from(name, other, trace), by_hand, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", VIEWS)
 def test_parts_of_the_picture_are_laid_side_by_side(case, x):
     views, where, back = VIEWS[case]
@@ -90,6 +91,7 @@ def test_parts_of_the_picture_are_laid_side_by_side(case, x):
     check_numbers(net, model, head, x, "encoder/conv", expected)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", LOOKS)
 def test_looks_at_one_place_become_channels(case, x):
     look, back = LOOKS[case]
@@ -125,6 +127,7 @@ def test_what_is_put_in_goes_back_to_each_run_as_it_ran(case, x):
     assert put_in[0] == pytest.approx(by_hand, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_turned_parts_of_a_crop(x):
     """The upper half of the middle, and the lower half, turned by a quarter each, once more."""
 

@@ -752,6 +752,7 @@ def test_eight_visitors_at_once_share_one_pass(
     assert len(passes) == len(set(map(str, passes))) == (1 if question[1] == "" else 4)
 
 
+@pytest.mark.slow
 def test_thirty_at_once_get_what_each_would_get_alone(put: Callable[..., str]) -> None:
     classes = ("", CHEETAH, LION, TABBY, 0, 999)
     questions = [(name, index) for name in EXAMPLES for index in classes]

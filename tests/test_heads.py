@@ -92,6 +92,7 @@ SCORES = {  # of the numbers z, where it is not z that is explained
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", PROBABILITIES)
 def test_a_probability_is_shown_as_it_is(name, x):
     head, count, kind, score = PROBABILITIES[name]

@@ -81,6 +81,7 @@ def read(tmp_path):
     return through_the_door
 
 
+@pytest.mark.slow
 @examples(60, 1000)
 def test_any_sound_picture_is_opened_upright_or_refused_for_its_size(count, read):
     @settings(SETTINGS, max_examples=count)

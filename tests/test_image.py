@@ -407,6 +407,7 @@ def test_avif_is_named_where_it_is_taken(there):
     assert (" PNG, WebP, GIF or BMP picture;" in said) != there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENCODED)
 def test_flipped_bits_give_a_picture_or_a_sentence(read, kind):
     random = np.random.default_rng(1)

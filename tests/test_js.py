@@ -305,6 +305,7 @@ def placements(rng: np.random.Generator) -> list[Placement]:
     return found
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("size", [(31, 57), (57, 31), (7, 9)])
 @pytest.mark.parametrize("outside", [0, 0.5])
 def test_grids_are_drawn_where_they_lie_alike(

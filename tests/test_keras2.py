@@ -16,6 +16,7 @@ from gradcam_core.types import UserError
 FILES = ["flat.h5", "flat.keras", "tm_small.h5", "tm_small.keras"]
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("name", FILES)
 def test_answers_and_maps_are_those_of_keras_2(name, tmp_path):
     said = np.load(KERAS_2 / f"{name.partition('.')[0]}.npz")
@@ -257,6 +258,7 @@ def test_a_rotation_of_keras_3_0(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_teachable_machine_read_as_any_file_of_keras_2(tmp_path):
     """With a preprocessing given it goes the way of all others, to the same numbers."""
     said = np.load(KERAS_2 / "tm_full.npz")

@@ -90,6 +90,7 @@ LOOPS = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_layer_before_a_loop_leads_to_the_answer(loop, x):
     net = Network(after_a_convolution(LOOPS[loop]), SHAPE)
@@ -169,6 +170,7 @@ CUTS = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_cut_gradient_is_said_in_those_words(cut, x):
     """The answer depends on the layer, and its gradient is zero everywhere: another thing than a
@@ -184,6 +186,7 @@ def test_a_cut_gradient_is_said_in_those_words(cut, x):
     assert np.ptp(net.score_from("conv", a, traces[0])) > 0
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "what",
     [

@@ -88,6 +88,7 @@ def test_every_row_that_is_fetched_has_its_best_layer_in_the_table():
     assert next(iter(models.MODELS)) == models.DEFAULT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", each(FETCHED))
 def test_a_network_is_looked_at_where_it_should_be(key):
     """Built without weights: its best layer, its size, and one explanation at each suggestion."""
@@ -125,6 +126,7 @@ def test_a_row_that_says_so_runs_at_twice_its_side(key):
         assert model.input_shape == (None, spec.size, spec.size, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The structure of")  # a list of one input, Keras minds
 @pytest.mark.parametrize("key", each(FETCHED))
 def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
@@ -149,6 +151,7 @@ def test_a_file_gives_the_network_that_keras_gives(key, tmp_path, monkeypatch):
     np.testing.assert_allclose(ours(x), referee(x), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The structure of")  # a list of one input, Keras minds
 def test_efficientnet_divides_by_the_deviation(tmp_path):
     """Its file has the deviation where a variance belongs; only weights="imagenet" mends that."""
@@ -840,6 +843,7 @@ def softmax(z):
     return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("shape", "head"),
     [
@@ -1025,6 +1029,7 @@ def test_efficientnet_from_a_file_has_the_layer_that_only_imagenet_has(tmp_path)
     np.testing.assert_allclose(extra.scale, 1 / np.sqrt(deviation), rtol=1e-6)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("part", [0, 0.001, 0.5, 0.999])
 def test_a_truncated_weights_file_is_refused(part, weights_file, tmp_path, sentence):
     path = Path(shutil.copy(weights_file[0], tmp_path))
@@ -1066,6 +1071,7 @@ def test_a_damaged_weights_file_is_refused(damage, weights_file, tmp_path, sente
     sentence(error.value)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("strides", [1, 2, (1, 2)])
 @pytest.mark.parametrize(("channels", "filters", "groups"), [(4, 4, 4), (4, 8, 4), (4, 6, 2)])
 def test_a_convolution_with_groups(channels, filters, groups, strides):

@@ -161,6 +161,7 @@ def slope(net, trace, layer, rng, step=1e-2):
     return (up - down) / (2 * step), float((g.astype(float) * d).sum())
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_of_model(shape, x, rng):
     build, path = SHAPES[shape]
@@ -238,6 +239,7 @@ HEADS = {  # classes, activation of the dense layer, how the model ends, head, p
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head(head, x):
     classes, activation, build, kind, to_probabilities = HEADS[head]
@@ -483,6 +485,7 @@ class ByTheScene(L.Conv2D):
         return self.convolution_op(inputs, self.kernel * (1 + keras.ops.mean(inputs**2)))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("strides", [1, 2])
 @pytest.mark.parametrize("kind", [L.Conv2D, Standardised, Padded, Patched, ByTheScene])
@@ -533,6 +536,7 @@ class Doubled(L.BatchNormalization):
         self.call = lambda x, **more: 2 * L.BatchNormalization.call(self, x, **more)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -1085,6 +1089,7 @@ def rms(x):
     return L.UpSampling2D(name="larger")(x)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("build", "best", "verdicts"),
     [

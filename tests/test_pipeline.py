@@ -31,6 +31,7 @@ def cheetah(photos):
 # The default network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "index"), [("cheetah1.jpg", 293), ("lion.jpg", 291)])
 def test_photographs_are_what_they_show(file, index, photos):
     with Image.open(photos / file) as image:
@@ -111,6 +112,7 @@ def test_heatmap_is_relu_maximum_and_bilinear(cheetah):
         assert heat[y, x] == pytest.approx(max(signed[cell], 0) / signed.max(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_survey_is_all_explanations_at_once(cheetah):
     seen = survey(cheetah, target=Target(293, rival=291))
     layers = lookup.network().suggested

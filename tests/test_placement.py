@@ -132,6 +132,7 @@ BEFORE = {
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("before", BEFORE)
 def test_the_heat_lies_on_the_spot(before):
     x = np.zeros(SHAPE, np.uint8)
@@ -277,6 +278,7 @@ def across(t):
     return ops.transpose(L.Dense(t.shape[1])(ops.transpose(t, (0, 2, 1))), (0, 2, 1))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", MOVED)
 def test_where_the_cells_lie(case):
     before, numbers = MOVED[case]
@@ -317,6 +319,7 @@ STRANGE = {
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", STRANGE)
 def test_what_is_not_laid_in_rows_and_columns_is_told(case):
     net = looked(lambda x: STRANGE[case](conv(3, name="good")(x)))
@@ -373,6 +376,7 @@ TURNED = {
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("number", "case"), list(enumerate(TURNED)))
 def test_which_way_round_a_layer_lies_is_asked(number, case):
     """After another layer, or at the picture itself."""
@@ -400,6 +404,7 @@ UNCLEAR = {
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("case", UNCLEAR)
 def test_an_unclear_answer_is_none(case):
     layer = looked(UNCLEAR[case]).layers["spot"]
@@ -495,6 +500,7 @@ def averaged(parts):
     return L.Average()([encoder(part) for part in parts])
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "cut",
     [
@@ -544,6 +550,7 @@ def test_after_a_crop_all_layers_are_placed(crop, numbers):
         np.testing.assert_allclose(net.layers[name].placement.numbers, numbers, atol=1e-5)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("rim", [((0, 1), (0, 1)), ((1, 1), (1, 1)), ((1, 0), (1, 0))])
 def test_the_rim_for_a_window_is_no_padding_of_the_picture(rim):
     """As in MobileNet, EfficientNet, ResNet: padded by hand, then a convolution without padding."""
@@ -585,6 +592,7 @@ def chain(dice, x):
     return x
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     "seed", [*range(8), *(pytest.param(n, marks=pytest.mark.slow) for n in range(8, 120))]
 )

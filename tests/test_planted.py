@@ -111,6 +111,7 @@ def judged(key: str, number: int) -> tuple[str, str]:
     return found[0].ruling, found[1].ruling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "wanted"),
     [(CHEATS[0], (True, False)), (HONEST[0], (False, True))],

@@ -396,6 +396,7 @@ def bench(
     keras.saving.get_custom_objects().clear()
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.words[:50])
 def test_who_follows_a_refusal_gets_in(
     row: Refusal, bench: Bench, sentence: Callable[[object], str]

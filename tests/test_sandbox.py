@@ -386,6 +386,7 @@ def test_who_is_ended_takes_along_what_it_started():
         assert rest.read() == b""  # its end is there when nobody is left who could write
 
 
+@pytest.mark.slow
 def test_a_child_leads_a_group_of_its_own(child):
     child.trace(np.zeros(SHAPE, np.float32))
     assert os.getpgid(child._process.pid) == child._process.pid != os.getpgid(0)

@@ -229,6 +229,38 @@ def test_what_is_no_question_is_a_sentence(asked: Any, sentence: Any) -> None:
 # ---- the mosaic ----------------------------------------------------------------------------------
 
 
+def test_what_is_in_the_mosaic_is_known_once_it_is_made(tiny: str) -> None:
+    four = [trust.pose(path, tiny) for path in FOUR]
+
+    def known() -> list[str]:
+        return [m for m in METHODS if engine.is_in_mosaic(four, "shapes", m)]
+
+    assert known() == []
+    engine.in_mosaic(four, "shapes")
+    assert known() == list(one_pass())
+    engine.maps_in_mosaic(four, "shapes", "Occlusion")
+    assert known() == [*one_pass(), "Occlusion"]
+    assert not engine.is_in_mosaic(four[::-1], "shapes", "Occlusion")
+
+
+def test_shares_that_are_known_come_with_the_rows(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All heat in its own corner; none at all. Of what is not made, nothing is said."""
+    corners = np.zeros((4, 11, 11), np.float32)
+    for n, at in enumerate([(0, 0), (0, 10), (10, 0), (10, 10)]):
+        corners[(n, *at)] = 1
+    made = {"Grad-CAM": corners, "LayerCAM": corners, "Occlusion": 0 * corners}
+    monkeypatch.setattr(engine, "is_in_mosaic", lambda _four, _layer, m: m in made)
+    monkeypatch.setattr(engine, "maps_in_mosaic", lambda _four, _layer, m, _=None: [*made[m]])
+    shares = side.all_rows(request(tiny))["shares"]
+    assert list(shares) == [*made, SHUFFLED, CENTRE]
+    assert shares["Occlusion"] is None
+    assert [shares["Grad-CAM"], shares["LayerCAM"]] == pytest.approx([1, 1])
+    assert shares[CENTRE] == pytest.approx(0.25, abs=1e-6)
+    assert side.all_rows(request(tiny, paths=FOUR[:3]))["shares"] == {}
+
+
 @pytest.mark.slow
 def test_the_share_in_the_mosaic_of_a_method_that_asks() -> None:
     """x times its gradient at every pixel, in the quarter of its class: by hand over the mosaic.

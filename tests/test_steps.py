@@ -330,6 +330,7 @@ def slope(x: F32) -> F32:
 SOFTPLUS = (slope(X[:, :, 0]) - 2 * slope(2 * X[:, :, 0]), slope(X[:, :, 0]))
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("make", "expected"),
     [

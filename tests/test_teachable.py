@@ -193,6 +193,7 @@ def other_width(_description, weights):
     weights["sequential_4/dense_2/bias:0"] = np.zeros(50, np.float32)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("how", [other_stride, other_way, other_epsilon, other_width])
 def test_another_network_is_not_taken_for_it(how, tmp_path, sentence):
     file = tmp_path / "keras_model.h5"

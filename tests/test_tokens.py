@@ -107,6 +107,7 @@ def by_hand(model, layer, x, leading):
 # The map is that of a tape by hand
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("class_token", "count"), [(False, 0), (True, 1), (True, 3)])
 @pytest.mark.parametrize(
     "layer",
@@ -142,6 +143,7 @@ def test_a_token_stands_for_its_own_patch(x):
 # Where to look
 
 
+@pytest.mark.slow
 def test_of_a_class_token_the_last_grid_that_is_read_is_best():
     """After the last attention only the class token goes on: the others get no gradient."""
     net = Network(vit(class_token=True), SHAPE)
@@ -184,6 +186,7 @@ def test_a_class_token_that_is_a_constant_is_no_place():
 # Where the tokens lie
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("class_token", [False, True])
 def test_tokens_of_a_crop_lie_in_the_crop(class_token):
     """Patches of two pixels of the middle 8x12."""
@@ -218,6 +221,7 @@ def windows(t, shift):
     return ops.reshape(x, (-1, H * W, K))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0, 1])
 def test_windows_that_can_be_followed_are(shift):
     net = Network(vit(mix=lambda t: windows(t, shift)), SHAPE)
@@ -249,6 +253,7 @@ def test_what_cannot_be_followed_is_told_and_not_chosen(sentence):
     sentence(LOST_TOKENS)
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("columns", "numbers"), [(6, (1, 0, 0, 0, -1, 1)), (24, (-1, 0, 1, 0, -1, 1))]
 )
@@ -289,6 +294,7 @@ SEQUENCES = {
 }  # fmt: skip
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_a_sequence_is_not_taken_for_a_grid(sequence):
     """Along the tokens, row after row."""
@@ -330,6 +336,7 @@ def test_a_dense_layer_on_each_place_is_as_good_as_a_convolution():
 # What is said
 
 
+@pytest.mark.slow
 def test_what_attention_does_to_places_is_said(rng):
     spec = models.from_keras(vit(class_token=True), preprocess="scale01", head="softmax")
     seen = pipeline.explain(rng.integers(0, 256, (20, 31, 3), np.uint8), spec)

@@ -395,6 +395,7 @@ PLAIN = {  # what stands between the picture and the last layers
 }
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("part", PLAIN)
 def test_honest_parts_pass_and_load(part, tmp_path):
     keras.utils.set_random_seed(1)

@@ -76,7 +76,9 @@ function showPatch() {
 function showTry() {
   if (!ready()) return;
   const now = look(), { model } = now.answer, c = shownClass(now.answer, now.band), card = $('.gv-try');
-  card.hidden = state.tool === 'cover' || model.head !== 'softmax' || c.rank > 1 || now.method.class_agnostic;
+  const asks = state.tool !== 'cover' && c.rank === 1 && !now.method.class_agnostic;
+  card.hidden = model.head !== 'softmax';
+  card.style.visibility = asks ? '' : 'hidden'; // what stands below it stays where it is
   card.textContent = `Try it: cover the brightest cells. Does it still say ${c.label}?`;
 }
 

@@ -334,7 +334,7 @@ function showAbout() {
   if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 7.');
   const told = state.step > 1 || state.seen.includes(1); // step 1 asks for it
   const about = isHidden() ? 'the answer, which is hidden' : told ? `${topic.label} (${topic.chance})` : 'the answer';
-  $('.gl-about').textContent = `Grad-CAM for ${about} · ${topic.model}`;
+  clear($('.gl-about')).append(make('span', 'Grad-CAM for '), about, make('span', ` · ${topic.model}`));
   const other = isHidden() ? '' : others.join(' ');
   tell($('.gl-other'), other);
 }

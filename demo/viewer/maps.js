@@ -548,7 +548,7 @@ const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0
 export function arrange(W, H, ratio, pair) {
   if (W < 960) return { arr: 'stack', high: W < 640 ? Math.floor(0.52 * H) : Math.max(H - 715, 240) };
   const large = H >= 800, side = W >= 1360 ? 24 : 20, count = pair ? 2 : 1, between = pair ? 10 : 0;
-  const [top, head, river, gap] = barsOf(H), wraps = W < 1100 ? 16 : 0; // of the line under the sum
+  const [top, head, river, gap] = barsOf(W, H), wraps = W < 1100 ? 16 : 0; // of the line under the sum
   const fit = (w, h) => Math.floor(Math.min(h, (w - between) / count / ratio));
   const high = {
     std: fit(W - 2 * side - 20 - (W < 1100 ? 252 : 272), H - top - head - river - wraps - 3 * gap - (large ? 12 : 6)),
@@ -559,8 +559,11 @@ export function arrange(W, H, ratio, pair) {
   return { arr, high: high[arr] };
 }
 
-/** Heights in pixels: the page's head, the sentence, the film, a gap. @param {number} H of the window */
-const barsOf = (H) => H >= 800 ? [56, 64, 176, 14] : [52, 52, 146, 8];
+/** Heights in pixels: the page's head, the sentence, the film, a gap. Where it is narrow, a caveat takes three lines. */
+function barsOf(W, H) {
+  const head = W < 1240 && H >= 700 ? 78 : H >= 800 ? 64 : 52;
+  return H >= 800 ? [56, head, 176, 14] : [52, head, 146, 8];
+}
 
 /**
  * How many classes have room in an arrangement without scrolling: five to seven, beside all of it fewer.
@@ -573,7 +576,7 @@ const barsOf = (H) => H >= 800 ? [56, 64, 176, 14] : [52, 52, 146, 8];
 export function rowsIn({ arr, high }, W, H, ratio, fine) {
   if (arr === 'tall') return H >= 800 ? 5 : W >= 1200 ? 4 : 3;
   const row = !fine || H >= 800 || arr === 'stack' ? 44 : H >= 700 ? 36 : 34, card = W >= 1200 && H >= 860 ? 61 : 0;
-  const [top, head, , gap] = barsOf(H), below = H - top - head - 3 * gap - high;
+  const [top, head, , gap] = barsOf(W, H), below = H - top - head - 3 * gap - high;
   const room = arr === 'stack' ? 5 * row + high - (W - 50) / 2 / ratio
     : arr === 'wide' ? below - 106 - card : high - 158 - card;
   return W < 640 ? 7 : Math.min(Math.max(Math.floor(room / row), 5), 7);

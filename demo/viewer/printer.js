@@ -75,6 +75,22 @@ export function printHandout(facts, base) {
   print();
 }
 
+const NOTED = `
+  body { font: 18px/1.35 system-ui, sans-serif; margin: 24px; }
+  th, td { text-align: left; padding: 6px 14px 6px 0; vertical-align: top; }
+  @media (max-width: 640px) {
+    body { margin: 14px; }
+    tr, td { display: block; }
+    tr { padding: 8px; border-bottom: 1px solid #999; }
+    th { display: none; }
+    td { padding: 2px 0; }
+    td:first-child { font-weight: 700; }
+    td:nth-child(2)::after { content: ' minutes'; }
+    td:nth-child(3)::before { content: 'They often think: '; }
+    td:nth-child(4)::before { content: 'Say: '; }
+    td:nth-child(5)::before { content: 'With this picture: '; }
+  }`;
+
 let beside = null; // the window of the notes
 
 /** Opens the notes, or shows them; they follow the lesson. @param {string[]} answers a step each */
@@ -84,12 +100,9 @@ export function openNotes(step, answers) {
   const { document: page } = beside;
   const heads = ['Step', 'Minutes', 'They often think', 'Say', 'With this picture'];
   const rows = table([heads, ...noteRows().map((row) => [...row, ''])], -1);
-  page.title = 'Teacher’s notes';
+  const phone = make('meta', null, { name: 'viewport', content: 'width=device-width' });
+  page.head.replaceChildren(phone, make('title', 'Teacher’s notes'), make('style', NOTED));
   page.body.replaceChildren(make('h1', 'Teacher’s notes'), rows);
-  page.body.style.cssText = 'font: 18px/1.35 system-ui, sans-serif; margin: 24px';
-  for (const cell of page.querySelectorAll('th, td')) {
-    cell.style.cssText = 'text-align: left; padding: 6px 14px 6px 0; vertical-align: top';
-  }
   followNotes(step, answers);
 }
 
@@ -97,6 +110,7 @@ export function followNotes(step, answers) {
   if (!beside || beside.closed) return;
   [...beside.document.querySelectorAll('tr')].forEach((row, n) => {
     row.style.background = n === step + 1 ? '#fff1c2' : '';
+    if (n === step + 1) row.scrollIntoView({ block: 'nearest' });
     if (n) row.lastChild.textContent = answers[n - 1];
   });
 }

@@ -17,6 +17,7 @@ import {
 /** @import { Look } from './words.js' */
 
 const MOST = 8; // classes that a search shows
+const LONG = 20; // letters of a class, of which two small lines are made
 
 function showSaid() {
   const { said: { sentence, mild, stale }, shrinking, sending, asItIs } = state;
@@ -101,7 +102,7 @@ function showClasses() {
     const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
     bar.style.setProperty('--p', '0%');
     p.append(make('small', ''), make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
-    button.append(make('span', c.label, { class: 'gv-label' }), p, bar);
+    button.append(make('span', c.label, { class: 'gv-label', 'data-long': c.label.length > LONG }), p, bar);
     return button;
   });
   const held = $('.gv-classes :focus')?.dataset.index;

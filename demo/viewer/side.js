@@ -1,7 +1,7 @@
 // All methods side by side: what is there already at once, the rest one after another, until somebody stops it.
 
 import { $, make, write } from './dom.js';
-import { change, follow, request, state } from './doubt.js';
+import { amendRun, beginRun, change, endRun, request, state, stopRun } from './doubt.js';
 import { asSeen, form } from './trials.js';
 import { UNREACHED, percent, twoDecimals } from './words.js';
 
@@ -48,22 +48,21 @@ const TO_ASK = [
   },
 ];
 
-async function compare() {
-  const token = crypto.randomUUID?.() ?? String(Math.random()), about = { ...request(), paths: state.tiles, token };
-  const wanted = () => state.sideToken;
+export async function compare() {
+  const { token, isWanted } = beginRun('sides'), about = { ...request(), paths: state.tiles, token };
   /** What the server says, a refusal too; nothing where nobody waits for it any more. */
   const asked = async (door, words, method) => {
-    change({ sideDoing: words, sidePart: 0 });
+    amendRun('sides', { words, part: 0 });
     const made = await server[door]({ ...about, method }).catch(() => ({ error: UNREACHED }));
-    return wanted() === token ? made : null;
+    return isWanted() ? made : null;
   };
-  change({ sideToken: token });
-  follow(token, wanted, (part) => change({ sidePart: part }));
-  const first = await asked('sides', 'Waiting for its turn …', about.method);
+  const first = await asked('sides', '', about.method);
   if (!first) return;
-  if (first.error) return void change({ sideToken: '', error: first.error });
-  const before = state.side ?? [];
-  change({ side: first.rows.map((row) => ({ ...row, share: before.find(({ of }) => of === row.of)?.share })) });
+  if (first.error) {
+    endRun('sides');
+    return void change({ error: first.error });
+  }
+  change({ side: first.rows.map((row) => ({ ...row, share: first.shares[row.of] })) });
   const todo = TO_ASK.flatMap((kind) => state.side.filter((row) => !row.chance).map((row) => ({ kind, row })));
   let mosaic = true; // whether there can be one of these four pictures
   for (const { kind, row: { of: name } } of todo.sort((a, b) => a.kind.cost(a.row) - b.kind.cost(b.row))) {
@@ -78,19 +77,12 @@ async function compare() {
       change({ error: made.error });
     }
   }
-  change({ sideToken: '' });
-}
-
-export function stopComparing() {
-  const { sideToken } = state;
-  if (!sideToken) return;
-  change({ sideToken: '' });
-  server.cancel(sideToken).catch(() => {}); // it ends by itself where nobody follows it
+  endRun('sides');
 }
 
 /** Other pictures are in the mosaic. */
 export function forgetShares() {
-  stopComparing();
+  stopRun('sides');
   if (state.side) change({ side: state.side.map((row) => ({ ...row, share: undefined })) });
 }
 
@@ -133,14 +125,11 @@ function lineOf(row, shown) {
 }
 
 export function showSide() {
-  const { side, sideToken, sidePart, sideDoing, sideAt } = state, on = Boolean(sideToken);
-  const all = side?.every((row) => row.chance || row.refused || row.ruling && row.share !== undefined);
-  $('.gt-compare').hidden = on || Boolean(all);
-  write($('.gt-compare'), side ? 'Go on' : 'Compare all methods');
-  $('.gt-uncompare').hidden = !on;
-  $('.gt-side progress').hidden = !on;
-  $('.gt-side progress').value = sidePart;
-  write($('.gt-doing'), on ? sideDoing : side ? '' : 'This takes minutes. It fills in as it goes, and can be stopped.');
+  const { side, sideAt } = state;
+  $('[data-run=sides]').hidden = Boolean(side?.every((row) => {
+    return row.chance || row.refused || row.ruling && row.share !== undefined;
+  }));
+  write($('[data-run=sides] .gt-pri'), side ? 'Go on' : 'Compare all methods');
   $('.gt-sides').hidden = !side;
   if (!side) return;
   const shown = rowOfName(sideAt) ?? side[0], focused = document.activeElement?.dataset?.of;
@@ -154,9 +143,4 @@ export function showSide() {
   large.src = shown.map.overlay;
   large.alt = `The picture under the map of ${shown.of}`;
   large.style.aspectRatio = form(state.topic);
-}
-
-export function watchSide() {
-  $('.gt-compare').onclick = compare;
-  $('.gt-uncompare').onclick = stopComparing;
 }

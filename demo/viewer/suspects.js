@@ -1,7 +1,7 @@
 // Three networks learned the same shapes. Some of them look at a tag: which?
 
 import { $, make, write } from './dom.js';
-import { ask, change, state } from './doubt.js';
+import { ask, change, showing, state } from './doubt.js';
 import { openTab } from './gradio.js';
 import { image } from './sheets.js';
 import { chance } from './words.js';
@@ -10,6 +10,7 @@ import { chance } from './words.js';
 
 const CORNER = props.corner; // where the tag was in training
 const CLOSE = 0.07; // of the picture: the keys move the tag so far
+const back = document.querySelector('#viewer .gv-back');
 
 let asking = false; // one question at a time; what is asked next is what is chosen by then
 
@@ -40,16 +41,17 @@ export function beginGame() {
   choose({ thing: props.things[0], tag: CORNER });
 }
 
-/** @param {Suspect} suspect */
+/** @param {Suspect | { title: string }} suspect who has answered, or not yet */
 function column(suspect, truth) {
+  const { model, title, classes: [first] = [], overlay } = suspect;
   const figure = make('figure', null), words = make('figcaption', null);
-  const [first] = suspect.classes;
   const photo = make('div', null, { class: 'gt-shot' });
-  photo.append(image(suspect.overlay, `The picture under the map of ${suspect.title} for ${first.label}`));
-  words.append(make('b', suspect.title), make('span', `says ${first.label}, ${chance(first, true)}`));
+  if (first) photo.append(image(overlay, `The picture under the map of ${title} for ${first.label}`));
+  words.append(make('b', title), make('span', first ? `says ${first.label}, ${chance(first, true)}` : 'is asked …'));
   const open = make('button', 'Look closer', { type: 'button' });
-  open.setAttribute('aria-label', `Look closer at what ${suspect.title} sees`);
-  open.onclick = () => { trigger('open', { ...state.answers.about, model: suspect.model }); openTab(0); };
+  open.setAttribute('aria-label', `Look closer at what ${title} sees`);
+  open.disabled = !first;
+  open.onclick = () => lookCloser(model);
   words.append(open);
   if (truth) {
     words.append(make('p', truth.sentence));
@@ -58,6 +60,30 @@ function column(suspect, truth) {
   figure.append(photo, words);
   return figure;
 }
+
+// ---- a closer look, and the way back -----------------------------------------------------------
+
+function lookCloser(model) {
+  change({ closer: { model, arrived: false, address: location.href, about: history.state } });
+  trigger('open', { ...state.answers.about, model });
+  openTab(0);
+}
+
+/** What was in view before comes as the browser's Back would bring it. */
+function comeBackToGame() {
+  const { address, about } = state.closer;
+  change({ closer: null, goal: '#gt-game' });
+  history.pushState(about, '', address);
+  window.dispatchEvent(new PopStateEvent('popstate', { state: about }));
+}
+
+/** The way back stays as long as that network is in view. */
+function followCloser() {
+  const { closer } = state, here = window.gradcam.request.model === closer?.model;
+  if (closer && here !== closer.arrived) change({ closer: here ? { ...closer, arrived: true } : null });
+}
+
+// ---- how it looks ------------------------------------------------------------------------------
 
 function moveTag(e, node) {
   const { left, top, width, height } = node.getBoundingClientRect();
@@ -73,16 +99,20 @@ export function showSuspects() {
   }));
   write($('.gt-tagged'), tag ? 'Take the tag away' : 'Put the tag in');
   $('.gt-truth').hidden = Boolean(truth);
+  const isLate = answers && JSON.stringify(answers.about) !== JSON.stringify(question());
+  $('.gt-lab').classList.toggle('gt-late', Boolean(isLate));
+  const suspects = answers?.suspects ?? props.suspects.map((title) => ({ title }));
+  $('.gt-suspects').replaceChildren(...suspects.map((one) => column(one, truth?.find((t) => t.title === one.title))));
   if (!answers) return;
   const drawn = $('.gt-drawn img');
   drawn.src = answers.picture;
   drawn.alt = `${answers.about.thing}${answers.about.tag ? ', with the tag' : ''}`;
-  $('.gt-suspects').replaceChildren(...answers.suspects.map((one) => {
-    return column(one, truth?.find((t) => t.model === one.model));
-  }));
 }
 
 export function watchGame() {
+  showing(() => { back.hidden = !state.closer?.arrived; });
+  back.onclick = comeBackToGame;
+  document.addEventListener('gradcam', followCloser);
   const drawn = $('.gt-drawn');
   drawn.addEventListener('click', (e) => moveTag(e, drawn));
   drawn.addEventListener('keydown', (e) => {

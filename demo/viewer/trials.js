@@ -1,25 +1,11 @@
 // Three more tests of a map: the network forgets, the picture changes, a visitor draws where the object is.
 
 import { $, $$, make, write } from './dom.js';
-import { ask, change, keyOf, request, state } from './doubt.js';
+import { ask, change, keyOf, request, runTest, state } from './doubt.js';
 import { isDrawn } from './drawing.js';
 import { plotForgetting } from './plot.js';
 import { image } from './sheets.js';
 import { chance, percent, twoDecimals } from './words.js';
-
-/** Puts a test's answer into the state, where the map is still the same one. */
-async function run(name, into, more = {}) {
-  const key = keyOf(state.topic);
-  change({ [into]: 'running' });
-  const made = await ask(name, { ...request(), ...more });
-  if (keyOf(state.topic) === key) change({ [into]: made });
-}
-
-function waiting(button, answer, words) {
-  button.disabled = answer === 'running';
-  button.parentElement.hidden = Boolean(answer && answer !== 'running');
-  write(button, answer === 'running' ? 'The network is asked …' : words);
-}
 
 /** Width by height of what the network sees, as it is for people. */
 export const form = ({ crop, input: [h, w], picture: [H, W] }) => String(crop ? w / h : W / H);
@@ -38,8 +24,8 @@ const forgotten = (n, shares) => n < 0 ? 'as it has learned' : n === 0 ? 'the la
     : `the last ${percent(shares[n])} of the layers have forgotten`;
 
 export function showForget() {
-  const { forgot, step } = state, made = forgot === 'running' ? null : forgot;
-  waiting($('.gt-forget'), forgot, 'Let the network forget');
+  const { forgot: made, step } = state;
+  $('[data-run=forget]').hidden = Boolean(made);
   $('.gt-forgot').hidden = !made;
   if (!made) return;
   write($('.gt-forgot .gt-sentence'), made.sentence);
@@ -60,16 +46,20 @@ export function showForget() {
   const wide = $('.gt-curve').clientWidth || 520;
   $('.gt-curve').replaceChildren(plotForgetting(made.shares, made.alike, made.guided, wide));
   $('.gt-forgot .gt-lines').hidden = !made.guided;
-  write($('.gt-forgot .gt-cost'), `This took ${made.passes} passes. Only a copy of the weights was shuffled.`);
+  write($('.gt-forgot .gt-cost'),
+    `The network was asked ${made.passes} times. Only a copy of its weights was shuffled.`);
 }
 
-export const forget = () => run('forget', 'forgot').then(() => change({ step: 0 }));
+export async function forget() {
+  const forgot = await runTest('forget', request());
+  if (forgot) change({ forgot, step: 0 });
+}
 
 // ---- the picture changes -----------------------------------------------------------------------
 
 export function showHold() {
-  const { held, topic } = state, made = held === 'running' ? null : held;
-  waiting($('.gt-hold'), held, 'Mirror it, move it, add noise');
+  const { held: made, topic } = state;
+  $('[data-run=hold]').hidden = Boolean(made);
   $('.gt-held').hidden = !made;
   if (!made || !topic) return;
   const said = (p) => chance({ p, y: p }, made.percent);
@@ -83,11 +73,14 @@ export function showHold() {
   $('.gt-held').replaceChildren(
     cell(made.overlay, 'as it is', `${topic.label} ${said(made.rows[0].before)}`),
     ...made.rows.map((row) => cell(row.overlay, row.change,
-      `${topic.label} ${said(row.after)} · map ${twoDecimals(row.alike)} like the first`, row.sentence)),
+      `${topic.label} ${said(row.after)} · map ${twoDecimals(row.alike)} of 1 like the first`, row.sentence)),
   );
 }
 
-export const hold = () => run('hold', 'held');
+export async function hold() {
+  const held = await runTest('hold', request());
+  if (held) change({ held });
+}
 
 // ---- hit or miss -------------------------------------------------------------------------------
 
@@ -114,7 +107,8 @@ export function showAim() {
     one.overlap === null ? 'no box' : twoDecimals(one.overlap),
   ])));
   $('.gt-aimed').replaceChildren(table, make('p',
-    `What you drew covers ${percent(aimed.area)} of the picture: so much heat would lie inside by chance.`));
+    `What you drew covers ${percent(aimed.area)} of the picture: so much heat would lie inside by chance. ` +
+    'The boxes: one round the strong heat, one round what you drew; 1 is the same box, 0 is apart.'));
 }
 
 let aiming = false; // one question at a time; what is asked next is what is drawn by then

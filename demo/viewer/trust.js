@@ -4,9 +4,9 @@ import { $, $$, make, tell, write } from './dom.js';
 import { bytesOf, lit, project, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { plotHiding } from './plot.js';
 import { image } from './sheets.js';
-import { ask, keyOf, request, change, follow, state, target, showing } from './doubt.js';
+import { ask, change, keyOf, request, runTest, showing, state, stopRun, target } from './doubt.js';
 import { NOTHING_DRAWN, isDrawn, regionShown, watchDrawing } from './drawing.js';
-import { forgetShares, showSide, stopComparing, watchSide } from './side.js';
+import { compare, forgetShares, showSide } from './side.js';
 import { beginGame, showSuspects, watchGame } from './suspects.js';
 import { aim, forget, hold, showAim, showForget, showHold } from './trials.js';
 import { aboutHiding, chance, few, filled, percent } from './words.js';
@@ -86,33 +86,13 @@ function showHidden() {
 // ---- the verdict -------------------------------------------------------------------------------
 
 async function test() {
-  const token = crypto.randomUUID?.() ?? String(Math.random()), key = keyOf(state.topic);
-  change({ token, part: 0, found: null });
-  follow(token, () => state.token, (part) => change({ part }));
-  const found = await ask('verdict', { ...request(), token });
-  if (state.token !== token) return;
-  change({ token: '', ...(found && key === keyOf(state.topic) ? { found, shown: 'blur' } : {}) });
-}
-
-function cancel() {
-  const { token } = state;
-  change({ token: '' });
-  ask('cancel', token);
-}
-
-function showRun() {
-  const { token, part, found } = state, on = Boolean(token);
-  $('.gt-run').hidden = Boolean(found);
-  $('.gt-test').hidden = on;
-  $('.gt-cancel').hidden = !on;
-  $('progress').hidden = !on;
-  $('progress').value = part;
-  write($('.gt-far'), !on ? `Takes up to ${props.most_passes} passes of the network.`
-    : part ? 'The network is asked again and again …' : 'Waiting for its turn …');
+  const found = await runTest('verdict', request());
+  if (found) change({ found, shown: 'blur' });
 }
 
 function showVerdict() {
   const { found, shown } = state;
+  $('[data-run=verdict]').hidden = Boolean(found);
   $('.gt-found').hidden = !found;
   if (!found) return;
   const row = found.fills.find((one) => one.fill === shown), x = [0, ...row.shares.map((s) => 100 * s)];
@@ -137,7 +117,7 @@ function showVerdict() {
     'The score as more and more cells are hidden, the hottest or the coldest first, for the map and for the centre'));
   $('.gt-banded').hidden = !band;
   $('.gt-p').hidden = found.fills.every((one) => !one.low);
-  $('.gt-cost').textContent = `This took ${found.passes} passes of the network and ${few(found.seconds)} seconds.`;
+  $('.gt-cost').textContent = `The network was asked ${found.passes} times, in ${few(found.seconds)} seconds.`;
 }
 
 // ---- the mosaic --------------------------------------------------------------------------------
@@ -162,6 +142,7 @@ function gather(topic) {
 /** One picture takes the place of another; where both are in the mosaic they swap. */
 function swap(path, other) {
   const tiles = state.tiles.map((p) => p === path ? other : p === other ? path : p);
+  stopRun('mosaic');
   change({ tiles, picked: null, mosaic: null });
   forgetShares();
 }
@@ -220,9 +201,8 @@ function showTiles() {
     grid.replaceChildren(canvas, ...choices);
   }
   grid.classList.toggle('gt-played', Boolean(mosaic));
-  $('.gt-ask').textContent = mosaic ? 'Rearrange the pictures' : 'Test all methods';
-  $('.gt-ask').disabled = state.asking;
-  $('.gt-pool').hidden = Boolean(mosaic);
+  $('[data-run=mosaic]').hidden = $('.gt-pool').hidden = Boolean(mosaic);
+  $('.gt-again').hidden = !mosaic;
   $('.gt-hint').textContent = mosaic
     ? 'The heat is for the framed class; click another. The numbers: how likely each is in the mosaic.'
     : picked ? 'Now click the picture to swap it with.'
@@ -255,13 +235,43 @@ function showRows() {
 }
 
 async function play() {
-  if (state.mosaic) return void change({ mosaic: null });
-  const { tiles, topic } = state;
-  change({ asking: true, picked: null });
-  const { model, layer } = topic.request, mosaic = await ask('mosaic', { model, layer, paths: tiles });
-  const method = mosaic ? Math.max(mosaic.rows.findIndex((row) => row.method === topic.method), 0) : 0;
-  const same = String(tiles) === String(state.tiles) && keyOf(topic) === keyOf(state.topic);
-  change({ asking: false, ...(mosaic && same ? { mosaic, method, quarter: 0 } : {}) });
+  const { tiles, topic } = state, { model, layer } = topic.request;
+  change({ picked: null });
+  const mosaic = await runTest('mosaic', { model, layer, paths: tiles });
+  if (!mosaic) return;
+  const method = mosaic.rows.findIndex((row) => row.method === state.topic.method);
+  change({ mosaic, method: Math.max(method, 0), quarter: 0 });
+}
+
+// ---- what takes a while ------------------------------------------------------------------------
+
+/** By the name of each: what its button does, and what stands beside that. */
+const RUNS = {
+  verdict: { go: test, before: `The network is asked up to ${props.most_passes} times.` },
+  mosaic: { go: play },
+  forget: { go: forget },
+  hold: { go: hold },
+  sides: { go: compare, before: 'This takes minutes. It fills in as it goes, and can be stopped.' },
+};
+
+function showRuns() {
+  const { runs } = state;
+  for (const row of $$('[data-run]')) {
+    const now = runs[row.dataset.run], [go, end] = row.querySelectorAll('button'), bar = row.querySelector('progress');
+    const held = [go, end].includes(document.activeElement);
+    go.hidden = Boolean(now);
+    end.hidden = bar.hidden = !now;
+    bar.value = now?.part ?? 0;
+    write(row.querySelector('span'), !now ? RUNS[row.dataset.run].before ?? ''
+      : now.words || (now.part ? 'The network is asked again and again …' : 'Waiting for its turn …'));
+    if (held) (now ? end : go).focus();
+  }
+}
+
+for (const row of $$('[data-run]')) {
+  const { run } = row.dataset, [go, end] = row.querySelectorAll('button');
+  go.onclick = RUNS[run].go;
+  end.onclick = () => stopRun(run);
 }
 
 // ---- what is in view ---------------------------------------------------------------------------
@@ -270,7 +280,7 @@ function showTopic() {
   const { topic, error } = state;
   $('.gt-all').hidden = !topic;
   $('.gt-wait').hidden = Boolean(topic || error);
-  tell($('.gt-error'), error === 'Stopped.' ? '' : error);
+  tell($('.gt-error'), error);
   if (!topic) return;
   $('.gt-about').textContent = `${topic.method} for ${topic.label} (${topic.chance}) · ${topic.request.layer} · ` +
     `${topic.model}${topic.rival ? `. What speaks for it rather than for ${topic.rival} is not tested here.` : ''}`;
@@ -280,9 +290,8 @@ function renew() {
   if (!window.gradcam || !element.offsetParent) return;
   const topic = { ...window.gradcam };
   if (keyOf(topic) !== keyOf(state.topic)) {
-    if (state.token) cancel();
-    stopComparing();
     const same = state.topic && ['model', 'layer'].every((k) => state.topic.request[k] === topic.request[k]);
+    for (const name of Object.keys(RUNS)) if (name !== 'mosaic' || !same) stopRun(name);
     const nothing = { region: NOTHING_DRAWN, round: NOTHING_DRAWN };
     const drawn = state.topic?.request.path === topic.request.path ? {} : nothing;
     change({ topic, hidden: null, found: null, forgot: null, held: null, aimed: null, side: null, step: 0, ...drawn,
@@ -291,6 +300,20 @@ function renew() {
     gather(topic);
   }
   hideNewest();
+  goToGoal();
+}
+
+/** Here the lesson leads to one of the tests. */
+function lead() {
+  change({ goal: window.gradcamTest ?? '' });
+  goToGoal();
+}
+
+function goToGoal() {
+  const { topic, goal } = state;
+  if (!topic || !goal || !element.offsetParent) return;
+  change({ goal: '' });
+  requestAnimationFrame(() => $(goal).scrollIntoView());
 }
 
 $('[name=hide-fill]').append(...props.fills.map((name) => make('option', filled(name), { value: name })));
@@ -303,11 +326,7 @@ element.addEventListener('input', ({ target: { name, value } }) => {
   else if (name === 'tool') change({ tool: value, round: NOTHING_DRAWN, aimed: null });
   if (['share', 'order', 'hide-fill', 'what'].includes(name)) hideNewest();
 });
-$('.gt-test').onclick = test;
-$('.gt-cancel').onclick = cancel;
-$('.gt-ask').onclick = play;
-$('.gt-forget').onclick = forget;
-$('.gt-hold').onclick = hold;
+$('.gt-again').onclick = () => change({ mosaic: null });
 const hiddenPart = watchDrawing($('.gt-see .gt-photo'), {
   tool: () => state.what === 'cells' ? null : state.what,
   region: () => state.region,
@@ -323,16 +342,10 @@ $('.gt-aim .gt-clear').onclick = () => change({ round: NOTHING_DRAWN, aimed: nul
 showing(() => regionShown(hiddenPart, state.region));
 showing(() => regionShown(object, state.round));
 watchGame();
-watchSide();
-for (const show of [showTopic, showHidden, showRun, showVerdict, showTiles, showRows, showForget, showHold, showAim,
+for (const show of [showTopic, showHidden, showRuns, showVerdict, showTiles, showRows, showForget, showHold, showAim,
   showSide, showSuspects]) showing(show);
 document.addEventListener('gradcam', renew);
-const lead = () => { if (window.gradcamTest) change({ goal: { at: window.gradcamTest } }); };
 document.addEventListener('gradcam-test', lead);
-showing(() => {
-  const { topic, goal } = state;
-  if (topic && goal) requestAnimationFrame(() => $(goal.at).scrollIntoView());
-});
 lead();
 new IntersectionObserver(renew).observe(element);
 new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) beginGame(); })

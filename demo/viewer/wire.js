@@ -442,7 +442,8 @@
  */
 
 /**
- * @typedef {object} VerdictRequest
+ * A test that takes a while.
+ * @typedef {object} LongRequest
  * @property {string} path
  * @property {string} model
  * @property {number} target
@@ -453,7 +454,7 @@
  */
 
 /**
- * How far a verdict is.
+ * How far a test is.
  * @typedef {object} Gone
  * @property {number} part 0..1
  */
@@ -492,6 +493,7 @@
  * @property {string} model
  * @property {string} layer
  * @property {string[]} paths of four pictures, as one reads
+ * @property {string} token as of a LongRequest
  */
 
 /**
@@ -656,6 +658,7 @@ export {};
 /**
  * @typedef {object} SideAnswer
  * @property {SideRow[]} rows
+ * @property {Record<string, number | null>} shares as of SharesAnswer, of those that are known
  */
 
 /**

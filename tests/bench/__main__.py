@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcam_core import SETTINGS, asking, lookup, models
+from gradcam_core import SETTINGS, asking, faithfulness, lookup, models
 from tests.bench import cameras, load, pupils
 
 ROUNDS = 25
@@ -88,21 +88,35 @@ def trust_costs(image: np.ndarray) -> None:
     from gradcam_core import pipeline
     from gradcam_core.types import Target
 
-    net, spec = lookup.network(), lookup.spec_of(models.DEFAULT)
-    made = pipeline.explain(image)
+    net, spec, method = lookup.network(), lookup.spec_of(models.DEFAULT), "Grad-CAM"
+    made = pipeline.explain(image, methods=method)
+    given = image, spec, net, made.survey.target, net.best, method
     forward = forward_pass(net, made.survey.trace.inputs)
 
     def mosaic() -> None:
         for index in range(4):
             pipeline.look(image, spec, net, Target(index), (net.best,), pipeline.one_pass())
 
-    times = rounds({"forward": forward, "mosaic": mosaic}, 5)
+    times = rounds(
+        {
+            "forward": forward,
+            "mosaic": mosaic,
+            "forget": lambda: pipeline.finished(pipeline.forgetting(*given)),
+            "hold": lambda: pipeline.finished(pipeline.holding(*given, made.maps[method])),
+        },
+        5,
+    )
+    cost = ratios(times, "forward")
     start = time.perf_counter()
     passes = pipeline.checked(image)[1].passes
     verdict = (time.perf_counter() - start) / statistics.median(times["forward"])
     print("\n| hide and see | 1 pass |")
     print(f"| the verdict on this picture | {passes} passes, {verdict:.0f} |")
-    print(f"| the mosaic of four pictures | 4 passes, {ratios(times, 'forward')['mosaic']:.1f} |")
+    print(f"| the mosaic of four pictures | 4 passes, {cost['mosaic']:.1f} |")
+    forgets, holds = 2 * (1 + len(faithfulness.CASCADE)), 1 + len(faithfulness.CHANGES)
+    print(f"| the network forgets | {forgets} passes, {cost['forget']:.1f} |")
+    print(f"| does it hold | {holds} passes, {cost['hold']:.1f} |")
+    print("| hit or miss | none |")
 
 
 def asking_costs(image: np.ndarray) -> None:

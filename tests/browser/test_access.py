@@ -93,6 +93,7 @@ def test_forced_colours_leave_the_pictures_and_mark_what_is_chosen(
     context.close()
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(("width", "height"), [(640, 360), (320, 256)])
 def test_zoomed_in_nothing_is_cut_off(tall: Callable[..., Lab], width: int, height: int) -> None:
     """Twice the size, of 1280x720; four times, of 1280x1024 (WCAG 1.4.10)."""

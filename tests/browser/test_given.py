@@ -113,6 +113,7 @@ def test_what_leaves_the_machine(lab: Lab) -> None:
     assert [seen.getpixel((x, 300)) for x in (9, 1270)] == [(0, 0, 0), (255, 255, 255)]
 
 
+@pytest.mark.slow
 def test_what_goes_as_it_is_and_what_does_not_go_at_all(lab: Lab, tmp_path: Path) -> None:
     page, hint = lab.page, lab.find(".gv-hint")
     before = lab.find(".gv-over img").get_attribute("src")

@@ -627,6 +627,8 @@ def test_a_class_guesses_before_it_sees_and_a_remote_turns_the_page(lab) -> None
     assert "rgb(255, 241, 194)" in rows.nth(4).get_attribute("style")
     expect(rows.nth(10)).to_contain_text("With the fixed start −0.04 it is the score: 7.48.")
     expect(rows.nth(13)).not_to_contain_text("is running")  # what a step asks for is asked for now
+    opened.value.set_viewport_size({"width": 390, "height": 844})
+    assert opened.value.evaluate("document.documentElement.scrollWidth") <= 390
     opened.value.close()
     lesson.get_by_role("button", name="Hide answers").click()
     keys.press("Home")

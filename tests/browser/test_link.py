@@ -167,6 +167,7 @@ def test_another_network_in_a_link(opened: Callable[[str], Lab]) -> None:
     assert lab.data("answer") == "shapes_2/3/"
 
 
+@pytest.mark.slow
 def test_a_link_of_another_version(opened: Callable[[str], Lab]) -> None:
     lab = opened("#ver=2&c=293")
     assert "another version" in hint(lab)
@@ -230,6 +231,7 @@ def test_tab_and_step_of_the_lesson(opened: Callable[[str], Lab]) -> None:
     expect(other.page.locator("#lesson [data-step]")).to_have_attribute("data-step", "0")
 
 
+@pytest.mark.slow
 def test_the_third_tab_has_an_address_too(opened: Callable[[str], Lab]) -> None:
     lab = opened("#tab=trust")
     tab = lab.page.get_by_role("tab", name="Can I trust it?")
@@ -325,6 +327,7 @@ def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
         pages.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "link",
     ["#p=cheetah&c=291&r=293&l=block5c_add&k=HiResCAM&colours=viridis&s=both",

@@ -723,6 +723,7 @@ def third_example_but(lab: Lab, pattern: str, instead: str) -> None:
     lab.page.unroute("**/queue/data*")
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("head", "score"), [("sigmoid", "Score before sigmoid"), ("linear", "Output")]
 )
@@ -744,6 +745,7 @@ def test_other_heads_have_other_words(lab: Lab, head: str, score: str) -> None:
     assert bool(percents) == (head == "sigmoid")
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("p", "words"), [(0.996, "99.60 %"), (0.99996, "above 99.99 %"), (0.994, "99 %"), (1, "100 %")]
 )
@@ -757,6 +759,7 @@ def test_what_is_not_quite_certain_is_not_rounded_to_certainty(
     assert percent(p) == words
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("method", [name for name in one_pass() if METHODS[name].against])
 def test_methods_that_know_no_evidence_against_do_not_offer_it(lab: Lab, method: str) -> None:
     lab.radio("gv-sign", "both")
@@ -1254,6 +1257,7 @@ def test_a_network_without_its_weights_leaves_the_result_and_says_so(lab: Lab) -
 # ---- downloads ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
     lab.find("[name=layer]").select_option("block6a_project_bn")
     lab.put("colours", "jet")
@@ -1285,6 +1289,7 @@ def test_overlay_and_figure_in_one_click_each(lab: Lab) -> None:
     assert apart(left, right) > 20
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_figure_that_compares_is_that_of_all_cells(lab: Lab) -> None:
     """Not of the averages that were sent where a layer has too many cells for three maps."""
     layer = "block1a_project_bn"
@@ -1512,6 +1517,7 @@ CONTRAST = """texts => {  // the ratio of WCAG 2, of a text to what it stands on
 }"""
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_on_a_phone(tall: Callable[..., Lab], dark: bool) -> None:
     lab = tall(390, 844, dark)
@@ -1625,6 +1631,15 @@ SIZES = [
 ]  # fmt: skip
 
 
+DOUBTED = """([layer, method]) => {
+  for (const [name, value] of Object.entries({ layer, method })) {
+    const list = document.querySelector(`#viewer [name=${name}]`);
+    list.value = value;
+    list.dispatchEvent(new Event('change', { bubbles: true }));
+  }
+}"""
+
+
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_pictures_classes_and_film_are_on_the_first_screen(
     tall: Callable[..., Lab], size: tuple[int, int]
@@ -1656,8 +1671,15 @@ def test_pictures_classes_and_film_are_on_the_first_screen(
         for part, box in ((".gv-over", over), (".gv-original", original)):
             assert lab.find(f"{part} .gv-frame").bounding_box() == box, f"{number}: it jumps"
         lab.radio("gv-tool", "look")
+        lab.page.evaluate(DOUBTED, ["block5c_add", "Grad-CAM"])
+        expect(lab.find(".gv-warn")).to_contain_text("do not trust it about places")
+        assert lab.find(".gv-over .gv-frame").bounding_box() == over, f"{number}: a caveat moves it"
+        cut_off = "n => n.scrollHeight - n.clientHeight"
+        assert lab.find(".gv-words").evaluate(cut_off) <= 1, f"{number}: it cannot be read"
+        lab.page.evaluate(DOUBTED, [BEST, "Grad-CAM"])
 
 
+@pytest.mark.slow
 def test_where_there_is_room_a_card_asks_to_cover_the_brightest_cells(
     tall: Callable[..., Lab],
 ) -> None:
@@ -1682,6 +1704,7 @@ def test_the_box_encloses_something_from_the_start(tall: Callable[..., Lab]) -> 
     assert lab.text("[name=thr-out]") == "15 % (as in the paper)"
 
 
+@pytest.mark.many
 @pytest.mark.parametrize(
     ("size", "number", "pair", "one"),
     [
@@ -1860,13 +1883,16 @@ def test_the_cells_fly_into_the_sum_once_and_any_key_ends_it(
 def test_the_longest_names_of_classes_fit(tall: Callable[..., Lab]) -> None:
     labels = models.MODELS[models.DEFAULT].labels
     longest = sorted(range(len(labels)), key=lambda n: len(labels[n]), reverse=True)[:20]
-    for size in ((1280, 720), (390, 844)):
+    for size in ((1280, 720), (1024, 768), (390, 844)):
         lab = tall(*size)
         for index in longest if size[0] > 1000 else longest[:5]:
             lab.find(".gv-classes button").first.evaluate(
                 "(b, n) => { b.dataset.index = n; b.click(); }", index
             )
             expect(lab.find(".gv-say")).to_contain_text(labels[index])
+            name = lab.find(f".gv-classes button[data-index='{index}'] .gv-label")
+            over = "n => [n.scrollHeight - n.clientHeight, n.scrollWidth - n.clientWidth]"
+            assert max(name.evaluate(over)) <= 1 or len(labels[index]) > 40, labels[index]
             assert lab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             if size[0] > 1000:
                 assert lab.page.evaluate("document.documentElement.scrollHeight <= innerHeight")

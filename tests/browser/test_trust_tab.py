@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from lab import PATIENCE, Lab, pixels, plain
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Request, Route, expect
 
 from demo import cheat, side, trust
 from demo.question import EXAMPLES, EXAMPLES_DIR
@@ -68,15 +68,17 @@ def test_hide_and_see(opened: tuple[Lab, Locator]) -> None:
 
 def test_a_verdict_can_be_cancelled(opened: tuple[Lab, Locator]) -> None:
     _, tab = opened
-    expect(tab.locator(".gt-far")).to_have_text("Takes up to 357 passes of the network.")
+    far = tab.locator("[data-run=verdict] span")
+    expect(far).to_have_text("The network is asked up to 357 times.")
     tab.get_by_role("button", name="Test this map").click()
     expect(tab.get_by_role("progressbar")).to_be_visible()
-    tab.get_by_role("button", name="Cancel").click()
+    tab.get_by_role("button", name="Stop").click()
     expect(tab.get_by_role("button", name="Test this map")).to_be_visible()
     expect(tab.get_by_role("progressbar")).to_be_hidden()
     expect(tab.locator(".gt-found")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_the_mosaic(opened: tuple[Lab, Locator]) -> None:
     """Two pictures are swapped by clicks; then every method has its share, and chance its line."""
     _, tab = opened
@@ -181,12 +183,27 @@ def test_a_visitor_draws_and_the_map_is_tried(opened: tuple[Lab, Locator]) -> No
     assert not lab.page.evaluate("document.documentElement.scrollWidth > innerWidth")
 
 
+@pytest.mark.slow
 def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
-    """With the tag on a disc and without; the truth when it is asked for; then a look at one."""
+    """With the tag on a disc and without; the truth when it is asked for; then a look at one, and
+    the way back. Until the answers come their places are held."""
     lab, tab = opened
-    game = tab.locator(".gt-game")
-    game.scroll_into_view_if_needed()
-    expect(game.locator(".gt-suspects figure")).to_have_count(3, timeout=LONG)
+    game, held = tab.locator(".gt-game"), list[Route]()
+
+    def is_theirs(request: Request) -> bool:
+        return "component_s" in request.url and request.post_data_json["fn_name"] == "suspects"
+
+    def hold(route: Route) -> None:
+        held.append(route) if is_theirs(route.request) and not held else route.continue_()
+
+    lab.page.route("**/component_server/", hold)
+    with lab.page.expect_request(is_theirs):
+        game.scroll_into_view_if_needed()
+    expect(game.locator(".gt-suspects span")).to_have_text(["is asked …"] * 3)
+    before = game.bounding_box()
+    held[0].continue_()
+    expect(game.locator(".gt-suspects img")).to_have_count(3, timeout=LONG)
+    assert game.bounding_box() == before
     corner = list(planted.CORNERS[0])
 
     def says(tag: list[float] | None) -> list[str]:
@@ -212,8 +229,13 @@ def test_which_network_cheats(opened: tuple[Lab, Locator]) -> None:
     expect(game.locator(".gt-drawn img")).to_have_attribute("alt", "star")
     lab.drawn_after(lambda: game.get_by_role("button", name="Look closer").nth(1).click())
     assert lab.data("answer").startswith("shapes_2/2/")
+    lab.find(".gv-back").click()
+    expect(game.locator("h3")).to_be_in_viewport()
+    assert lab.data("answer").startswith(f"{models.DEFAULT}/{LION}/")
+    expect(lab.find(".gv-back")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_methods_side_by_side(tall) -> None:
     """The tab brings its script, at a second try, too. What one pass answers is there at once, the
     rest in the order of what it costs, until it is stopped; what was made stays, and a row that is
@@ -283,5 +305,5 @@ def test_the_verdict(tall) -> None:
         expect(tab.locator(".gt-plot circle")).to_have_count(2 * (count + 1))
         steps.append(fills.nth(n).inner_text())
     assert all("the picture’s centre (" in text for text in steps)
-    expect(tab.locator(".gt-found .gt-cost")).to_contain_text("passes of the network and")
+    expect(tab.locator(".gt-found .gt-cost")).to_contain_text("The network was asked")
     assert lab.errors == []

@@ -109,6 +109,7 @@ def test_the_page_works_under_its_headers(
     assert lab.outside() == []
 
 
+@pytest.mark.slow
 def test_a_script_from_elsewhere_does_not_run(visitor: BrowserContext, server: Server) -> None:
     lab = Lab(visitor.new_page(), server).open()
     refused = lab.page.evaluate(
@@ -166,6 +167,7 @@ def test_a_page_in_its_place_says_nothing(lab: Lab) -> None:
     assert lab.page.locator("#front").count() == 0
 
 
+@pytest.mark.slow
 def test_a_proxy_that_lets_no_large_file_through(
     visitor: BrowserContext, server: Server, photos: Path
 ) -> None:
