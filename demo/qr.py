@@ -21,7 +21,7 @@ NOT_BY_THAT = (
     "Others cannot type the address by which you opened this page, so there is no code for them; "
     "open it by the one that they type."
 )
-INSIDE = (  # what there is where a machine lies within another, and others reach only that
+CONTAINERS = (  # what there is where a machine lies within another, and others reach only that
     "/.dockerenv", "/run/.containerenv", "/run/systemd/container", "/run/WSL",
     "/var/run/secrets/kubernetes.io",
 )  # fmt: skip
@@ -49,7 +49,7 @@ def for_others(link: str) -> str:
         return link
     name = os.environ.get("GRADIO_SERVER_NAME", "")
     if name in ("0.0.0.0", "::"):
-        if any(map(os.path.exists, INSIDE)):
+        if any(map(os.path.exists, CONTAINERS)):
             raise UserError(NOT_BY_THAT)
         name = own_address()
     if not name or is_home(name):

@@ -152,7 +152,7 @@ def shares_in_mosaic(request: Any, progress: Progress | None = None) -> SharesAn
     with waiting_for(request, progress) as tell:
         four, layer = four_of(request, tell)
         methods = dict.fromkeys([*one_pass(), method_of(request.get("method"))])
-        return {"shares": shares_of(four, layer, methods, tell)}
+        return {"shares": shares_by(four, layer, methods, tell)}
 
 
 def shares_there(request: Any, layer: str) -> dict[str, float | None]:
@@ -161,10 +161,10 @@ def shares_there(request: Any, layer: str) -> dict[str, float | None]:
         four = [pose(path, request.get("model")) for path in paths_of(request)]
     except UserError:  # it is said where they are asked for
         return {}
-    return shares_of(four, layer, [m for m in METHODS if engine.is_in_mosaic(four, layer, m)])
+    return shares_by(four, layer, [m for m in METHODS if engine.is_in_mosaic(four, layer, m)])
 
 
-def shares_of(
+def shares_by(
     four: Sequence[Posed], layer: str, methods: Iterable[str], progress: Progress | None = None
 ) -> dict[str, float | None]:
     """How much heat of these methods lies in the right quarter; and of what knows nothing."""

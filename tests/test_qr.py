@@ -27,7 +27,7 @@ CASES = [  # GRADIO_SERVER_NAME, what stands in the browser, what others type
 @pytest.fixture(autouse=True)
 def _no_container(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever the tests run."""
-    monkeypatch.setattr(qr, "INSIDE", ())
+    monkeypatch.setattr(qr, "CONTAINERS", ())
 
 
 @pytest.mark.parametrize(("name", "here", "there"), CASES)
@@ -55,7 +55,7 @@ def test_of_a_container_s_own_address_there_is_none(
     """Nobody else reaches that one; but a page that was opened by another address has a code."""
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setattr(qr, "own_address", lambda: "172.17.0.2")
-    monkeypatch.setattr(qr, "INSIDE", (str(tmp_path / "none"), str(tmp_path)))
+    monkeypatch.setattr(qr, "CONTAINERS", (str(tmp_path / "none"), str(tmp_path)))
     said = qr.code({"link": "http://localhost:7860/" + VIEW})
     assert said == {"error": qr.NOT_BY_THAT}
     assert "open it by the one" in sentence(said["error"])

@@ -559,7 +559,7 @@ export function arrange(W, H, ratio, pair) {
   return { arr, high: high[arr] };
 }
 
-/** Heights in pixels: the page's head, the sentence, the film, a gap. Where it is narrow, a caveat takes three lines. */
+/** Heights in pixels: the page's head, the sentence, the film, a gap. A caveat takes three lines where it is narrow. */
 function barsOf(W, H) {
   const head = W < 1240 && H >= 700 ? 78 : H >= 800 ? 64 : 52;
   return H >= 800 ? [56, head, 176, 14] : [52, head, 146, 8];
