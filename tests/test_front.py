@@ -573,8 +573,18 @@ def test_a_setting_that_would_say_more(
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The page as it is started, but that nothing is explained."""
-    asleep = "from demo import ui; ui.warm = lambda health: None"
+    """The page as it is started, though so busily that it itself comes after more than 3 s, but
+    that nothing is explained."""
+    asleep = """
+from types import SimpleNamespace
+import httpx
+from gradio import networking
+from demo import ui
+def late(*_given, **_more):
+    raise httpx.ReadTimeout("timed out")
+networking.httpx = SimpleNamespace(**vars(httpx) | {"head": late})
+ui.warm = lambda health: None
+"""
     with (
         serve(tmp_path_factory.mktemp("front"), first=asleep) as running,
         httpx.Client(base_url=running.url, trust_env=False, timeout=60) as client,
