@@ -33,6 +33,7 @@ log = logging.getLogger("gradcam_lab")
 FOREVER = "public, max-age=31536000, immutable"
 LONGEST_PATH = 2000  # bytes, with what stands behind the ?; Gradio remembers names in it for ever
 MOST_SAID = 4_000_000  # bytes of a request that is no upload; Gradio reads it whole
+MOST_COMMAS = 50_000  # in it: each value is looked at on the loop that all visitors share
 PIECE = 1_000_000  # bytes, in which an upload is counted that does not say its size
 TOO_MUCH = "This asks with more words than a question has; please ask more briefly."
 REFUSED = {413: "", 429: TOO_MANY, 507: FULL_DISK}  # uploads; front.js has words for the first
@@ -172,13 +173,14 @@ class Front:
 
     async def said(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A question in JSON: of one that is too long no more is read."""
-        came, size = 0, Headers(scope=scope).get("content-length", "")
+        came, commas, size = 0, 0, Headers(scope=scope).get("content-length", "")
 
         async def counting() -> Message:
-            nonlocal came
+            nonlocal came, commas
             message = await receive()
-            came += len(message.get("body", b""))
-            if came > MOST_SAID:
+            piece = message.get("body", b"")
+            came, commas = came + len(piece), commas + piece.count(b",")
+            if came > MOST_SAID or commas > MOST_COMMAS:
                 raise HTTPException(413, TOO_MUCH)
             return message
 

@@ -411,3 +411,10 @@ def test_what_a_visitor_said_of_a_model_is_saved_with_it_and_a_guess_is_not(
     np.testing.assert_allclose(two, one, atol=1e-6)
     assert models.load_file(uploads / "way.keras", preprocess="scale01").crop is False
     files.check_upload(uploads / "way.keras")
+
+
+def test_the_hosts_guide_says_how_much_is_kept() -> None:
+    caches = [c for room in (engine, handlers) for c in vars(room).values() if isinstance(c, Cache)]
+    kept = sum(cache._limit for cache in caches if cache._limit > 1000)  # bytes; others count
+    guide = Path(engine.__file__).parents[1] / "docs" / "hosting.md"
+    assert f"memory, {kept / 1e6:.0f} MB at most" in guide.read_text("utf-8")

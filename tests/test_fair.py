@@ -10,7 +10,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
+from gradio.blocks import BlocksConfig
+from gradio.state_holder import SessionState
 from visitor import PICTURE
 
 from demo import fair, ui
@@ -585,6 +588,40 @@ def test_all_that_computes_is_asked_in_turn(page: Any) -> None:
         assert events[name].concurrency_limit is None, "who waits, waits at a gate"
 
 
+def test_a_new_session_asks_no_part_of_the_page_anew(
+    page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows the same of them, and what one session changes is not another's."""
+    asked: list[int] = []
+    make = BlocksConfig.config_for_block
+
+    def noted(number: int, *given: Any) -> Any:
+        asked.append(number)
+        return make(number, *given)
+
+    def said(session: SessionState) -> dict[int, Any]:
+        """Without what Gradio makes of any word that stands in a script: a function, each time."""
+        return {
+            number: about | {"props": {k: v for k, v in about["props"].items() if not callable(v)}}
+            for number, about in session.config_values.items()
+        }
+
+    plain = said(SessionState(page))
+    monkeypatch.setattr(BlocksConfig, "config_for_block", staticmethod(noted))
+    ui.ask_parts_once(page)
+    one, other = SessionState(page), SessionState(page)
+    assert sorted(asked) == sorted(plain)
+    assert said(one) == said(other) == plain
+    number = next(n for n, block in page.blocks.items() if getattr(block, "elem_id", "") == "class")
+    one._update_value_in_config(number, 7)
+    assert one.config_values[number]["props"]["value"] == 7
+    assert said(other) == plain
+    one[number] = gr.Dropdown([("a lion", 3)])
+    one._update_config(number)
+    assert one.config_values[number]["props"]["choices"] == [("a lion", 3)]
+    assert said(SessionState(page)) == plain
+
+
 # ---- which gate, and how what is at work ends --------------------------------------------------
 
 
@@ -621,7 +658,7 @@ def test_only_what_takes_many_passes_waits_where_that_does(
 
     async def gates_of(method: str) -> dict[str, Gate]:
         seen.clear()
-        names = [name for name in doors if name not in ("far", "cancel", "confess", "script")]
+        names = [name for name in doors if name not in ("far", "cancel", "confess")]
         for name in names:
             await doors[name]({"method": method}, await sent_by("x"))
         return dict(zip(names, seen, strict=True))

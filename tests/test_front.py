@@ -350,6 +350,7 @@ def test_a_question_is_read_no_further_than_it_may_be(
     client: TestClient, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(front, "MOST_SAID", 10)
+    monkeypatch.setattr(front, "MOST_COMMAS", 4)
 
     def post(pieces: list[bytes]) -> tuple[int, bytes]:
         content = b"".join(pieces) if told else iter(pieces)
@@ -358,6 +359,8 @@ def test_a_question_is_read_no_further_than_it_may_be(
 
     assert post([b"12345", b"67890"]) == (200, b"1234567890")
     assert post([b"12345", b"67890", b"1", b"x" * 99]) == (413, front.TOO_MUCH.encode())
+    assert post([b",,", b"1,2,"]) == (200, b",,1,2,")
+    assert post([b",,", b"1,2,", b","]) == (413, front.TOO_MUCH.encode())
 
 
 def test_an_address_is_no_longer_than_it_may_be(client: TestClient, asked: list[str]) -> None:
@@ -570,8 +573,18 @@ def test_a_setting_that_would_say_more(
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """The page as it is started, but that nothing is explained."""
-    asleep = "from demo import ui; ui.warm = lambda health: None"
+    """The page as it is started, though so busily that it itself comes after more than 3 s, but
+    that nothing is explained."""
+    asleep = """
+from types import SimpleNamespace
+import httpx
+from gradio import networking
+from demo import ui
+def late(*_given, **_more):
+    raise httpx.ReadTimeout("timed out")
+networking.httpx = SimpleNamespace(**vars(httpx) | {"head": late})
+ui.warm = lambda health: None
+"""
     with (
         serve(tmp_path_factory.mktemp("front"), first=asleep) as running,
         httpx.Client(base_url=running.url, trust_env=False, timeout=60) as client,

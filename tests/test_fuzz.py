@@ -17,7 +17,7 @@ from test_api import LEAK, raw
 from test_fair import played
 from visitor import PICTURE, is_a_sentence
 
-from demo import api, cheat, doors, handlers, lesson, qr, side, trust, ui
+from demo import api, cheat, handlers, lesson, qr, side, trust, ui
 from demo.words import FAILED
 
 FUNCTIONS = (
@@ -121,24 +121,30 @@ def values_for(answer: Callable[..., Any]) -> Iterator[list[Any]]:
             yield [value if name == wrong else GIVEN[name] for name in names]
 
 
-def test_no_endpoint_is_left_out() -> None:
+@pytest.fixture(scope="module")
+def public() -> dict[str, Callable[..., Any]]:
+    """The endpoints as the page has them, in turn."""
+
     async def build() -> Any:
         return ui.build_page()
 
-    page = played(build())
-    public = {fn.api_name: fn.fn.__wrapped__ for fn in page.fns.values()
-              if fn.api_visibility == "public"}  # fmt: skip
-    assert public == ENDPOINTS
+    events = played(build()).fns.values()
+    return {event.api_name: event.fn for event in events if event.api_visibility == "public"}
+
+
+def test_no_endpoint_is_left_out(public: dict[str, Callable[..., Any]]) -> None:
+    assert {name: fn.__wrapped__ for name, fn in public.items()} == ENDPOINTS
 
 
 @pytest.mark.usefixtures("uploads")
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_a_value_that_is_wrong(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    answer = ENDPOINTS[name]
+def test_a_value_that_is_wrong(
+    name: str, public: dict[str, Callable[..., Any]], caplog: pytest.LogCaptureFixture
+) -> None:
     traced = []
-    for given in values_for(answer):
+    for given in values_for(ENDPOINTS[name]):
         try:
-            said = played(doors.public(answer)(*given, VISITOR))
+            said = played(public[name](*given, VISITOR))
         except gr.Error as error:
             said = {"error": error.message}
             traced.append(error.print_exception)
