@@ -437,6 +437,7 @@ def wide():
     return keras.Model(image, L.Dense(2)(L.GlobalAveragePooling2D()(x)))
 
 
+@pytest.mark.many
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "words"),
@@ -449,6 +450,7 @@ def test_models_that_are_refused(make, words, good, tmp_path, sentence):
     sentence(error.value)
 
 
+@pytest.mark.many
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "what", "words"),
@@ -488,7 +490,7 @@ def test_a_truncated_file_and_options_that_do_not_fit(good, tmp_path, sentence):
         sentence(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_a_network_of_keras(tmp_path):
     model = keras.applications.MobileNetV2(weights=None)
     child = ModelProcess(save(model, tmp_path / "upload.keras"))

@@ -327,6 +327,7 @@ def test_in_the_frame_of_a_space_the_link_is_that_of_the_space(
         pages.server_close()
 
 
+@pytest.mark.many
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "link",

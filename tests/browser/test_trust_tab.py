@@ -279,7 +279,7 @@ def test_methods_side_by_side(tall) -> None:
     assert lab.errors == []
 
 
-@pytest.mark.slow
+@pytest.mark.longest
 def test_the_verdict(tall) -> None:
     """One of the sentences, each fill with its own numbers and curves, and what it took."""
     lab = tall(1280, 900)
