@@ -288,7 +288,7 @@ together with its visitors, who so take a part of its cores. Each opens the page
 that nobody else has, asks, and asks again for another layer; each answer is compared with the one
 computed alone. They come at times drawn beforehand and wait from then on, however late the server
 is. The hostile ones ask without end, one question after the other, for the most expensive thing
-that there is, the lesson at twice the side.
+that there is, the lesson at twice the side; the last row is of a page that has just started.
 
 ![Of each crowd, which part has its first answer after how long](load.png)
 
