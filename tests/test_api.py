@@ -149,6 +149,7 @@ def test_the_answer(client: Client) -> None:
     assert np.allclose(signed, seen.maps["Grad-CAM"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_method_that_asks_many_times(client: Client) -> None:
     got = ask(client, method="Occlusion")
     seen = pipeline.explain(pictures.read_rgb(PICTURE), methods="Occlusion")
@@ -377,6 +378,7 @@ UNLUCKY = made.BOMBS | made.SLOW | {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_whatever_is_uploaded_by_whatever_name(app: Server) -> None:
     """A known sentence, or the picture where what was wrong lay round it; the names go nowhere."""
     with httpx.Client(base_url=app.url, timeout=600, trust_env=False) as http:
@@ -394,6 +396,7 @@ def test_whatever_is_uploaded_by_whatever_name(app: Server) -> None:
     assert not LEAK.search(answer.text)
 
 
+@pytest.mark.slow
 def test_visitors_who_leave_or_never_end_are_in_nobodys_way(
     app: Server, uploaded: dict[str, Any]
 ) -> None:

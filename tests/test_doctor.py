@@ -201,6 +201,7 @@ def test_colour_has_all_ways_and_one_answer_is_said():
     assert "same class" in result.why[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sandbox.available(), reason="no limits on this system")
 def test_an_upload_in_its_process(tmp_path):
     """The same model in this process is the referee, also where no numbers come out."""

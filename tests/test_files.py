@@ -49,6 +49,7 @@ def test_four_things_that_are_no_file_get_four_sentences(tmp_path, refused, monk
     assert len(set(said)) == 4
 
 
+@pytest.mark.slow
 def test_standard_input(small_model):
     """The advice for "-", followed."""
     code = "from gradcam_core import load_file; print(load_file('-').labels)"

@@ -1015,6 +1015,7 @@ def test_one_number_that_is_said_to_be_a_yes_or_no_becomes_two(monkeypatch: Any)
 # ---- links ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_link_whose_network_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page begins as usual and says so; an answer that is there stands."""
     real, away = handlers.view_of, "The server is away."

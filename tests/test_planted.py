@@ -69,6 +69,7 @@ def test_all_of_them_are_small() -> None:
     assert sum(planted.file_of(key).stat().st_size for key in planted.PLANTED) < 3_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", planted.PLANTED)
 def test_a_network_has_the_grades_that_are_told(key: str) -> None:
     """Measured anew, on a part of the pictures: within what so few allow."""

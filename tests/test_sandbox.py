@@ -192,6 +192,7 @@ def test_nobody_is_killed_once_the_answer_is_there(child, monkeypatch):
     assert all(timer.finished.is_set() for timer in timers)
 
 
+@pytest.mark.slow
 def test_a_child_whose_file_is_gone(good, tmp_path, sentence):
     path = tmp_path / "gone.keras"
     path.write_bytes(good.read_bytes())
@@ -322,6 +323,7 @@ def test_a_description_that_makes_no_sense(change):
         child._describe(SAID | change)
 
 
+@pytest.mark.slow
 def test_a_child_says_where_its_layers_lie(tmp_path):
     """Mirrored, and the lower three quarters: row 0.75 u + 0.25, column 1 - v."""
     image = keras.Input(SHAPE)

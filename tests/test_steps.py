@@ -434,6 +434,7 @@ def test_guided_backpropagation_of_the_default_network(net: Network, cheetah: F3
     assert abs(np.corrcoef(found.ravel(), plain.ravel())[0, 1]) < 0.5
 
 
+@pytest.mark.slow
 def test_guided_lines_hardly_depend_on_the_class_as_the_page_says(
     net: Network, cheetah: F32
 ) -> None:

@@ -143,6 +143,7 @@ def test_where_what_is_seen_lies():
     assert turned.inside(None) is turned
 
 
+@pytest.mark.slow
 def test_what_its_owner_says_goes(export):
     spec = models.load_file(export, preprocess="scale01")
     assert not spec.crop

@@ -474,6 +474,7 @@ def test_a_file_that_is_too_large_is_told_here_too(lesson, lab, tmp_path) -> Non
     expect(said).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_an_empty_map_is_said_to_be_one(lesson, lab) -> None:
     """By a class with which no place of the last layer is for: found among the unlikeliest."""
     best, image = "top_activation", pictures.read_rgb(EXAMPLES_DIR / "cheetah.jpg")

@@ -1014,6 +1014,7 @@ def test_a_layer_of_the_filmstrip_is_not_undone_by_one_that_comes_later(lab: Lab
     assert lab.layer == picked
 
 
+@pytest.mark.slow
 def test_detail_switched_on_and_off_at_once_is_off(lab: Lab) -> None:
     lab.hold_up()
     lab.more()
