@@ -112,7 +112,7 @@ function all(f, s) {
     part(key, x, y, w, h, { ...(open(n) ? shown : UNKNOWN), go: n }),
   );
   const photo = { kind: 'picture' }, map = grid(f.map, 'evidence'), stems = { kind: 'stems', values: f.weights };
-  const laid = { kind: 'heat', field: relu(f.map), smooth: true };
+  const laid = f.placed ? { kind: 'heat', field: relu(f.map), smooth: true } : grid(relu(f.map), 'evidence');
   if (narrow) {
     const w = (W - 14) / 2, third = H / 3, x = w + 14, [top, mid, low] = [34, third + 34, 2 * third + 34];
     const h = third - 40;

@@ -276,14 +276,15 @@ export const STATIONS = [
   },
   {
     name: 'Earlier', act: 'doubt', keys: ['pooling'], play: 'pooling',
-    said: ({ earlier, sides, where }) => {
+    said: ({ earlier, sides, where, placed }) => {
       if (!earlier) return { ask: 'And if we look at an earlier layer?', answer: WAITS, say: '' };
       const { label, layer, side, shares: [last, mean] } = earlier, main = Number(mean > 0.5 ? side : 1 - side);
       const most = percent(Math.max(mean, 1 - mean)), order = third(mean, 0.49, 0.51) === 1 ? 2 : main;
       return {
         ask: `At an earlier layer, ${layer}: where will the map for ${label} point?`,
         ...asked([...sides, 'both alike'], order),
-        answer: `now ${most} lies ${where[main]}. In the last layer ${percent(last)} lay ${where[side]}.`,
+        answer: `now ${most} lies ${where[main]}.`
+          + (placed ? ` In the last layer ${percent(last)} lay ${where[side]}.` : ''),
         say: 'Earlier gradients differ by place; their mean forgets the place.',
       };
     },

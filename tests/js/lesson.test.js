@@ -77,10 +77,11 @@ test('of a layer whose cells have no known place no step says where something li
     const { ask, hint, answer, say } = said(step, f), { ask: next, button } = STATIONS[step].more?.(f) ?? {};
     assert.doesNotMatch([ask, hint, answer, say, next, button].join(' '), places);
   }
-  for (const step of [3, 8]) {
+  for (const step of [0, 3, 8]) {
     const kinds = sceneOf(f, step, stand).map((part) => part.kind);
     assert.ok(!kinds.includes('heat') && !kinds.includes('frames'), 'nothing is laid over the photo');
   }
+  assert.doesNotMatch(answerOf(said(10, f)), /last layer/);
   assert.match(answerOf(said(8, all())), /half/);
 });
 
