@@ -21,14 +21,15 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)  # before the marks choose
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the cases of a test with `many` each third stays where it is, the others come later."""
+    """Of the cases of a test with `many` a third stays where it is, the next comes a step later, and
+    so on: fast, slow, longest."""
     seen = Counter[str]()
     for item in items:
         if item.get_closest_marker("many"):
             name = item.nodeid.partition("[")[0]
-            if seen[name] % 3:
-                later = "longest" if item.get_closest_marker("slow") else "slow"
-                item.add_marker(later)
+            if later := seen[name] % 3:
+                is_last = later == 2 or item.get_closest_marker("slow")
+                item.add_marker("longest" if is_last else "slow")
             seen[name] += 1
 
 
