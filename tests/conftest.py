@@ -21,8 +21,8 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)  # before the marks choose
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the cases of a test with `many` a third stays where it is, the next comes a step later, and
-    so on: fast, slow, longest."""
+    """Of the cases of a test with `many` a third stays where it is, a third comes one step later
+    and a third two: fast, slow, longest."""
     seen = Counter[str]()
     for item in items:
         if item.get_closest_marker("many"):
