@@ -315,7 +315,8 @@ export function aboutScore(look, grid, { minus, more, less, half }, shown) {
     ...starts.map((v) => `fixed start ${v}`),
     scored,
     `${bring} half of it`,
-    ...(-less > 0.005 * more ? [`${minus.length} take${minus.length === 1 ? 's' : ''} away ${part(-less)}`] : []),
+    ...(-less > 0.005 * more && /[1-9]/.test(part(-less))
+      ? [`${minus.length} take${minus.length === 1 ? 's' : ''} away ${part(-less)}`] : []),
   ];
   return {
     before: elsewhere || `the ${cells} add up:`, sum: part(all), line: line.join(' · '),

@@ -162,6 +162,8 @@ test('the cells add up to the score without its fixed start', () => {
   const small = words.aboutScore(few, few.grid, { minus: [{}], more: 0.0046, less: -0.0009, half: 1 }, true);
   said(small.sum, '0.0037');
   said(small.line, 'score 0.0037 · 1 cell brings half of it · 1 takes away 0.0009');
+  const none = { minus: [{}, {}], more: 0.16, less: -0.004, half: 42 }, hardly = look({ starts: { target: 0 } });
+  assert.doesNotMatch(words.aboutScore(hardly, hardly.grid, none, true).line, /away/, '0.00 is nothing');
   const two = look({ rival: 293, band: 'contrast', starts: { contrast: 0.5 } });
   assert.equal(words.sumOf(two), 1.5);
   const pair = words.aboutScore(two, two.grid, { minus: [], more: 2, less: -0.5, half: 1 }, true);
