@@ -132,7 +132,7 @@ def architecture() -> "keras.Model":
     import keras  # it takes seconds
     from keras import layers
 
-    x = image = keras.Input((DRAWN, DRAWN, 3), name="image")
+    x = image = keras.Input((None, None, 3), name="image")
     for n, width in enumerate(CHANNELS, 1):
         stride = 2 if n < len(CHANNELS) else 1
         for name, by in ((f"stage{n}_first", stride), (f"stage{n}", 1)):

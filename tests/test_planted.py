@@ -83,6 +83,15 @@ def test_a_network_has_the_grades_that_are_told(key: str) -> None:
         assert f"{share:.0%}" in words
 
 
+@pytest.mark.parametrize("key", planted.PLANTED)
+def test_detail_asks_the_same_network_at_twice_its_side(key: str) -> None:
+    picture = planted.drawn("star", np.random.default_rng(3), side=128)
+    usual, fine = (pipeline.explain(picture, key, detail=detail) for detail in (False, True))
+    assert fine.label == usual.label
+    sides = [seen.maps["Grad-CAM"].shape for seen in (usual, fine)]
+    assert sides == [(8, 8), (16, 16)]  # three of its stages halve 64 pixels
+
+
 def test_titles_and_rows_do_not_tell() -> None:
     rows = [models.MODELS[key] for key in planted.PLANTED]
     assert [row.title for row in rows] == ["Shapes 1", "Shapes 2", "Shapes 3"]
