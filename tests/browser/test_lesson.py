@@ -637,6 +637,7 @@ def test_a_class_guesses_before_it_sees_and_a_remote_turns_the_page(lab) -> None
     lab.page.get_by_role("tab", name="Look").click()
 
 
+@pytest.mark.longest
 def test_covering_really_runs_the_network_and_the_end_leads_into_the_other_tabs(lab) -> None:
     path, best = EXAMPLES_DIR / next(iter(EXAMPLES)), "top_activation"
     signed = pipeline.survey(pictures.read_rgb(path)).maps[best, "Grad-CAM"]
