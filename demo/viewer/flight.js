@@ -210,7 +210,6 @@ function touchable(node, part, means) {
   const { go, open, tile, pick, kind } = part, boxed = kind !== 'text';
   node.classList.toggle('gl-touch', [go, open, tile].some((what) => what !== undefined) || Boolean(pick));
   Object.assign(node, { onclick: null, onkeydown: null, onblur: null, role: null, ariaLabel: null });
-  node.removeAttribute('tabindex');
   if (go !== undefined) pressable(node, () => means.go(go), boxed && `Step ${go}`);
   else if (open !== undefined) pressable(node, () => means.open(open), !boxed && part.pieces.flat()[2]);
   else if (tile !== undefined) pressable(node, () => means.follow(tile), `Follow map ${tile + 1}`);
@@ -221,6 +220,7 @@ function touchable(node, part, means) {
       means.point([(e.clientY - box.top) / box.height, (e.clientX - box.left) / box.width]);
     };
   }
+  if (!node.onkeydown) node.removeAttribute('tabindex'); // not before: what has the focus keeps it
 }
 
 /**
