@@ -43,6 +43,7 @@ QUEUED = 64  # questions that wait for a replica
 AT_WORK = 2  # questions at once in one replica
 MEMORY_EACH = 1_500_000_000  # bytes that Ray sets apart for a replica
 NO_RAY = "Ray Serve is not installed; pip install the requirement named serve in pyproject.toml."
+NO_CLUSTER = "No Ray cluster at {} lets this machine in; docs/hosting.md says how one is started."
 STOPPED_THERE = "The processes that run the networks were stopped; please try again in a minute."
 UNANSWERED = "The networks took too long to answer; please try again in a minute."
 OVERRUN = "Many are asking at this moment; please try again."
@@ -168,12 +169,16 @@ def start(least: int, own: Mapping[str, Order]) -> tuple[int, Callable[[], None]
     if not find_spec("ray"):
         raise UserError(NO_RAY)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else it reports to its makers
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: beside a busy neighbour none runs
     import ray
     from ray import serve
 
     alone = "RAY_ADDRESS" not in os.environ
     here = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if alone else {}
-    ray.init(namespace="gradcam-lab", log_to_driver=False, logging_level="WARNING", **here)
+    try:
+        ray.init(namespace="gradcam-lab", log_to_driver=False, logging_level="WARNING", **here)
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        raise UserError(NO_CLUSTER.format(os.environ.get("RAY_ADDRESS", "this machine"))) from error
     quiet = {"log_level": "WARNING", "enable_access_log": False}
     serve.start(proxy_location="Disabled", logging_config=quiet)
     room = ray.cluster_resources()

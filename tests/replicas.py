@@ -131,6 +131,7 @@ def main(folder: Path, model: str) -> int:
         until(lambda: lab._answers(f"{server.url}healthz"))
         client = Client(server.url, verbose=False, download_files=False)
         own = client.predict(handle_file(PICTURE), model="own", api_name="/explain")
+        nice = [os.getpriority(os.PRIO_PROCESS, one) for one in inside("ray::ServeReplica")]
         killed, answers = crowd(server)
     wrong = []
     for number, layer, made in answers:
@@ -145,6 +146,7 @@ def main(folder: Path, model: str) -> int:
         "answered": len(answers),
         "wrong": wrong,
         "own": len(own["predictions"]),
+        "nice": nice,
         "went_out": server.uninvited(),
         "left": inside(),
     }

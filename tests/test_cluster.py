@@ -1,6 +1,7 @@
 """A network that runs elsewhere answers as it does here; a replica that dies loses no request."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -196,6 +198,24 @@ def test_without_ray_one_is_told(monkeypatch: pytest.MonkeyPatch, sentence: Any)
     sentence(error.value)
 
 
+@pytest.mark.parametrize("refusal", [ConnectionError, RuntimeError])
+def test_a_cluster_that_lets_nobody_in_is_named(
+    monkeypatch: pytest.MonkeyPatch, sentence: Any, refusal: type[Exception]
+) -> None:
+    def init(**_options: Any) -> None:
+        raise refusal("at " + "x" * 99)
+
+    ray = SimpleNamespace(
+        init=init, serve=None, exceptions=SimpleNamespace(AuthenticationError=RuntimeError)
+    )
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(cluster, "find_spec", lambda name: name == "ray")
+    monkeypatch.setenv("RAY_ADDRESS", "first.example.org:6379")
+    with pytest.raises(UserError, match=r"first\.example\.org:6379") as error:
+        cluster.start(2, {})
+    sentence(error.value)
+
+
 @pytest.mark.longest
 @pytest.mark.skipif(not find_spec("ray"), reason="Ray is not installed: its replicas are untested")
 def test_a_replica_killed_under_load_loses_no_request(tmp_path: Path, small_model: Path) -> None:
@@ -211,5 +231,7 @@ def test_a_replica_killed_under_load_loses_no_request(tmp_path: Path, small_mode
     assert found["wrong"] == []
     assert found["answered"] >= 40
     assert found["own"] == 3
+    here = os.getpriority(os.PRIO_PROCESS, 0)
+    assert found["nice"] == [here, here], "beside a busy neighbour they have their share"
     assert found["went_out"] == []
     assert found["left"] == []
