@@ -77,9 +77,9 @@ function showTry() {
   if (!ready()) return;
   const now = look(), { model } = now.answer, c = shownClass(now.answer, now.band), card = $('.gv-try');
   const asks = state.tool !== 'cover' && c.rank === 1 && !now.method.class_agnostic;
-  card.hidden = model.head !== 'softmax' || !hasCard(arranged(), ...state.size);
+  card.hidden = model.head !== 'softmax' || model.guesses.length > 0 || !hasCard(arranged(), ...state.size);
   card.style.visibility = asks ? '' : 'hidden'; // what stands below it stays where it is
-  card.textContent = `Try it: cover the brightest cells. Does it still say ${c.label}?`;
+  card.replaceChildren('Try it: cover the brightest cells. ', make('b', `Does it still say ${c.label}?`));
 }
 
 let before = []; // what the patch was last settled for

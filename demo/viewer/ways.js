@@ -19,7 +19,7 @@ function showGuess() {
   const { guesses, meanings } = answer.model;
   const button = (text, more) => make('button', text, { type: 'button', ...more });
   if (isOfPixels(answer.model)) {
-    part.replaceChildren(`${guesses[0]} `, button('Compare the ways', { class: 'gv-link gv-compare-ways' }), ' ');
+    part.replaceChildren(`${guesses[0]} `, button('Compare the ways', { class: 'gv-link gv-compare-ways' }), '. ');
   }
   if (!meanings.length) return;
   if (isOfPixels(answer.model)) part.append(guesses[1]);

@@ -443,10 +443,21 @@ test('seven classes where they fit without scrolling', () => {
   assert.equal(rows(820, 1180, 0.5), 5);
   assert.equal(rows(820, 1180, 2), 7);
   assert.equal(rows(390, 844, 1), 7, 'a row that is pushed');
+  const alone = (W, H, ratio) => maps.rowsIn(maps.arrange(W, H, ratio, false), W, H, ratio, true, false);
+  assert.equal(alone(820, 1180, 2), 6, 'one picture of 390, where 465 have room');
+  assert.equal(alone(820, 1180, 1), 5, 'one of 465');
+  const guess = (W, H, ratio) => maps.rowsIn(maps.arrange(W, H, ratio, true), W, H, ratio, true, true, true);
+  assert.equal(guess(1280, 720, 2), 3, 'below pictures of 307: 285, less 106 and a guess of 66');
+  assert.equal(guess(1366, 620, 1), 3, '340, less 158 and 66: 116');
+  assert.equal(guess(1280, 720, 1), 6);
+  assert.equal(guess(1440, 900, 2), 5, 'below pictures of 345: 393, less 106 and, for the card, 66');
+  assert.equal(guess(1280, 720, 0.63), 3, 'one less');
   const card = (W, H, ratio) => maps.hasCard(maps.arrange(W, H, ratio, true), W, H);
   assert.ok(card(1440, 900, 2), 'below pictures of 345: 393, less 106 and the card: 226, and five classes are 220');
   assert.ok(!card(1440, 900, 16 / 9), 'below pictures of 388: 183');
   assert.ok(card(1440, 900, 1) && !card(1280, 720, 2));
+  assert.ok(card(820, 1180, 1) && !card(390, 844, 1), 'on a tablet beside the classes');
+  assert.ok(!card(1440, 900, 0.4), 'tall');
 });
 
 test('what was asked about is shown, and takes the place of the least likely of the others', () => {
