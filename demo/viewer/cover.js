@@ -76,10 +76,11 @@ function showPatch() {
 function showTry() {
   if (!ready()) return;
   const now = look(), { model } = now.answer, c = shownClass(now.answer, now.band), card = $('.gv-try');
+  const what = c.label.length > 16 ? 'the same' : c.label;
   const asks = state.tool !== 'cover' && c.rank === 1 && !now.method.class_agnostic;
   card.hidden = model.head !== 'softmax' || model.guesses.length > 0 || !hasCard(arranged(), ...state.size);
   card.style.visibility = asks ? '' : 'hidden'; // what stands below it stays where it is
-  card.replaceChildren('Try it: cover the brightest cells. ', make('b', `Does it still say ${c.label}?`));
+  card.replaceChildren('Try it: cover the brightest cells. ', make('b', `Does it still say ${what}?`));
 }
 
 let before = []; // what the patch was last settled for

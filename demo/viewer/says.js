@@ -17,7 +17,7 @@ import {
 /** @import { Look } from './words.js' */
 
 const MOST = 8; // classes that a search shows
-const LONG = 30, MUCH = 24; // letters of a class, and of two, that are written small and on more lines
+const LONG = 24; // letters of a class, or of two in a question, that are written small and on more lines
 const LOW = 34; // pixels of a class where it is lowest
 
 function showSaid() {
@@ -141,7 +141,7 @@ function showRival() {
   if (!rival) return;
   const mine = classOf(answer, answer.target).label;
   why.dataset.why = rival.index;
-  why.dataset.long = !on && mine.length + rival.label.length > MUCH;
+  why.dataset.long = mine.length + (on ? 8 : rival.label.length) > LONG;
   why.setAttribute('aria-pressed', String(on));
   const words = make('span', null);
   if (on) {

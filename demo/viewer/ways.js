@@ -15,6 +15,7 @@ const isOfPixels = ({ guesses, meanings }) => guesses.length > Math.min(meanings
 function showGuess() {
   const { answer } = state, part = $('.gv-guess');
   tell(part, answer?.model.guesses.join(' ') ?? '');
+  $('.gv').dataset.own = Boolean(answer?.model.own);
   if (part.hidden) return;
   const { guesses, meanings } = answer.model;
   const button = (text, more) => make('button', text, { type: 'button', ...more });
