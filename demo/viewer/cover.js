@@ -60,14 +60,14 @@ function lay(patch) {
 
 function showPatch() {
   if (!ready()) return;
-  const { patch, tool, fill, tried } = state, on = tool === 'cover';
+  const { patch, tool, fill, tried, answer } = state, on = tool === 'cover';
   $$('.gv-patch').forEach((n) => {
     frame(n, on && !tried ? patch : null);
     n.dataset.fill = fill;
   });
   $('[name=fill]').value = fill;
   $('.gv-cover').hidden = !on;
-  $('.gv-search').hidden = on;
+  $('.gv-search').hidden = on || answer.count === 1;
   $('.gv-all').textContent = !tried ? 'Try all places' : tried.done < tried.fall.length ? 'Stop' : 'One patch';
   $('.gv-all').setAttribute('aria-pressed', String(Boolean(tried)));
 }

@@ -423,6 +423,7 @@ test('the arrangement with the larger pictures, but std unless it is a fifth mor
   assert.equal(maps.arrange(1280, 720, 0.63, true).arr, 'tall');
   assert.equal(maps.arrange(1366, 620, 1, true).arr, 'std', 'too low for all of it beside them');
   assert.equal(maps.arrange(1280, 720, 16 / 9, true).arr, 'std', '263 pixels; 308 are not a fifth more');
+  assert.deepEqual(maps.arrange(1920, 1080, 2, true), { arr: 'wide', high: 465 }, '(1920 - 48 - 10) / 4; 392 beside');
   assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
 });
 
@@ -432,10 +433,14 @@ test('seven classes where they fit without scrolling', () => {
   assert.equal(rows(1280, 720, 1), 7, '440: 7 times 36, and 158');
   assert.equal(rows(1280, 720, 1, false), 6, '440: 6 times 44, which a finger needs');
   assert.equal(rows(1366, 620, 1), 5, '340: 5 times 34');
+  assert.equal(rows(1366, 620, 1, false), 4, '340, less 158: 4 times 44');
+  assert.equal(rows(1280, 720, 0.63, false), 3, 'tall');
   assert.equal(rows(1440, 900, 2), 5, 'below pictures of 345: 379, less 167');
   assert.equal(rows(1280, 720, 2), 5, 'below pictures of 307: 285, less 106');
   assert.equal(rows(1024, 768, 2), 7, 'below pictures of 243: 397, less 106');
   assert.equal(rows(1440, 900, 0.63), 5, 'tall');
+  assert.equal(rows(1180, 820, 0.63), 4);
+  assert.equal(rows(1280, 800, 0.63), 3);
   assert.equal(rows(1280, 720, 0.63), 4);
   assert.equal(rows(1024, 768, 0.63), 7, 'beside pictures of 488');
   assert.equal(rows(1024, 768, 0.4), 3);
