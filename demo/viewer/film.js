@@ -17,7 +17,7 @@ function showFrames() {
   if (String(before.map((b) => b.ariaLabel)) === String(rows().map(label))) return;
   const groups = [];
   for (const row of rows()) {
-    const isBest = row.name === answer.best, stage = stageOf(answer.model.key, row.shape, isBest);
+    const isBest = row.name === answer.best, stage = stageOf(answer.model.key, row.shape, isBest, answer.detail);
     if (!groups.length || stage !== groups.at(-1).stage) groups.push({ stage, frames: [] });
     const about = { 'aria-label': label(row), title: row.name, 'data-layer': row.name };
     const button = make('button', null, { type: 'button', role: 'radio', class: 'gv-thumb', ...about });
@@ -79,7 +79,8 @@ function showLayers() {
   const { answer } = state;
   if (!answer) return;
   const option = (name, shape) => {
-    const isBest = name === answer.best, plain = isBest ? 'last grid' : plainStage(answer.model.key, shape);
+    const isBest = name === answer.best, { key } = answer.model;
+    const plain = isBest ? 'last grid' : plainStage(key, shape, answer.detail);
     const lack = isBest && rowOf(answer, name).poor && 'for want of a better one';
     const words = [plain, name, shape.join('×'), lack].filter(Boolean).join(' · ');
     return make('option', (isBest ? '★ ' : '') + words, { value: name });
