@@ -60,14 +60,14 @@ function lay(patch) {
 
 function showPatch() {
   if (!ready()) return;
-  const { patch, tool, fill, tried } = state, on = tool === 'cover';
+  const { patch, tool, fill, tried, answer } = state, on = tool === 'cover';
   $$('.gv-patch').forEach((n) => {
     frame(n, on && !tried ? patch : null);
     n.dataset.fill = fill;
   });
   $('[name=fill]').value = fill;
   $('.gv-cover').hidden = !on;
-  $('.gv-search').hidden = on;
+  $('.gv-search').hidden = on || answer.count === 1;
   $('.gv-all').textContent = !tried ? 'Try all places' : tried.done < tried.fall.length ? 'Stop' : 'One patch';
   $('.gv-all').setAttribute('aria-pressed', String(Boolean(tried)));
 }
@@ -76,10 +76,11 @@ function showPatch() {
 function showTry() {
   if (!ready()) return;
   const now = look(), { model } = now.answer, c = shownClass(now.answer, now.band), card = $('.gv-try');
+  const what = c.label.length > 16 ? 'the same' : c.label;
   const asks = state.tool !== 'cover' && c.rank === 1 && !now.method.class_agnostic;
-  card.hidden = model.head !== 'softmax' || !hasCard(arranged(), ...state.size);
+  card.hidden = model.head !== 'softmax' || model.guesses.length > 0 || !hasCard(arranged(), ...state.size);
   card.style.visibility = asks ? '' : 'hidden'; // what stands below it stays where it is
-  card.textContent = `Try it: cover the brightest cells. Does it still say ${c.label}?`;
+  card.replaceChildren('Try it: cover the brightest cells. ', make('b', `Does it still say ${what}?`));
 }
 
 let before = []; // what the patch was last settled for

@@ -17,13 +17,14 @@ function showFrames() {
   if (String(before.map((b) => b.ariaLabel)) === String(rows().map(label))) return;
   const groups = [];
   for (const row of rows()) {
-    const isBest = row.name === answer.best, stage = stageOf(answer.model.key, row.shape, isBest);
+    const isBest = row.name === answer.best, stage = stageOf(answer.model.key, row.shape, isBest, answer.detail);
     if (!groups.length || stage !== groups.at(-1).stage) groups.push({ stage, frames: [] });
     const about = { 'aria-label': label(row), title: row.name, 'data-layer': row.name };
     const button = make('button', null, { type: 'button', role: 'radio', class: 'gv-thumb', ...about });
     const frame = make('div', null, { class: 'gv-shot' });
     button.append(make('canvas', null, { width: THUMB, height: THUMB }));
-    frame.append(button, make('span', `${grids(row.shape)}${isBest ? ' ★' : ''}`, { class: 'gv-grid' }));
+    const grid = stage === grids(row.shape) ? '' : grids(row.shape); // said once
+    frame.append(button, make('span', grid + (isBest ? ' ★' : ''), { class: 'gv-grid' }));
     groups.at(-1).frames.push(frame);
   }
   $('.gv-strip').replaceChildren(...groups.map(({ stage, frames }) => {
@@ -78,10 +79,11 @@ function showLayers() {
   const { answer } = state;
   if (!answer) return;
   const option = (name, shape) => {
-    const plain = plainStage(answer.model.key, shape);
-    const best = rowOf(answer, answer.best).poor ? '★ for want of a better one' : '★ best';
-    const more = name === answer.best ? best : plain && `· ${plain}`;
-    return make('option', [name, '·', shape.join('×'), more].filter(Boolean).join(' '), { value: name });
+    const isBest = name === answer.best, { key } = answer.model;
+    const plain = isBest ? 'last grid' : plainStage(key, shape, answer.detail);
+    const lack = isBest && rowOf(answer, name).poor && 'for want of a better one';
+    const words = [plain, name, shape.join('×'), lack].filter(Boolean).join(' · ');
+    return make('option', (isBest ? '★ ' : '') + words, { value: name });
   };
   const sent = make('optgroup', null, { label: 'Suggested' });
   const rest = make('optgroup', null, { label: 'All other layers' });
@@ -149,7 +151,9 @@ function pieces({ plus, minus, more, less }, answer) {
 
 function sides({ more, less }, { texts }) {
   return [['blue', -less, texts[1]], ['red', more, texts[0]]].map(([side, v, text]) => {
-    const node = make('span', v > 0.2 * (more - less) ? text : '', { class: `gv-seg gv-${side}` });
+    const [much, whom] = v > 0.2 * (more - less) ? text.split(/ (.*)/) : [''];
+    const node = make('span', `${much} `, { class: `gv-seg gv-${side}` });
+    if (whom) node.append(make('span', whom));
     node.style.flex = `${(v / (more - less)).toFixed(7)} 1 0`;
     return node;
   });

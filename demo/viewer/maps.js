@@ -539,7 +539,7 @@ const shadeOf = (power) => Float32Array.from({ length: 256 }, (_, n) => (0.6 + 0
 
 /**
  * Which arrangement makes the pictures largest, and how high they then are, in pixels: "std" (the answer beside them),
- * "wide" (below them), "tall" (all beside them); on a narrow window "stack". Only for a fifth more it is not "std".
+ * "wide" (below them), "tall" (all beside them); on a narrow window "stack". Only for 18 % more it is not "std".
  * @param {number} W of the window
  * @param {number} H of the window
  * @param {number} ratio width of a picture by its height
@@ -556,7 +556,7 @@ export function arrange(W, H, ratio, pair) {
     wide: fit(W - 2 * side, H - top - head - (large ? 326 : 284) - 3 * gap),
     tall: H < 700 ? 0 : fit(W - 2 * side - 20 - (W >= 1360 ? 400 : 372), H - top - (large ? 36 : 24)),
   };
-  const arr = ['wide', 'tall'].reduce((best, name) => high[name] > 1.2 * high[best] ? name : best, 'std');
+  const arr = ['wide', 'tall'].reduce((best, name) => high[name] > 1.18 * high[best] ? name : best, 'std');
   return { arr, high: high[arr] };
 }
 
@@ -567,28 +567,34 @@ function barsOf(W, H) {
 }
 
 /**
- * How many classes have room in an arrangement without scrolling: five to seven, beside all of it fewer.
+ * How many classes have room in an arrangement without scrolling: five to seven, beside all of it or a guess fewer.
  * @param {{ arr: string, high: number }} arranged as `arrange` gives it
  * @param {number} W of the window
  * @param {number} H of the window
  * @param {number} ratio width of a picture by its height
- * @param {boolean} fine whether a mouse points: then rows may be lower
+ * @param {boolean} fine whether a mouse points: then rows may be lower; a finger's may be fewer
+ * @param {boolean} pair whether there are two pictures
+ * @param {boolean} guess whether something about the network is a guess, which is said below the classes
  */
-export function rowsIn({ arr, high }, W, H, ratio, fine) {
-  if (arr === 'tall') return H >= 800 ? 5 : W >= 1200 ? 4 : 3;
+export function rowsIn({ arr, high }, W, H, ratio, fine, pair = true, guess = false) {
+  if (arr === 'tall') { // all is larger from a height of 800 on
+    const most = H >= 890 ? 5 : H >= 820 || (H < 800 && W >= 1200) ? 4 : 3;
+    return most - Number(guess) - Number(!fine && H < 800);
+  }
   const row = !fine || H >= 800 || arr === 'stack' ? 44 : H >= 700 ? 36 : 34;
-  const card = hasCard({ arr, high }, W, H) ? CARD : 0;
   const [top, head, , gap] = barsOf(W, H), below = H - top - head - 3 * gap - high;
-  const room = arr === 'stack' ? 5 * row + high - (W - 50) / 2 / ratio
-    : arr === 'wide' ? below - 106 - card : high - 158 - card;
-  return W < 640 ? 7 : Math.min(Math.max(Math.floor(room / row), 5), 7);
+  const shown = pair ? (W - 50) / 2 / ratio : Math.min((W - 40) / ratio, high);
+  const room = arr === 'stack' ? 5 * row + high - shown
+    : (arr === 'wide' ? below - 106 : high - 158) - (!guess && hasCard({ arr, high }, W, H) ? CARD : 0);
+  const least = guess || (!fine && arr !== 'stack') ? 3 : 5;
+  return W < 640 ? 7 : Math.min(Math.max(Math.floor((room - (guess ? GUESS : 0)) / row), least), 7);
 }
 
-const CARD = 61; // pixels of the first thing to do
+const CARD = 61, GUESS = 66; // pixels of the first thing to do, and of what is a guess
 
-/** Whether there is room for a first thing to do, below five classes. */
-export const hasCard = ({ arr, high }, W, H) => W >= 1200 && H >= 860 &&
-  (arr !== 'wide' || H - 162 - high - 106 - CARD >= 5 * 44);
+/** Whether there is room for a first thing to do: below five classes, or on a tablet beside them. */
+export const hasCard = ({ arr, high }, W, H) => arr === 'stack' ? W >= 640
+  : arr !== 'tall' && W >= 1200 && H >= 860 && (arr !== 'wide' || H - 162 - high - 106 - CARD >= 5 * 44);
 
 /**
  * Those of the classes that are shown: what was asked about, and of the others the likeliest.

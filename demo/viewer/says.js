@@ -17,7 +17,8 @@ import {
 /** @import { Look } from './words.js' */
 
 const MOST = 8; // classes that a search shows
-const LONG = 20, VERY = 30; // letters of a class, of which two small lines are made: where it is narrow, always
+const LONG = 24; // letters of a class, or of two in a question, that are written small and on more lines
+const LOW = 34; // pixels of a class where it is lowest
 
 function showSaid() {
   const { said: { sentence, mild, stale }, shrinking, sending, asItIs } = state;
@@ -102,17 +103,19 @@ function showClasses() {
     const p = make('span', null, { class: 'gv-p' }), bar = make('span', null, { class: 'gv-bar' });
     bar.style.setProperty('--p', '0%');
     p.append(make('small', ''), make('small', '', { class: 'gv-was' }), make('span', '', { class: 'gv-now' }));
-    const { length } = c.label, long = length > VERY ? 'very' : length > LONG;
-    button.append(make('span', c.label, { class: 'gv-label', 'data-long': long }), p, bar);
+    const { length } = c.label, label = make('span', c.label, { class: 'gv-label', 'data-long': length > LONG });
+    label.style.setProperty('--letters', length);
+    button.append(label, p, bar);
     return button;
   });
   const held = $('.gv-classes :focus')?.dataset.index;
   $('.gv-classes').replaceChildren(...buttons);
   addView(() => {
     const { band } = state, { index } = shownClass(answer, band), two = band === 'contrast';
-    const { base, covered, size } = state, fine = matchMedia('(pointer: fine)').matches;
-    const room = rowsIn(arranged(), ...size, base?.ratio ?? 2, fine);
+    const { base, covered, size, one } = state, fine = matchMedia('(pointer: fine)').matches;
+    const room = rowsIn(arranged(), ...size, base?.ratio ?? 2, fine, !one, answer.model.guesses.length > 0);
     const shown = rowsShown(answer.classes, room, [answer.target, answer.rival]);
+    $('.gv-guess').style.setProperty('--spare', `${LOW * Math.max(room - shown.length, 0)}px`);
     buttons.forEach((n, k) => {
       const c = answer.classes[k], place = shown.indexOf(c) + 1;
       n.hidden = !place;
@@ -138,6 +141,7 @@ function showRival() {
   if (!rival) return;
   const mine = classOf(answer, answer.target).label;
   why.dataset.why = rival.index;
+  why.dataset.long = mine.length + (on ? 8 : rival.label.length) > LONG;
   why.setAttribute('aria-pressed', String(on));
   const words = make('span', null);
   if (on) {
@@ -230,10 +234,15 @@ async function enter() {
 
 const MOVES = { ArrowDown: 1, ArrowUp: -1 };
 
+/** The second sentence is shown where it has room below the first: the pictures stand still. */
+function fitSecond() {
+  const [say, sub] = ['.gv-say', '.gv-sub'].map((part) => $(part).offsetHeight);
+  $('.gv-words').dataset.fits = say + sub <= parseFloat(getComputedStyle($('.gv-head')).minHeight);
+}
+
 export function setAnswer() {
-  new ResizeObserver(([{ target, contentRect: { height } }]) => { // a second line has the place of the second sentence
-    target.dataset.lines = Math.round(height / parseFloat(getComputedStyle(target).lineHeight));
-  }).observe($('.gv-say'));
+  const watcher = new ResizeObserver(fitSecond);
+  for (const part of ['.gv-head', '.gv-say', '.gv-sub']) watcher.observe($(part));
   const box = $('[name=find]');
   box.addEventListener('input', search);
   box.addEventListener('blur', closeHits);

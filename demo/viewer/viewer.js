@@ -74,7 +74,14 @@ const STEPS = {
   Home: [0, -Infinity], End: [0, Infinity],
 };
 
+/** Back to looking, with no cell; whoever held the patch or the divider holds the tools. */
+function leaveTool() {
+  if (state.tool !== 'look') $('[name=gv-tool]').focus();
+  goOn({ tool: 'look', place: null });
+}
+
 element.addEventListener('keydown', (e) => {
+  if (e.key === 'Escape' && e.target.closest('.gv-over')) leaveTool();
   const by = STEPS[e.key];
   if (!by || !state.answer) return;
   if (e.target.closest('.gv-strip')) {

@@ -15,11 +15,12 @@ const isOfPixels = ({ guesses, meanings }) => guesses.length > Math.min(meanings
 function showGuess() {
   const { answer } = state, part = $('.gv-guess');
   tell(part, answer?.model.guesses.join(' ') ?? '');
+  $('.gv').dataset.own = Boolean(answer?.model.own);
   if (part.hidden) return;
   const { guesses, meanings } = answer.model;
   const button = (text, more) => make('button', text, { type: 'button', ...more });
   if (isOfPixels(answer.model)) {
-    part.replaceChildren(`${guesses[0]} `, button('Compare the ways', { class: 'gv-link gv-compare-ways' }), ' ');
+    part.replaceChildren(`${guesses[0]} `, button('Compare the ways', { class: 'gv-link gv-compare-ways' }), '. ');
   }
   if (!meanings.length) return;
   if (isOfPixels(answer.model)) part.append(guesses[1]);

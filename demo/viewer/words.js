@@ -236,7 +236,8 @@ export function secondTried({ h, w, done }, fill) {
 export function caption({ answer, grid, method, band, sign, covered }, tried = null) {
   const c = shownClass(answer, band);
   if (tried) return `where covering lowers ${c.label}`;
-  const isLast = grid.row.name === answer.best, stage = isLast ? '' : plainStage(answer.model.key, grid.row.shape);
+  const isLast = grid.row.name === answer.best, { key } = answer.model;
+  const stage = isLast ? '' : plainStage(key, grid.row.shape, answer.detail);
   const at = method.of_picture ? '' : grid.row.name;
   const where = [stage, method.name, at, grids(grid.cells)].filter(Boolean).join(' · ');
   const what = method.class_agnostic ? 'the strongest pattern'
@@ -329,11 +330,13 @@ export const notASum = () => 'In this network the cells do not add up to the sco
 
 const STAGES = { 112: 'edges', 56: 'edges', 28: 'textures', 14: 'patterns', 7: 'parts' }; // looked at, by grid
 
-/** What a stage shows, in a plain word; empty where nobody looked. */
-export const plainStage = (model, shape) => (model === 'efficientnet_lite0' && STAGES[shape[0]]) || '';
+/** What a stage shows, in a plain word; empty where nobody looked. detail: its grid is twice as fine then. */
+export const plainStage = (model, [side], detail = false) =>
+  (model === 'efficientnet_lite0' && STAGES[detail ? side / 2 : side]) || '';
 
 /** What a stage of the film is called. */
-export const stageOf = (model, shape, isLast) => isLast ? 'last grid' : plainStage(model, shape) || grids(shape);
+export const stageOf = (model, shape, isLast, detail = false) =>
+  isLast ? 'last grid' : plainStage(model, shape, detail) || grids(shape);
 
 /**
  * What a search says below the classes that it found.

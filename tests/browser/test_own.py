@@ -14,7 +14,7 @@ from keras import layers as L
 from lab import Lab, Server, pixels, serve
 from nets import KERAS_2, save, teachable_machine
 from PIL import Image
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, Locator, expect
 
 from demo import ui
 from gradcam_core import models
@@ -223,6 +223,11 @@ def test_what_the_numbers_mean_is_said_with_one_click(visitor: Lab, tmp_path: Pa
     assert guess in visitor.text(".gv-guess")
     assert "%" in visitor.text(".gv-classes")
     visitor.more(False)
+    for height, arranged in ((720, "wide"), (620, "std")):
+        visitor.page.set_viewport_size({"width": 1280, "height": height})
+        expect(visitor.find(".gv")).to_have_attribute("data-arr", arranged)
+        fits = "document.documentElement.scrollHeight <= innerHeight"
+        assert visitor.page.evaluate(fits), "two guesses have room"
     said = visitor.find(".gv-guess").get_by_role("button", name="measured numbers")
     visitor.drawn_after(said.click)
     assert guess not in visitor.text(".gv-guess")

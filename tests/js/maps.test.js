@@ -431,6 +431,7 @@ test('the arrangement with the larger pictures, but std unless it is a fifth mor
   assert.equal(maps.arrange(1280, 720, 0.63, true).arr, 'tall');
   assert.equal(maps.arrange(1366, 620, 1, true).arr, 'std', 'too low for all of it beside them');
   assert.equal(maps.arrange(1280, 720, 16 / 9, true).arr, 'std', '263 pixels; 308 are not a fifth more');
+  assert.deepEqual(maps.arrange(1920, 1080, 2, true), { arr: 'wide', high: 465 }, '(1920 - 48 - 10) / 4; 392 beside');
   assert.deepEqual(maps.arrange(820, 1180, 1, true), { arr: 'stack', high: 465 });
 });
 
@@ -440,10 +441,14 @@ test('seven classes where they fit without scrolling', () => {
   assert.equal(rows(1280, 720, 1), 7, '440: 7 times 36, and 158');
   assert.equal(rows(1280, 720, 1, false), 6, '440: 6 times 44, which a finger needs');
   assert.equal(rows(1366, 620, 1), 5, '340: 5 times 34');
+  assert.equal(rows(1366, 620, 1, false), 4, '340, less 158: 4 times 44');
+  assert.equal(rows(1280, 720, 0.63, false), 3, 'tall');
   assert.equal(rows(1440, 900, 2), 5, 'below pictures of 345: 379, less 167');
   assert.equal(rows(1280, 720, 2), 5, 'below pictures of 307: 285, less 106');
   assert.equal(rows(1024, 768, 2), 7, 'below pictures of 243: 397, less 106');
   assert.equal(rows(1440, 900, 0.63), 5, 'tall');
+  assert.equal(rows(1180, 820, 0.63), 4);
+  assert.equal(rows(1280, 800, 0.63), 3);
   assert.equal(rows(1280, 720, 0.63), 4);
   assert.equal(rows(1024, 768, 0.63), 7, 'beside pictures of 488');
   assert.equal(rows(1024, 768, 0.4), 3);
@@ -451,10 +456,21 @@ test('seven classes where they fit without scrolling', () => {
   assert.equal(rows(820, 1180, 0.5), 5);
   assert.equal(rows(820, 1180, 2), 7);
   assert.equal(rows(390, 844, 1), 7, 'a row that is pushed');
+  const alone = (W, H, ratio) => maps.rowsIn(maps.arrange(W, H, ratio, false), W, H, ratio, true, false);
+  assert.equal(alone(820, 1180, 2), 6, 'one picture of 390, where 465 have room');
+  assert.equal(alone(820, 1180, 1), 5, 'one of 465');
+  const guess = (W, H, ratio) => maps.rowsIn(maps.arrange(W, H, ratio, true), W, H, ratio, true, true, true);
+  assert.equal(guess(1280, 720, 2), 3, 'below pictures of 307: 285, less 106 and a guess of 66');
+  assert.equal(guess(1366, 620, 1), 3, '340, less 158 and 66: 116');
+  assert.equal(guess(1280, 720, 1), 6);
+  assert.equal(guess(1440, 900, 2), 5, 'below pictures of 345: 393, less 106 and, for the card, 66');
+  assert.equal(guess(1280, 720, 0.63), 3, 'one less');
   const card = (W, H, ratio) => maps.hasCard(maps.arrange(W, H, ratio, true), W, H);
   assert.ok(card(1440, 900, 2), 'below pictures of 345: 393, less 106 and the card: 226, and five classes are 220');
   assert.ok(!card(1440, 900, 16 / 9), 'below pictures of 388: 183');
   assert.ok(card(1440, 900, 1) && !card(1280, 720, 2));
+  assert.ok(card(820, 1180, 1) && !card(390, 844, 1), 'on a tablet beside the classes');
+  assert.ok(!card(1440, 900, 0.4), 'tall');
 });
 
 test('what was asked about is shown, and takes the place of the least likely of the others', () => {

@@ -195,6 +195,7 @@ test('a search that finds no class of that name says so', () => {
 test('the stages of the film have names where somebody looked', () => {
   assert.equal(words.stageOf('efficientnet_lite0', [28, 28, 40], false), 'textures');
   assert.equal(words.stageOf('efficientnet_lite0', [7, 7, 1280], true), 'last grid');
+  assert.equal(words.stageOf('efficientnet_lite0', [56, 56, 40], false, true), 'textures', 'with Detail');
   assert.equal(words.stageOf('vgg16', [28, 28, 512], false), '28×28');
   const now = look({ model: { key: 'efficientnet_lite0' }, best: 'y' });
   now.grid.row.shape = [7, 7, 192];
