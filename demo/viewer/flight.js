@@ -220,7 +220,9 @@ function touchable(node, part, means) {
       means.point([(e.clientY - box.top) / box.height, (e.clientX - box.left) / box.width]);
     };
   }
-  if (!node.onkeydown) node.removeAttribute('tabindex'); // not before: what has the focus keeps it
+  if (node.onkeydown) return;
+  node.removeAttribute('tabindex'); // not before: it would take the focus, and with it the next key
+  delete node.dataset.held;
 }
 
 /**
