@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { readLink } from '../../demo/viewer/address.js';
 import { agreeing, decimals, enough, factsOf, halvesOf, patchOn, peaksOf, unitOf } from '../../demo/viewer/facts.js';
 import { NOTES, answersOf, handoutOf, noteRows } from '../../demo/viewer/paper.js';
 import { digitSize, sceneOf } from '../../demo/viewer/scenes.js';
@@ -280,6 +281,11 @@ test('what moves keeps its key', () => {
     [[6, 1], [7, 0], 'map'], [[7, 1], [8, 0], 'relu'], [[8, 0], [8, 1], 'relu'],
     [[1, 1], [0, 1], 'photo'], [[9, 1], [0, 1], 'map'],
   ]) for (const at of [one, two]) assert.ok(scene(f, ...at, size).some((p) => p.key === key), `${key} at ${at}`);
+});
+
+test('a link leads to every step but the first, which it leaves out, and to no other', () => {
+  const read = [...STATIONS.keys(), STATIONS.length].filter((n) => readLink(`#step=${n}`).link.step === String(n));
+  assert.deepEqual(read, [...STATIONS.keys()].slice(1));
 });
 
 // ---- on paper
