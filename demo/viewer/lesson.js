@@ -130,14 +130,6 @@ document.addEventListener('keydown', (e) => {
 
 // ---- the figure --------------------------------------------------------------------------------
 
-const pen = make('canvas', null).getContext('2d');
-
-/** Red, green, blue of a token of the style. */
-function colour(name) {
-  pen.fillStyle = getComputedStyle($('.gl')).getPropertyValue(name).trim();
-  return [1, 3, 5].map((at) => parseInt(pen.fillStyle.slice(at, at + 2), 16));
-}
-
 /** Where in the tab "Can I trust it?" a step leads. */
 const TESTS = { trust: '.gt-head', forget: '#gt-forget-it', cheat: '#gt-game' };
 
@@ -155,7 +147,7 @@ function showFigure() {
   if (!lesson || !W || !H || open === 'play') return;
   const facts = factsNow(), parts = sceneOf(facts, step, { W, H, phase: phaseNow(), seen, vote: votes[step] });
   fly($('.gl-fig'), parts, {
-    colour, base: topic.base, placement: lesson.placement, point, go,
+    base: topic.base, placement: lesson.placement, point, go,
     pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
     open: (name) => {
       const test = TESTS[name];

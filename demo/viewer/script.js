@@ -143,7 +143,7 @@ export const STATIONS = [
       return {
         ask: `Filter ${k} gave these ${cells} numbers. Where did it react most? Point!`,
         hint: f.placed ? 'Click the photo where you think it was. Then the numbers fly over.' : NO_PLACE,
-        answer: !inMap || !n ? 'Where the map is darkest.'
+        answer: !inMap || !n ? 'Where its colour is strongest.'
           : !f.placed ? `${n === 1 ? 'One cell has' : `${n} cells have`} the most: ${most}.`
             : n > 1 ? `The ${n} cells with ${most} lie ${side}.` : `Row ${row}, column ${column}, ${side}: ${most}.`,
         say: f.placed ? 'A feature map says how strongly one filter reacted, place by place.' : NO_PLACE,

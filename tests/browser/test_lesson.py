@@ -64,6 +64,14 @@ def pixels(canvas) -> np.ndarray:
     return np.array(flat, float).reshape(h, w, 4)[:, :, :3]
 
 
+def token(lesson, name: str) -> np.ndarray:
+    """A colour of the page's style, (3,)."""
+    text = lesson.evaluate("(n, name) => getComputedStyle(n).getPropertyValue(name)", f"--{name}")
+    return np.array(
+        [17 * int(c, 16) for c in text[1:]] if len(text) == 4 else [*bytes.fromhex(text[1:])]
+    )
+
+
 def near(number: float) -> object:
     """As the page rounds: three digits."""
     return pytest.approx(number, rel=6e-3)
@@ -365,8 +373,10 @@ def test_channels_switched_off(lesson, survey) -> None:
     report.wait_for()
     left = lesson.locator("figure", has_text=f"The sum without #{first.channel}").locator("canvas")
     signed = survey.maps[LAYER, "Grad-CAM"]
-    unit = ((signed - first.grid) / np.abs(signed).max() + 1) / 2
-    assert np.abs(pixels(left) - heatmap.paint(unit, heatmap.DIVERGING)).mean() < 2
+    share = ((signed - first.grid) / np.abs(signed).max())[:, :, None]
+    none, red, blue = (token(lesson, name) for name in ("card", "red", "blue"))
+    expected = none + np.abs(share).clip(0, 1) * (np.where(share < 0, blue, red) - none)
+    assert np.abs(pixels(left) - expected).mean() < 2
     before, channel, after, promised, change = numbers(report.inner_text().replace("#", " "))
     assert channel == first.channel
     assert promised == near(-first.total)
