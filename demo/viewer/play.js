@@ -278,7 +278,7 @@ export const PLAYS = {
       if (state.topic === topic) put({ lines: lines || state.lines, running: false });
     };
     play.append(button, pictures);
-    say('');
+    say('Another method draws fine lines. Would they tell one class from another?');
     addView(() => {
       const { lines, running } = state;
       const times = lesson.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is red.'
