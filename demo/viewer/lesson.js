@@ -151,6 +151,7 @@ function showFigure() {
     pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
     open: (name) => {
       const test = TESTS[name];
+      if (document.fullscreenElement) document.exitFullscreen(); // which would hide the other tab
       window.gradcamTest = test; // for a tab that is made only when it is opened
       openTab(test ? 2 : 0);
       document.dispatchEvent(new CustomEvent(test ? 'gradcam-test' : 'gradcam-tool', { detail: test ?? name }));

@@ -363,7 +363,7 @@ function addUp(f, s) {
   }
   // beside each other; or where that is too narrow for numbers, the map below
   const between = wide ? 100 : 0.27 * W, w = wide ? (W - 2 * between) / 3 : 0.365 * W;
-  const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? H - 92 : h + 60;
+  const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? h + 36 : h + 60;
   const [px, mx, my] = wide ? [w + between, W - w, 0] : [W - w, W - w, low];
   const sign = wide ? centred(['×\n', 'large'], [weighs, `strong ${way}`], ['\n=', 'large'])
     : centred(['× ', 'large'], [weighs, `large ${way}`], [' =', 'large']);
@@ -380,7 +380,10 @@ function addUp(f, s) {
   const others = centred(`+ ${f.K - 1}\nmore `, ['=', 'large']);
   if (wide) parts.push(part('plus', px + w, 30 + h / 2 - 42, between, 84, others));
   const product = f.inMap ? [`${shown} × ${weighs} = `, [phase ? makes : '?', 'strong']] : [];
-  if (!phase) return [...parts, part('product', 0, low, mx - 20, LINE, text(...product))];
+  if (!phase) {
+    const why = 'The weight of a filter is the mean of its gradients.';
+    return [...parts, part('product', 0, low, mx - 20, PAIR, text(...product, product.length ? '\n' : '', why))];
+  }
   const terms = f.tiles.filter((t) => t.k !== f.k).slice(0, wide ? 5 : 4), room = wide ? 128 : (mx - 20) / 4;
   const top = Math.max(...terms.map((t) => t.field.top * Math.abs(t.alpha)), 0);
   const n = agreeing([f.whole.more, f.whole.less], f.whole.sum);
@@ -536,7 +539,9 @@ function before(f, s) {
   ];
   if (phase > 1 && f.network === 'EfficientNet-Lite0') {
     return [...parts,
-      part('hits name', 0, low - 32, W, LINE, text('54 pictures: how often, of 100, is the thing hit?')),
+      part('hits name', 0, low - 32, W, LINE, text(
+        'On 54 pictures: how often, of 100, does the reddest spot lie on the thing?',
+      )),
       part('hits', 0, low, W, Math.min(high, 140), { kind: 'bars', rows: HITS })];
   }
   if (f.even) {
@@ -684,7 +689,7 @@ function end(f, { W, H, narrow, wide, phase }) {
     const picture = [{ kind: 'picture' }, pair, UNKNOWN][n], roomy = !narrow && ph > 40;
     return [
       part(`task ${open}`, x, y, w, h, {
-        ...text([`${n + 1}`, 'badge'], [`${name}\n`, 'strong'], task), card: true, plain: true, open,
+        ...text([`${n + 1}`, 'badge'], [`${name} →\n`, 'strong'], task), card: true, plain: true, open,
       }),
       ...(roomy ? [part(['photo', 'map', 'own'][n], ...box, { ...picture, open })] : []),
       ...(roomy && n === 0 ? [part('patch', ...inside, { kind: 'patch' })] : []),

@@ -143,7 +143,7 @@ export const STATIONS = [
       const row = Math.floor(peaks[0] / w) + 1, column = peaks[0] % w + 1;
       return {
         ask: `Filter ${k} gave these ${cells} numbers. Where did it react most? Point!`,
-        hint: f.placed ? 'Click the photo where you think it was. Then the numbers fly over.' : NO_PLACE,
+        hint: f.placed ? 'A filter looks for one pattern everywhere. Click the photo where it found most.' : NO_PLACE,
         answer: !inMap || !n ? 'Where its colour is strongest.'
           : !f.placed ? `${n === 1 ? 'One cell has' : `${n} cells have`} the most: ${most}.`
             : n > 1 ? `The ${n} cells with ${most} lie ${side}.` : `Row ${row}, column ${column}, ${side}: ${most}.`,
@@ -295,7 +295,8 @@ export const STATIONS = [
       answer: `${percent(earlier.shares[2])} lies ${where[earlier.side]}, place by place.`,
       say: 'Grad-CAM belongs at the last layer; earlier, go place by place.',
     },
-    math: () => 'Grad-CAM: add up mean(G) · A. LayerCAM: add up max(0, G) · A, with G of each cell.',
+    math: ({ earlier }) => 'Grad-CAM: add up mean(G) · A. LayerCAM: add up max(0, G) · A, with G of each cell' +
+      (earlier ? ` of ${earlier.layer}.` : '.'),
   },
   {
     name: 'So what?', act: 'doubt', keys: ['guided'], play: 'guided',

@@ -705,7 +705,10 @@ def test_covering_really_runs_the_network_and_the_end_leads_into_the_other_tabs(
     said = lesson.locator("[data-key=bars] b").all_inner_texts()
     assert numbers(plain(said[1]))[0] == pytest.approx(100 * after, abs=0.5)
     keys.press("End")
+    keys.press("f")
+    lab.until("document.fullscreenElement")
     lesson.get_by_text("Make the answer lose").click()
+    lab.until("!document.fullscreenElement")  # it would hide the tab that is opened
     expect(lab.find("[name=gv-tool][value=cover]")).to_be_checked()
     lab.page.get_by_role("tab", name="How it is made").click()
     lesson.get_by_text("Hunt a photo").click()

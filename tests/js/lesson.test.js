@@ -140,7 +140,8 @@ test('the answers are those of the numbers', () => {
 test('earlier: which share of each map lies on the side where most of the last one is', () => {
   const f = all();
   assert.deepEqual([f.earlier.side, ...f.earlier.shares], [1, 0.8, 0.2, 0.75]); // 4 of 5, 1 of 5, 3 of 4
-  assert.match(plain(answerOf(said(10, f))), /^A: now 80 % lies in the left half\. The last layer: 80 % in the right half\.$/);
+  const told = 'A: now 80 % lies in the left half. The last layer: 80 % in the right half.';
+  assert.equal(plain(answerOf(said(10, f))), told);
   assert.match(plain(STATIONS[10].more(f).answer), /^75 % lies in the right half, place by place\.$/);
 });
 
