@@ -326,7 +326,7 @@ function showAbout() {
   if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} comes in step 7.`);
   if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 7.');
   const told = state.step > 1 || state.seen.includes(1); // step 1 asks for it
-  const about = isHidden() ? 'the answer, which is hidden' : told ? `${topic.label} (${topic.chance})` : 'the answer';
+  const about = told && !isHidden() ? `${topic.label} (${topic.chance})` : 'the answer';
   clear($('.gl-about')).append(make('span', 'Grad-CAM for '), about, make('span', ` · ${topic.model}`));
   const other = isHidden() ? '' : others.join(' ');
   tell($('.gl-other'), other);

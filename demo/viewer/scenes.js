@@ -239,10 +239,11 @@ function maps(f, s) {
   const th = Math.min((high - (lines - 1) * gap) / lines, tw), roomy = w / f.w >= 40 && h / f.h >= 22;
   const most = roomy && f.peaks.length ? digits(f.a.values[f.peaks[0]], f.print.a) : '';
   return [
+    part('photo', x, head, w, h, { kind: 'picture' }), // what the grid flies onto
     ...(f.placed ? [
       part('over', x, head, w, h, { kind: 'heat', field: f.a, tone: 'reaction' }),
       part('A', ...onPhoto(f, x, head, w, h), grid(f.a, 'reaction', { gone: true })),
-    ] : [part('photo', x, head, w, h, { kind: 'picture' })]),
+    ] : []),
     ...(framed ? [frames(f.peaks, { said: most })] : []),
     ...f.tiles.slice(0, columns * lines).map((t, n) => part(
       `A ${t.k}`, right + n % columns * (tw + gap), y + Math.floor(n / columns) * (high - th) / (lines - 1), tw, th,
@@ -450,6 +451,7 @@ function overlay(f, s) {
     name: f.sides[i], share: v / most, said: decimals(v, n), strong: v === most, evidence: true,
   }));
   return [
+    part('photo', x, 0, w, h, { kind: 'picture', grey: true }),
     part('over', x, 0, w, h, { kind: 'heat', field, smooth: true, hold: true }),
     part('relu', ...onPhoto(f, x, 0, w, h), grid(field, 'evidence', { top: f.map.top, gone: true })),
     part('frames', x + w / 2 - 2, 0, 4, h, { kind: 'frames', cells: [], line: true }),
@@ -608,14 +610,14 @@ function cover(f, { W, H, narrow, phase }) {
       },
     ];
   });
-  const high = narrow ? Math.min(H - y - 40, 120) : 148, mapY = y + high + 50;
+  const high = !rows.length ? 0 : narrow ? Math.min(H - y - 40, 120) : 148, mapY = y + high + 50;
   const [mw, mh] = fit(wide, H - mapY - LINE - 4, f.ratio);
   const after = now ? decimals(now.score, 2) : '?';
   const scores = text('score: ', [decimals(f.score, 2), 'strong'], ' → ', [after, 'large']);
   return [
     part('photo', x, 0, w, h, { kind: 'picture', pick: phase > 0 }),
     part('patch', x + l * w, t * h, (r - l) * w, (b - t) * h, { kind: 'patch' }),
-    part('bars', px, y, wide, high, { kind: 'bars', rows }),
+    ...(high ? [part('bars', px, y, wide, high, { kind: 'bars', rows })] : []),
     part('score', px, y + high + 4, wide, narrow ? 34 : 40, scores),
     ...(narrow ? [] : [
       part('note', 0, h + 6, w, LINE, text(phase ? 'Click the photo: the patch moves there.'
