@@ -104,9 +104,11 @@ def encoded(body: bytes, how: str, once: bool = False) -> tuple[bytes, str]:
 
 
 def asked_for(scope: Scope) -> tuple[object, ...]:
-    """All that Gradio's page hangs on: which one, and the address by which a visitor came."""
+    """All that Gradio's page hangs on: which one, and the address by which a visitor came. What
+    stands behind a ? is for the browser: of Gradio's own only the links to stored states, of which
+    this page has none."""
     asked = Headers(scope=scope)
-    came = (scope.get(name) for name in ("scheme", "root_path", "path", "query_string"))
+    came = (scope.get(name) for name in ("scheme", "root_path", "path"))
     return encoding(asked), *(scope.get("server") or ()), *came, *map(asked.get, BY)
 
 
@@ -141,10 +143,8 @@ class Front:
             answer = self.said
         elif path == "/healthz":
             answer = self.told
-        elif re.fullmatch(
-            r"/assets/[\w.-]{1,200}", path, re.ASCII
-        ):  # one address a file: all are kept
-            answer = self.asset
+        elif re.fullmatch(r"/assets/[\w.-]{1,200}", path, re.ASCII):
+            answer = self.asset  # one address a file: all are kept
         elif re.fullmatch(r"/|/theme\.css|/\w+\.js", path, re.ASCII):
             answer = self.page
         else:
@@ -260,7 +260,7 @@ class Front:
         """The page, its colours, a script: made once for all, and sent to who does not have it."""
         key, asked = asked_for(scope), Headers(scope=scope)
         if key not in self.pages:
-            answer = await self.whole(scope, receive)
+            answer = await self.whole({**scope, "query_string": b""}, receive)
             if answer.status_code != 200:
                 return await answer(scope, receive, send)
             script = b"<head><script>" + SCRIPT + b"</script>"

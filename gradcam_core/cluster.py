@@ -9,6 +9,7 @@ import asyncio
 import logging
 import math
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ Call = Callable[..., Any]  # a question's name and its arguments -> the answer o
 TRIES = 6
 PAUSE = 0.1  # seconds before the second try, twice as many before each that follows
 ANSWER_IN = 300.0  # seconds for one answer; a network's file may have to be fetched
+REACHED_IN = 5.0  # seconds, a cluster that is there already
 QUEUED = 64  # questions that wait for a replica
 AT_WORK = 2  # questions at once in one replica
 MEMORY_EACH = 1_500_000_000  # bytes that Ray sets apart for a replica
@@ -176,6 +178,7 @@ def start(least: int, own: Mapping[str, Order]) -> tuple[int, Callable[[], None]
     alone = "RAY_ADDRESS" not in os.environ
     here = {"_node_ip_address": "127.0.0.1", "include_dashboard": False} if alone else {}
     try:
+        _reach(os.environ.get("RAY_ADDRESS", ""))
         ray.init(namespace="gradcam-lab", log_to_driver=False, logging_level="WARNING", **here)
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise UserError(NO_CLUSTER.format(os.environ.get("RAY_ADDRESS", "this machine"))) from error
@@ -209,6 +212,17 @@ def start(least: int, own: Mapping[str, Order]) -> tuple[int, Callable[[], None]
     handle = serve.run(deployment.bind(own), name="gradcam-lab", route_prefix=None)
     put_behind(partial(_patiently, handle))
     return AT_WORK * most, ray.shutdown
+
+
+def _reach(address: str) -> None:
+    """Raises ConnectionError where nobody answers at HOST:PORT: Ray would try for ever."""
+    host, _, port = address.rpartition(":")
+    if "/" in host or not port.isdecimal():  # of ray://HOST:PORT and "auto" Ray knows more
+        return
+    try:
+        socket.create_connection((host, int(port)), REACHED_IN).close()
+    except OSError as error:
+        raise ConnectionError from error
 
 
 def _replica(serve: Any) -> type:

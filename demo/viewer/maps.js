@@ -512,21 +512,22 @@ export function coloured(heat, palette) {
  * @returns {Uint8ClampedArray} (4 n,)
  */
 export function lit(photo, heat, palette, opacity, round) {
-  const out = new Uint8ClampedArray(photo.length), shade = [0, 1, 2].map((c) => shadeOf(round ? 1 : WARM[c]));
-  const tint = round ? [0.92, 0.92, 0.92] : [0.86, 0.92, 1.08]; // with both signs blue is evidence
+  const pixels = new Uint32Array(heat.length), none = round ? 128 : 0;
   const amount = (n) => round ? Math.abs(2 * n / 255 - 1) : n / 255;
   const cover = Float32Array.from({ length: 256 }, (_, n) => opacity * amount(n) ** 0.7);
-  const none = round ? 0.5 : 0;
-  for (let i = 0; i < heat.length; i++) {
-    const tone = toneOf(Number.isNaN(heat[i]) ? none : heat[i]), a = cover[tone], at = 4 * i;
-    const grey = 0.2126 * photo[at] + 0.7152 * photo[at + 1] + 0.0722 * photo[at + 2];
-    for (let c = 0; c < 3; c++) {
-      const muted = (8.925 + 0.525 * (grey + 0.2 * (photo[at + c] - grey))) * tint[c];
-      out[at + c] = muted * (1 - a) + palette[3 * tone + c] * shade[c][Math.round(grey)] * a;
-    }
-    out[at + 3] = 255;
+  const [R, G, B] = [0, 1, 2].map((c) => cover.map((a, n) => a * palette[3 * n + c]));
+  const [shadeR, shadeG, shadeB] = WARM.map((power) => shadeOf(round ? 1 : power));
+  const [tintR, tintG, tintB] = round ? [0.92, 0.92, 0.92] : [0.86, 0.92, 1.08]; // with both signs blue is evidence
+  for (let i = 0; i < pixels.length; i++) {
+    const v = heat[i], n = v === v ? v * 255 + 0.5 | 0 : none, rest = 1 - cover[n];
+    const r = photo[4 * i], g = photo[4 * i + 1], b = photo[4 * i + 2];
+    const grey = 0.2126 * r + 0.7152 * g + 0.0722 * b, muted = 8.925 + 0.42 * grey, shade = grey + 0.5 | 0;
+    pixels[i] = 255 << 24
+      | (muted + 0.105 * b) * tintB * rest + B[n] * shadeB[shade] + 0.5 << 16
+      | (muted + 0.105 * g) * tintG * rest + G[n] * shadeG[shade] + 0.5 << 8
+      | (muted + 0.105 * r) * tintR * rest + R[n] * shadeR[shade] + 0.5;
   }
-  return out;
+  return new Uint8ClampedArray(pixels.buffer);
 }
 
 const WARM = [0.8, 1.15, 1.7]; // in shadows yellow turns to amber, not to olive

@@ -289,10 +289,14 @@ def browser_costs() -> None:
         times, covers = tab.evaluate(SWITCHES), tab.evaluate(COVERS)
         browser.close()
     page.close()
-    median = statistics.median(times)
+    median, cover, net = statistics.median(times), statistics.median(covers), lookup.network()
+    forward = forward_pass(net, np.zeros(net.shape, np.float32))
+    passes = cover / 1e3 / statistics.median(rounds({"forward": forward}, ROUNDS)["forward"])
     print("\n| another layer in the browser, to one frame of a 60 Hz screen |", end="")
     print(f" {median * 60 / 1000:.2f} ({median:.0f} ms) |")
-    print(f"| from a move of the patch to the bars | {statistics.median(covers):.0f} ms |")
+    print(
+        f"| from a move of the patch to the bars | {cover:.0f} ms ({passes:.1f} forward passes) |"
+    )
 
 
 def memory_costs() -> None:

@@ -362,6 +362,14 @@ test('where there is no map a colour is nothing at all, and the muted picture st
   }
 });
 
+test('the lit picture: muted where there is nothing, more colour the more evidence there is', () => {
+  const photo = Uint8ClampedArray.from([40, 90, 200, 255]); // grey 87.312, shade 0.6 + 0.4 sqrt(87 / 255) = 0.83364
+  const at = (heat, round) => [...maps.lit(photo, [heat], RAMP, 0.95, round)];
+  assert.deepEqual(at(0, false), [43, 51, 72, 255]); // (8.925 + 0.525 (grey + 0.2 (c - grey))) (0.86, 0.92, 1.08)
+  assert.deepEqual(at(1, false), [212, 3, 8, 255]); // 0.05 of that, 0.95 (255, 0, 7) shade ^ (0.8, 1.15, 1.7)
+  assert.deepEqual(at(0.2, true), [44, 130, 24, 255]); // tone 51 of 255: 0.95 0.6 ^ 0.7 = 0.66438 of (51, 204, 7) shade
+});
+
 test('green is lighter than red, red than blue', () => {
   const palette = Uint8Array.from([255, 0, 0, 0, 255, 0, 0, 0, 255, 255, 255, 255]);
   near([0, 1, 2, 3].map((tone) => maps.lightness(palette, tone)), [76.245, 149.685, 29.07, 255]);
