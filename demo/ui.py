@@ -175,7 +175,7 @@ def steps_of_the_map() -> gr.HTML:
         elem_id="lesson",
         server_functions=[*map(in_turn, functions), at_once(lesson.formulas)],
         fills=list(hide.FILLS),
-        **part("lesson", [name for name in heatmap.COLOURS if name not in heatmap.LIT][:1]),
+        **part("lesson", []),
     )
 
 

@@ -33,7 +33,7 @@ export const ADDRESS = {
   opacity: { word: 'strength', form: /^(\d|[1-9]\d|100)$/ },
   box: { word: 'box', form: /^[1-9]\d?$/ },
   tab: { word: 'tab', form: /^(lesson|trust)$/, back: true },
-  step: { word: 'step', form: /^([1-9]|1[0-3])$/, back: true },
+  step: { word: 'step', form: /^([1-9]|1[0-5])$/, back: true },
   show: { word: 'answer', form: /^[0-2]$/ },
   len: { word: 'length', form: /^(15|45|90)$/ }, // of the lesson, in minutes
 };

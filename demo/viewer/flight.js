@@ -2,8 +2,9 @@
 // arrived, one that is gone leaves. Without motion for whoever asked for none: the style says so.
 
 import { frame, make } from './dom.js';
-import { inside, project } from './maps.js';
+import { inside } from './maps.js';
 import { reader } from './sheets.js';
+import { colour, laid, pictured } from './tones.js';
 import { digits } from './words.js';
 
 /** @import { Part } from './scenes.js' */
@@ -11,7 +12,6 @@ import { digits } from './words.js';
 /**
  * What a part needs of the page.
  * @typedef {object} Means
- * @property {(name: string) => number[]} colour red, green, blue of a token of the style
  * @property {string} base address of the picture
  * @property {number[] | null} placement of the layer's cells
  * @property {(part: Part, cell: number[]) => void} pick
@@ -30,7 +30,7 @@ const pieceOf = (piece) => {
 };
 
 /** A pixel a cell: the more of a colour, the larger the number. */
-function grains({ field: { h, w, values }, tone, low, top, only }, { colour }) {
+function grains({ field: { h, w, values }, tone, low, top, only }) {
   const canvas = make('canvas', null, { width: w, height: h, class: 'gl-cells' });
   const image = new ImageData(w, h), [ink, up, down] = ['--ink', '--gl-for', '--gl-against'].map(colour);
   values.forEach((v, n) => {
@@ -69,36 +69,22 @@ const DRAW = {
 
   text: ({ pieces }) => [make('p', null)].map((p) => { p.append(...pieces.filter(Boolean).map(pieceOf)); return p; }),
 
-  picture({ grey }, { base }) {
-    const image = make('img', null, { alt: 'Your picture', draggable: 'false' });
-    image.src = base;
-    image.classList.toggle('gl-grey', Boolean(grey));
-    return [image];
-  },
+  picture: ({ grey }, { base }) => [pictured(base, grey)],
 
-  grid(part, means) {
+  grid(part) {
     const marks = (part.marks ?? []).map((n) => {
       const mark = make('i', null, { class: 'gl-mark' });
       frame(mark, cellBox(n, part.field));
       return mark;
     });
-    const { field, print, size, only } = part, canvas = grains(part, means), hides = !print || only;
+    const { field, print, size, only } = part, canvas = grains(part), hides = !print || only;
     const told = size ? [digitsIn(part)] : hides ? [] : [reader(canvas, field, print, field.exact, part.marks?.[0])];
     return [canvas, ...told, ...marks];
   },
 
-  /** Evidence glows on the grey photo; where a filter reacts, the photo is lit. */
-  heat({ field, tone, smooth, w, h, placement }, { base, placement: usual, colour }) {
-    const [W, H] = [Math.round(w), Math.round(h)], canvas = make('canvas', null, { width: W, height: H });
+  heat({ field, tone = 'evidence', smooth, w, h, placement }, { base, placement: usual }) {
     const lies = { ...field, placement: placement === undefined ? usual : placement };
-    const heat = project(field.values, lies, H, W, 0, Boolean(smooth)), image = new ImageData(W, H);
-    const lights = tone === 'reaction', shade = lights ? [10, 10, 12] : colour('--gl-glow');
-    heat.forEach((v, n) => {
-      const share = Math.max(v, 0) / (field.top || 1);
-      image.data.set([...shade, 225 * (lights ? 1 - share : share)], 4 * n);
-    });
-    canvas.getContext('2d').putImageData(image, 0, 0);
-    return [...DRAW.picture({ grey: !lights }, { base }), canvas];
+    return laid(base, lies, tone, Math.round(w), Math.round(h), Boolean(smooth));
   },
 
   frames({ cells, said = '', line, voted }) {
@@ -220,7 +206,9 @@ function touchable(node, part, means) {
       means.point([(e.clientY - box.top) / box.height, (e.clientX - box.left) / box.width]);
     };
   }
-  if (!node.onkeydown) node.removeAttribute('tabindex'); // not before: what has the focus keeps it
+  if (node.onkeydown) return;
+  node.removeAttribute('tabindex'); // not before: it would take the focus, and with it the next key
+  delete node.dataset.held;
 }
 
 /**

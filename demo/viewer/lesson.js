@@ -130,14 +130,6 @@ document.addEventListener('keydown', (e) => {
 
 // ---- the figure --------------------------------------------------------------------------------
 
-const pen = make('canvas', null).getContext('2d');
-
-/** Red, green, blue of a token of the style. */
-function colour(name) {
-  pen.fillStyle = getComputedStyle($('.gl')).getPropertyValue(name).trim();
-  return [1, 3, 5].map((at) => parseInt(pen.fillStyle.slice(at, at + 2), 16));
-}
-
 /** Where in the tab "Can I trust it?" a step leads. */
 const TESTS = { trust: '.gt-head', forget: '#gt-forget-it', cheat: '#gt-game' };
 
@@ -155,10 +147,11 @@ function showFigure() {
   if (!lesson || !W || !H || open === 'play') return;
   const facts = factsNow(), parts = sceneOf(facts, step, { W, H, phase: phaseNow(), seen, vote: votes[step] });
   fly($('.gl-fig'), parts, {
-    colour, base: topic.base, placement: lesson.placement, point, go,
+    base: topic.base, placement: lesson.placement, point, go,
     pick: (part, cell) => { if (part.field.h === lesson.shape[0]) put({ cell, nudged: null, sum: null }); },
     open: (name) => {
       const test = TESTS[name];
+      if (document.fullscreenElement) document.exitFullscreen(); // which would hide the other tab
       window.gradcamTest = test; // for a tab that is made only when it is opened
       openTab(test ? 2 : 0);
       document.dispatchEvent(new CustomEvent(test ? 'gradcam-test' : 'gradcam-tool', { detail: test ?? name }));
@@ -333,7 +326,7 @@ function showAbout() {
   if (wanted.rival) others.push(`What speaks for it rather than for ${wanted.rival} comes in step 7.`);
   if (wanted.sign !== 'for') others.push('Evidence against the class comes in step 7.');
   const told = state.step > 1 || state.seen.includes(1); // step 1 asks for it
-  const about = isHidden() ? 'the answer, which is hidden' : told ? `${topic.label} (${topic.chance})` : 'the answer';
+  const about = told && !isHidden() ? `${topic.label} (${topic.chance})` : 'the answer';
   clear($('.gl-about')).append(make('span', 'Grad-CAM for '), about, make('span', ` · ${topic.model}`));
   const other = isHidden() ? '' : others.join(' ');
   tell($('.gl-other'), other);

@@ -14,10 +14,7 @@ import { digits } from './words.js';
  */
 export const NOTES = [
   [2, 'The network sees as we do.', 'We open it: forward the score, back the map. Every box is a question.'],
-  [
-    3, '“46 % lion” means that 46 % of the picture is lion.',
-    'It is one score of many. Nobody asked it to say “both”.',
-  ],
+  [3, 'The percentage is how much of the picture it fills.', 'It is one score of many. Nobody asked it to say “both”.'],
   [2, 'The network shrinks the photo.', 'It swaps sharpness for meaning; left stays left.'],
   [3, 'A filter has a name: “the ear filter”.', 'We only know where it reacted. Look at it on other photos.'],
   [4, 'A larger number must matter more.', 'Where only a mean follows, a 0 and a 6 matter alike.'],
@@ -27,7 +24,7 @@ export const NOTES = [
   ],
   [3, 'The map is that one filter.', 'The heaviest filter gives some hundredths of the whole.'],
   [4, 'Minus means that nothing is there.', 'Minus speaks against. What two classes share cancels.'],
-  [3, 'Red is the animal.', 'Red raises the score. Fur and faces of cats are alike.'],
+  [3, 'Red is the thing itself.', 'Red raises the score. What looks alike raises it, too.'],
   [3, 'The cells add up to 100 %.', 'To the score, and only where a mean and one dense layer follow.'],
   [
     4, 'Earlier is sharper, so it is better.',

@@ -1,12 +1,14 @@
 // What a step of the lesson lets one play with, beside its figure: sliders, switches, and grids to choose a cell in.
 
 import { $, frame, make } from './dom.js';
+import { fieldOf } from './facts.js';
 import { cellAt, cellBeside, earlier, frameOf, tellingNudge, without } from './maps.js';
 import { plotCurves, plotStems } from './plot.js';
-import { figure, image, over, photo, row, slider, table, tiles } from './sheets.js';
+import { area, figure, image, photo, row, slider, table, tiles } from './sheets.js';
 import {
   addView, ask, askNudge, cellNow, drawn, put, rounding, say, sheetOf, state, tile, valuesIn,
 } from './taught.js';
+import { laid } from './tones.js';
 import {
   aboutMaps, aboutNudge, aboutOverlay, aboutPooling, aboutQuestion, aboutRelu, aboutScaling, aboutSum, aboutSwitches,
   firstTerms, grids, number, scoreTable, signed,
@@ -14,7 +16,12 @@ import {
 
 const cellName = () => { const [i, j] = cellNow(); return `row ${i + 1}, column ${j + 1}`; };
 
-const hasBothSigns = (map) => map.bottom > 0;
+/** A map over the picture, cell by cell or smoothly. */
+function over(map, tone, smooth = false) {
+  const { lesson, bytes, topic: { base, picture: [high, wide] } } = state, W = 420;
+  const field = { ...fieldOf(map, bytes), placement: lesson.placement };
+  return area(...laid(base, field, tone, W, Math.max(Math.round(W * high / wide), 1), smooth));
+}
 
 // ---- what can be moved -------------------------------------------------------------------------
 
@@ -81,16 +88,16 @@ export const PLAYS = {
 
   maps(play) {
     const { lesson, topic } = state, stage = row();
-    const all = tiles(lesson.tiles, (t) => drawn(t.a, hasBothSigns(t.a)),
+    const all = tiles(lesson.tiles, (t) => drawn(t.a, 'reaction'),
       (t) => `Feature map ${t.k}, weight ${number(t.alpha)}`, (_, n) => put({ tile: n, nudged: null, sum: null }));
     play.append(stage, all);
     addView(() => {
-      const t = tile(), both = hasBothSigns(t.a), where = over(drawn(t.a, both), topic, false, 0.55);
-      const means = both ? 'Red: above zero, blue: below; this layer has both.'
-        : 'Bright: the filter reacted strongly.';
+      const t = tile(), where = over(t.a, 'reaction');
+      const means = t.a.bottom > 0 ? 'The middle of the scale is zero: this layer has numbers below it, too.'
+        : 'The stronger the colour, the stronger the filter reacted.';
       [...all.children].forEach((b, n) => b.setAttribute('aria-pressed', String(n === state.tile)));
       stage.replaceChildren(
-        figure(sheetOf(t.a, both), `Feature map #${t.k}. ${means}`, 230),
+        figure(sheetOf(t.a, 'reaction'), `Feature map #${t.k}. ${means}`, 230),
         photo(where, 'The same, cell by cell over your picture.', topic.picture, 260, 32),
       );
       say(aboutMaps(lesson, t, topic.label));
@@ -99,7 +106,7 @@ export const PLAYS = {
 
   gradient(play) {
     const { topic } = state, t = tile(), lab = make('div', null), curves = make('div', null);
-    const grid = sheetOf(t.g, true), itself = sheetOf(t.a, hasBothSigns(t.a));
+    const grid = sheetOf(t.g, 'evidence'), itself = sheetOf(t.a, 'reaction');
     const [nudge, title, input] = slider('', { min: 0, max: 1 }, (size) => put({ size }));
     lab.hidden = true;
     lab.append(nudge, curves);
@@ -145,7 +152,7 @@ export const PLAYS = {
       `All ${count} weights, sorted, largest first`);
     const text = `All K = ${count} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`;
     play.append(
-      row(figure(sheetOf(t.g, true), `All ${t.cells} gradients of #${t.k}.`, 230)),
+      row(figure(sheetOf(t.g, 'evidence'), `All ${t.cells} gradients of #${t.k}.`, 230)),
       tryEarlier(),
       row(figure(stems, text, 560)),
     );
@@ -155,10 +162,10 @@ export const PLAYS = {
   sum(play) {
     const { lesson, topic } = state, channels = lesson.shape[2], { map, build, switches } = lesson;
     const end = Math.max(map.top, map.bottom), most = Math.max(...switches.flatMap((t) => [t.map.top, t.map.bottom]));
-    const whole = () => figure(sheetOf(map, true, end), 'All terms: the whole sum');
+    const whole = () => figure(sheetOf(map, 'evidence', end), 'All terms: the whole sum');
     const [adding, , input] = slider('Add up more and more terms, the heaviest first',
       { min: 0, max: build.length - 1 }, (count) => put({ count }));
-    const board = tiles(switches, (t) => drawn(t.map, true, most),
+    const board = tiles(switches, (t) => drawn(t.map, 'evidence', most),
       (t) => `Term of channel ${t.k}, sum ${number(t.total)}`, (t) => turn(t.k));
     const stage = row(), left = row(), report = make('p', '', { class: 'gl-score', role: 'status' });
     const parts = row(left, report);
@@ -182,7 +189,7 @@ export const PLAYS = {
       input.value = state.count;
       input.setAttribute('aria-valuetext', text);
       stage.replaceChildren(
-        figure(sheetOf(station.map, true, end), `${text[0].toUpperCase()}${text.slice(1)}`),
+        figure(sheetOf(station.map, 'evidence', end), `${text[0].toUpperCase()}${text.slice(1)}`),
         whole(),
       );
       say(aboutSum(station, channels, tile(), state.tile + 1));
@@ -195,7 +202,7 @@ export const PLAYS = {
         b.setAttribute('aria-pressed', String(!gone));
         b.classList.toggle('off', gone);
       });
-      left.replaceChildren(figure(sheetOf(map, true, end, rest),
+      left.replaceChildren(figure(sheetOf(map, 'evidence', end, rest),
         names ? `The sum without ${names}` : 'The sum with all terms on'));
     });
     addView(() => {
@@ -215,27 +222,28 @@ export const PLAYS = {
       const after = before.map((v) => Math.max(v, 0));
       box.checked = turned;
       stage.replaceChildren(
-        figure(sheetOf(map, true, end, before), 'Before: the signed sum', 260),
-        figure(sheetOf(map, true, end, after), 'After: only what is above zero', 260),
+        figure(sheetOf(map, 'evidence', end, before), 'Before: the signed sum', 260),
+        figure(sheetOf(map, 'evidence', end, after), 'After: only what is above zero', 260),
       );
       say(aboutRelu(whole, turned));
     });
   },
 
   scaling(play) {
-    const { lesson, topic } = state, map = drawn(lesson.map);
+    const { lesson, topic } = state, { map } = lesson;
     const stepped = `Nearest: the ${grids(lesson.map.sent)} cells as they are, each over the part of the picture it ` +
       'stands for.';
     const smooth = 'Bilinear: the same numbers, smooth between the middles of the cells.';
     play.append(row(
-      photo(over(map, topic, false), stepped, topic.picture),
-      photo(over(map, topic, true), smooth, topic.picture),
+      photo(over(map, 'evidence'), stepped, topic.picture),
+      photo(over(map, 'evidence', true), smooth, topic.picture),
     ));
     say(aboutScaling(lesson, topic.picture));
   },
 
   overlay(play) {
-    const { lesson, topic } = state, field = over(drawn(lesson.map), topic, true), report = make('div', null);
+    const { lesson, topic } = state, field = over(lesson.map, 'evidence', true);
+    const report = make('div', null);
     const [opacity, , input] = slider('Opacity', { min: 0, max: 100 }, (v) => put({ opacity: v }));
     choosable(lesson.placement, field);
     play.append(row(photo(field, 'Click any cell to see the sum that made it.', topic.picture, 420)), opacity, report);
@@ -270,10 +278,10 @@ export const PLAYS = {
       if (state.topic === topic) put({ lines: lines || state.lines, running: false });
     };
     play.append(button, pictures);
-    say('');
+    say('Another method draws fine lines. Would they tell one class from another?');
     addView(() => {
       const { lines, running } = state;
-      const times = lesson.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is bright.'
+      const times = lesson.whole.max > 0 ? 'Times the Grad-CAM map: only where the map is red.'
         : 'Times the Grad-CAM map, which is empty here: nothing is left.';
       button.hidden = Boolean(lines);
       button.textContent = running ? 'Running …' : 'Run guided backpropagation (one more pass)';

@@ -15,7 +15,8 @@ const STYLE = `
     .handout { display: block; color: #000; background: #fff; font: 14px/1.5 var(--sans); font-stretch: condensed; }
     .handout header { display: flex; justify-content: space-between; align-items: end; border-bottom: 2px solid #000;
       margin-bottom: 8px; }
-    .handout h1 { font-size: 24px; margin: 0; color: #000; }
+    .handout header > * { white-space: nowrap; }
+    .handout h1 { font-size: 22px; margin: 0; color: #000; }
     .handout h2 { font-size: 15.5px; margin: 0 0 2px; color: #000; font-weight: 700; }
     .handout b { display: inline-grid; place-items: center; width: 20px; height: 20px; margin-right: 6px;
       border-radius: 50%; border: 1.5px solid #000; font-size: 11px; color: #000; }
@@ -78,6 +79,7 @@ export function printHandout(facts, base) {
 const NOTED = `
   body { font: 18px/1.35 system-ui, sans-serif; margin: 24px; }
   th, td { text-align: left; padding: 6px 14px 6px 0; vertical-align: top; }
+  td:first-child { white-space: nowrap; }
   @media (max-width: 640px) {
     body { margin: 14px; }
     tr, td { display: block; }

@@ -35,6 +35,7 @@ import { digits, grids, number, percent } from './words.js';
 
 const NARROW = 600, WIDE = 1100; // pixels
 const LEAST = { narrow: 13, usual: 16 }, MOST = 22; // of a digit, in pixels
+const MANY = 24; // cells; of more the frames would hide the photo
 const LINE = 28, PAIR = 54; // the height of a line of text, and of two
 
 /** @returns {Part} */
@@ -216,7 +217,7 @@ function stages(f, { W, H, narrow, wide, phase }) {
 /** @param {Facts} f @param {Stand} s */
 function maps(f, s) {
   const { W, H, narrow, phase, vote } = s, head = narrow ? 0 : 32, note = narrow ? 0 : 36;
-  const half = narrow ? W : (W - 40) / 2;
+  const half = narrow ? W : (W - 40) / 2, framed = f.inMap && f.placed && f.peaks.length <= MANY;
   const room = narrow ? (H - 10) / 2 : H - head - note, [w, h] = fit(half, room, f.ratio), x = narrow ? (W - w) / 2 : 0;
   const right = W - half, y = narrow ? h + 10 : head, high = narrow ? H - y : Math.max(h, Math.min(room, half / 1.6));
   const frames = (cells, more) => part('frames', x, head, w, h, { kind: 'frames', cells: boxesOf(f, cells), ...more });
@@ -238,17 +239,18 @@ function maps(f, s) {
   const th = Math.min((high - (lines - 1) * gap) / lines, tw), roomy = w / f.w >= 40 && h / f.h >= 22;
   const most = roomy && f.peaks.length ? digits(f.a.values[f.peaks[0]], f.print.a) : '';
   return [
+    part('photo', x, head, w, h, { kind: 'picture' }), // what the grid flies onto
     ...(f.placed ? [
       part('over', x, head, w, h, { kind: 'heat', field: f.a, tone: 'reaction' }),
       part('A', ...onPhoto(f, x, head, w, h), grid(f.a, 'reaction', { gone: true })),
-    ] : [part('photo', x, head, w, h, { kind: 'picture' })]),
-    ...(f.inMap && f.placed ? [frames(f.peaks.slice(0, 12), { said: most })] : []),
+    ] : []),
+    ...(framed ? [frames(f.peaks, { said: most })] : []),
     ...f.tiles.slice(0, columns * lines).map((t, n) => part(
       `A ${t.k}`, right + n % columns * (tw + gap), y + Math.floor(n / columns) * (high - th) / (lines - 1), tw, th,
       grid(t.field, 'reaction', { tile: n, ring: t.k === f.k }),
     )),
     ...names(f.placed ? 'its numbers, over the photo' : 'the photo', `${f.K} filters, ${f.K} maps`,
-      `${f.inMap && f.placed ? 'Framed: the largest numbers. ' : ''}Click another map to follow that filter.`),
+      `${framed ? 'Framed: the largest numbers. ' : ''}Click another map to follow that filter.`),
   ];
 }
 
@@ -309,8 +311,10 @@ function weight(f, s) {
     const h = 0.3 * H;
     const lines = text([`${f.pro} speak for it\n`, 'for strong'], [`${f.con} speak against it`, 'against strong']);
     return [
-      part('G', 0, 0, 0.55 * W, h, grid(f.g, 'evidence')),
-      part('alpha', 0.58 * W, 0, 0.42 * W, h, text(...mean)),
+      sheetPart('G', 0, 0, 0.55 * W, h, f.g, 'evidence', f.print.g, s, { pick: false }),
+      part('alpha', 0.58 * W, 0, 0.42 * W, h, text(
+        `${f.cells} gradients${inUnits(unitOf(f.print.g), ',\n')}\n`, ...mean,
+      )),
       part('weights', 0, h + 14, W, H - h - 76, stems),
       ...(phase ? [part('counts', 0, H - 52, W, 50, text(...counts))] : []),
     ];
@@ -359,8 +363,8 @@ function addUp(f, s) {
     ];
   }
   // beside each other; or where that is too narrow for numbers, the map below
-  const between = wide ? 84 : 0.27 * W, w = wide ? (W - 2 * between) / 3 : 0.365 * W;
-  const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? H - 92 : h + 60;
+  const between = wide ? 100 : 0.27 * W, w = wide ? (W - 2 * between) / 3 : 0.365 * W;
+  const h = wide ? Math.min(H - 128, w / 1.2) : (H - 92) / 2, low = wide ? h + 36 : h + 60;
   const [px, mx, my] = wide ? [w + between, W - w, 0] : [W - w, W - w, low];
   const sign = wide ? centred(['×\n', 'large'], [weighs, `strong ${way}`], ['\n=', 'large'])
     : centred(['× ', 'large'], [weighs, `large ${way}`], [' =', 'large']);
@@ -377,7 +381,10 @@ function addUp(f, s) {
   const others = centred(`+ ${f.K - 1}\nmore `, ['=', 'large']);
   if (wide) parts.push(part('plus', px + w, 30 + h / 2 - 42, between, 84, others));
   const product = f.inMap ? [`${shown} × ${weighs} = `, [phase ? makes : '?', 'strong']] : [];
-  if (!phase) return [...parts, part('product', 0, low, mx - 20, LINE, text(...product))];
+  if (!phase) {
+    const why = 'The weight of a filter is the mean of its gradients.';
+    return [...parts, part('product', 0, low, mx - 20, PAIR, text(...product, product.length ? '\n' : '', why))];
+  }
   const terms = f.tiles.filter((t) => t.k !== f.k).slice(0, wide ? 5 : 4), room = wide ? 128 : (mx - 20) / 4;
   const top = Math.max(...terms.map((t) => t.field.top * Math.abs(t.alpha)), 0);
   const n = agreeing([f.whole.more, f.whole.less], f.whole.sum);
@@ -401,6 +408,7 @@ function cut(f, s) {
   const { W, H, narrow, phase } = s, pair = phase === 2 && f.contrast, field = pair ? f.contrast.field : f.map;
   const print = f.print.map;
   const minus = [...field.values.keys()].filter((n) => field.values[n] < 0), arrow = narrow ? 0 : 96;
+  const below = pair ? f.contrast.below : f.below;
   const w = narrow ? W : Math.min((W - arrow) / 2, 2 * (H - 74)), h = narrow ? (H - 72) / 2 : Math.min(w / 1.3, H - 74);
   const left = narrow ? 0 : (W - 2 * w - arrow) / 2, y = narrow ? 32 : 34, right = narrow ? 0 : left + w + arrow;
   const down = narrow ? H - h : y;
@@ -417,7 +425,7 @@ function cut(f, s) {
       part('arrow', left + w, y + h / 2 - 28, arrow, 56, centred(['→', 'huge'])),
       part('note', left, y + h + 10, W - left, LINE, text(
         ['Red', 'for strong'], ' speaks for it, ', ['blue', 'against strong'], ' against it.',
-        phase ? ` ${minus.length} of ${field.values.length} are minus.` : '',
+        phase ? ` ${below} of ${f.cells} are minus.` : '',
       )),
     ]),
   ];
@@ -443,6 +451,7 @@ function overlay(f, s) {
     name: f.sides[i], share: v / most, said: decimals(v, n), strong: v === most, evidence: true,
   }));
   return [
+    part('photo', x, 0, w, h, { kind: 'picture', grey: true }),
     part('over', x, 0, w, h, { kind: 'heat', field, smooth: true, hold: true }),
     part('relu', ...onPhoto(f, x, 0, w, h), grid(field, 'evidence', { top: f.map.top, gone: true })),
     part('frames', x + w / 2 - 2, 0, 4, h, { kind: 'frames', cells: [], line: true }),
@@ -461,9 +470,10 @@ function score(f, s) {
   const { W, H, narrow, phase } = s, sums = rowSums(f.map), total = totalOf(f), print = f.print.map;
   const whole = f.whole.sum;
   const n = Math.max(agreeing(sums, whole), total.n), few = Boolean(phase) && sums.length <= 14 && f.inMap;
-  const w = narrow ? W - (few ? 66 : 0) : Math.min(0.54 * W, 2 * (H - 36));
+  const column = narrow ? 58 : 90, longest = Math.max(...sums.map((v) => ems(decimals(v, n))));
+  const w = narrow ? W - (few ? column + 8 : 0) : Math.min(0.54 * W, 2 * (H - 36));
   const h = narrow ? Math.min(H - 168, w) : Math.min(w / 1.3, H - 36);
-  const size = Math.min(22, Math.floor(h / sums.length - 3)), units = inUnits(unitOf(print));
+  const size = Math.floor(Math.min(22, h / sums.length - 3, column / (1.12 * longest))), units = inUnits(unitOf(print));
   const parts = [
     part('map name', 0, 0, narrow ? W : w + 110, LINE, text(
       `the ${f.map.values.length} cells${units}${few ? ', and each row’s sum' : ''}`,
@@ -472,7 +482,9 @@ function score(f, s) {
   ];
   if (few && size >= LEAST.narrow) {
     const high = h / sums.length, shown = (v) => ({ ...text([decimals(v, n), 'strong']), size, upright: true });
-    sums.forEach((v, i) => parts.push(part(`row ${i}`, w + 8, 32 + i * high, Math.min(90, W - w - 8), high, shown(v))));
+    sums.forEach((v, i) => {
+      parts.push(part(`row ${i}`, w + 8, 32 + i * high, Math.min(column, W - w - 8), high, shown(v)));
+    });
   }
   const x = narrow ? 0 : w + (phase ? 116 : 44), y = narrow ? h + 42 : 34, high = narrow ? H - y : h;
   if (!phase) {
@@ -529,10 +541,23 @@ function before(f, s) {
   ];
   if (phase > 1 && f.network === 'EfficientNet-Lite0') {
     return [...parts,
-      part('hits name', 0, low - 32, W, LINE, text('54 pictures: how often, of 100, is the thing hit?')),
+      part('hits name', 0, low - 32, W, LINE, text(
+        'On 54 pictures: how often, of 100, does the reddest spot lie on the thing?',
+      )),
       part('hits', 0, low, W, Math.min(high, 140), { kind: 'bars', rows: HITS })];
   }
-  if (!phase) return parts;
+  if (f.even) {
+    parts.push(part('alike', x[0], low - 32, w, Math.min(high + 32, 100), text(
+      'Here only a mean follows:\nall gradients of a filter are alike.',
+    )));
+  }
+  if (!phase) {
+    return [...parts,
+      part('G name', x[1], low - 32, w, LINE, text('gradients of one filter')),
+      part('G', x[1], low, w, high, UNKNOWN),
+      part('cancels', x[2], low - 4, w, Math.min(high, PAIR), text('the earlier layer:\n', [earlier.layer, 'strong'])),
+    ];
+  }
   return [...parts,
     part('G name', x[1], low - 32, w, LINE, text(`gradients of filter ${k}${wide ? inUnits(unitOf(print)) : ''}`)),
     sheetPart('G', x[1], low, w, high, g, 'evidence', print, s, { pick: false }),
@@ -585,17 +610,18 @@ function cover(f, { W, H, narrow, phase }) {
       },
     ];
   });
-  const high = narrow ? Math.min(H - y - 40, 120) : 148, mapY = y + high + 50;
+  const high = !rows.length ? 0 : narrow ? Math.min(H - y - 40, 120) : 148, mapY = y + high + 50;
   const [mw, mh] = fit(wide, H - mapY - LINE - 4, f.ratio);
   const after = now ? decimals(now.score, 2) : '?';
   const scores = text('score: ', [decimals(f.score, 2), 'strong'], ' → ', [after, 'large']);
   return [
     part('photo', x, 0, w, h, { kind: 'picture', pick: phase > 0 }),
     part('patch', x + l * w, t * h, (r - l) * w, (b - t) * h, { kind: 'patch' }),
-    part('bars', px, y, wide, high, { kind: 'bars', rows }),
+    ...(high ? [part('bars', px, y, wide, high, { kind: 'bars', rows })] : []),
     part('score', px, y + high + 4, wide, narrow ? 34 : 40, scores),
     ...(narrow ? [] : [
-      part('note', 0, h + 6, w, LINE, text(phase ? 'Click: the patch moves.' : 'Grey covers one place.')),
+      part('note', 0, h + 6, w, LINE, text(phase ? 'Click the photo: the patch moves there.'
+        : f.own || !f.placed ? 'Grey covers one place.' : 'Grey covers where the map is reddest.')),
     ]),
     ...(now && !narrow && mh > 60 ? [
       part('new name', px, mapY, wide, LINE, text('the new map')),
@@ -608,13 +634,15 @@ function cover(f, { W, H, narrow, phase }) {
 
 /** What waits in another tab. @param {number} ratio of a picture @param {string[]} names of what is not known */
 function elsewhere({ W, H, narrow, phase }, ratio, known, names, [open, name, line]) {
-  const n = known.length + names.length, gap = narrow ? 8 : 22, w = (W - (n - 1) * gap) / n, card = narrow ? 150 : 104;
-  const [pw, ph] = fit(w, H - card - LINE - 14, ratio), shown = [...known, ...names.map((one) => [one, UNKNOWN])];
+  const n = known.length + names.length, gap = narrow ? 8 : 22, card = 104, below = narrow && n === 2 && ratio > 1.4;
+  const w = below ? W : (W - (n - 1) * gap) / n, [pw, ph] = fit(w, (H - card - 14) / (below ? 2 : 1) - LINE, ratio);
+  const at = (i) => below ? [0, i * (ph + LINE)] : [i * (w + gap), 0];
+  const shown = [...known, ...names.map((one) => [one, UNKNOWN])];
   return [
-    ...shown.flatMap(([title, what], i) => [
-      part(`name ${i}`, i * (w + gap), 0, w, LINE, text(title)),
-      part(what.kind === 'heat' ? 'over' : `unknown ${i}`, i * (w + gap), LINE + 4, pw, ph, what),
-    ]),
+    ...shown.flatMap(([title, what], i) => {
+      const [x, y] = at(i), key = what.kind === 'heat' ? 'over' : `unknown ${i}`;
+      return [part(`name ${i}`, x, y, w, LINE, text(title)), part(key, x, y + LINE, pw, ph, what)];
+    }),
     ...(phase ? [part(`task ${open}`, 0, H - card, W, card, {
       ...text([`${name}\n`, 'strong'], line), card: true, plain: true, open,
     })] : []),
@@ -646,7 +674,7 @@ const LEARNED = [
 ];
 
 /** @param {Facts} f @param {Stand} s */
-function end(f, { W, H, narrow, phase }) {
+function end(f, { W, H, narrow, wide, phase }) {
   if (phase) {
     const h = Math.min(H / 4, narrow ? 110 : 84);
     return LEARNED.map(([sign, line], n) => part(`line ${n}`, 0, n * h, W, h - 10, {
@@ -655,14 +683,15 @@ function end(f, { W, H, narrow, phase }) {
   }
   const gap = narrow ? 8 : 22, w = narrow ? W : (W - 2 * gap) / 3, h = narrow ? (H - 2 * gap) / 3 : H;
   return TASKS.flatMap(([open, name, task], n) => {
-    const x = narrow ? 0 : n * (w + gap), y = narrow ? n * (h + gap) : 0, [pw, ph] = fit(w - 32, h - 150, f.ratio);
+    const x = narrow ? 0 : n * (w + gap), y = narrow ? n * (h + gap) : 0;
+    const [pw, ph] = fit(w - 32, h - (wide ? 150 : 190), f.ratio);
     const box = [x + 16, y + h - ph - 16, pw, ph], [l, t, r, b] = f.patches[0];
     const inside = [box[0] + l * pw, box[1] + t * ph, (r - l) * pw, (b - t) * ph];
     const pair = f.contrast ? grid(f.contrast.field, 'evidence') : grid(f.map, 'evidence');
     const picture = [{ kind: 'picture' }, pair, UNKNOWN][n], roomy = !narrow && ph > 40;
     return [
       part(`task ${open}`, x, y, w, h, {
-        ...text([`${n + 1}`, 'badge'], [`${name}\n`, 'strong'], task), card: true, plain: true, open,
+        ...text([`${n + 1}`, 'badge'], [`${name} →\n`, 'strong'], task), card: true, plain: true, open,
       }),
       ...(roomy ? [part(['photo', 'map', 'own'][n], ...box, { ...picture, open })] : []),
       ...(roomy && n === 0 ? [part('patch', ...inside, { kind: 'patch' })] : []),

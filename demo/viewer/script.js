@@ -85,7 +85,8 @@ export function coveredOf({ score, covered }, n) {
 /** The sum of step 9 as it is printed. @param {Facts} facts */
 export function totalOf({ whole, start, score }) {
   const n = start === null ? 2 : agreeing([whole.sum, start], score);
-  return { n, sum: decimals(whole.sum, n), start: start === null ? '' : decimals(start, n), score: decimals(score, n) };
+  const begins = start === null ? '' : decimals(Number(start.toFixed(n)) || 0, n); // no minus nothing
+  return { n, sum: decimals(whole.sum, n), start: begins, score: decimals(score, n) };
 }
 
 /** @type {Station[]} */
@@ -142,8 +143,8 @@ export const STATIONS = [
       const row = Math.floor(peaks[0] / w) + 1, column = peaks[0] % w + 1;
       return {
         ask: `Filter ${k} gave these ${cells} numbers. Where did it react most? Point!`,
-        hint: f.placed ? 'Click the photo where you think it was. Then the numbers fly over.' : NO_PLACE,
-        answer: !inMap || !n ? 'Where the map is darkest.'
+        hint: f.placed ? 'A filter looks for one pattern everywhere. Click the photo where it found most.' : NO_PLACE,
+        answer: !inMap || !n ? 'Where its colour is strongest.'
           : !f.placed ? `${n === 1 ? 'One cell has' : `${n} cells have`} the most: ${most}.`
             : n > 1 ? `The ${n} cells with ${most} lie ${side}.` : `Row ${row}, column ${column}, ${side}: ${most}.`,
         say: f.placed ? 'A feature map says how strongly one filter reacted, place by place.' : NO_PLACE,
@@ -221,7 +222,8 @@ export const STATIONS = [
       say: 'Minus speaks against the class; ReLU throws it away.',
     }),
     more: ({ label, contrast }) => contrast && {
-      button: `Minus ${contrast.label}`, ask: `And if we ask: why ${label} and not ${contrast.label}?`,
+      button: `Minus ${contrast.label.length > 12 ? 'another class' : contrast.label}`,
+      ask: `And if we ask: why ${label} and not ${contrast.label}?`,
       answer: `Now ${contrast.below} cells are minus: they speak for ${contrast.label}.`,
       say: 'Compare two classes, and what they share cancels.',
     },
@@ -256,7 +258,7 @@ export const STATIONS = [
     name: 'Score', act: 'add', keys: ['sum'], play: 'overlay',
     said: (f) => {
       const { cells, first, whole, start, label } = f, total = totalOf(f);
-      const options = ['1', '100', `about ${Number(whole.sum.toPrecision(2))}`, 'no meaning'];
+      const options = ['1', '100', `about ${f.brief(whole.sum)}`, 'no meaning'];
       return {
         ask: `Add up all ${cells} cells. Which number do you expect?`,
         ...asked(options, start === null ? 3 : 2),
@@ -278,13 +280,13 @@ export const STATIONS = [
     name: 'Earlier', act: 'doubt', keys: ['pooling'], play: 'pooling',
     said: ({ earlier, sides, where, placed }) => {
       if (!earlier) return { ask: 'And if we look at an earlier layer?', answer: WAITS, say: '' };
-      const { label, layer, side, shares: [last, mean] } = earlier, main = Number(mean > 0.5 ? side : 1 - side);
+      const { label, side, shares: [last, mean] } = earlier, main = Number(mean > 0.5 ? side : 1 - side);
       const most = percent(Math.max(mean, 1 - mean)), order = third(mean, 0.49, 0.51) === 1 ? 2 : main;
       return {
-        ask: `At an earlier layer, ${layer}: where will the map for ${label} point?`,
+        ask: `And at an earlier layer: where will the map for ${label} point?`,
         ...asked([...sides, 'both alike'], order),
         answer: `now ${most} lies ${where[main]}.`
-          + (placed ? ` In the last layer ${percent(last)} lay ${where[side]}.` : ''),
+          + (placed ? ` The last layer: ${percent(last)} ${where[side]}.` : ''),
         say: 'Earlier gradients differ by place; their mean forgets the place.',
       };
     },
@@ -293,7 +295,8 @@ export const STATIONS = [
       answer: `${percent(earlier.shares[2])} lies ${where[earlier.side]}, place by place.`,
       say: 'Grad-CAM belongs at the last layer; earlier, go place by place.',
     },
-    math: () => 'Grad-CAM: add up mean(G) · A. LayerCAM: add up max(0, G) · A, with G of each cell.',
+    math: ({ earlier }) => 'Grad-CAM: add up mean(G) · A. LayerCAM: add up max(0, G) · A, with G of each cell' +
+      (earlier ? ` of ${earlier.layer}.` : '.'),
   },
   {
     name: 'So what?', act: 'doubt', keys: ['guided'], play: 'guided',
@@ -302,6 +305,7 @@ export const STATIONS = [
       answer: 'A is true, C is false. B the map cannot say. D: test it!',
       say: 'The map says where evidence was found, not what was needed.',
     }),
+    math: () => 'Another method draws fine lines. Times the map M they are called guided Grad-CAM.',
   },
   {
     name: 'Cover it', act: 'doubt', keys: [],
@@ -314,14 +318,14 @@ export const STATIONS = [
       const change = now.score - score, right = Math.abs(change) < 0.02 * Math.abs(score) ? 1 : change > 0 ? 0 : 2;
       return {
         ask, ...asked(options, right),
-        answer: `${['it rises', 'it hardly moves', 'it falls'][right]}. ${label}: ${coveredOf(f, 0).said}.`,
+        answer: `${['it rises', 'it hardly moves', 'it falls'][right]}. Score of ${label}: ${coveredOf(f, 0).said}.`,
         say: 'A map is a claim; covering is the experiment.',
       };
     },
     more: (f) => ({
       button: f.placed ? 'The weakest place' : 'Another place',
       ask: `And if we cover ${f.placed ? 'the weakest' : 'another'} place instead?`,
-      answer: f.covered[1] ? `${f.label}: ${coveredOf(f, 1).said}.` : WAITS,
+      answer: f.covered[1] ? `Score of ${f.label}: ${coveredOf(f, 1).said}.` : WAITS,
       say: 'A covered picture is another picture: every cell changes.',
     }),
     math: (f) => f.covered[0] ? `y(covered) − y(photo) = ${coveredOf(f, 0).sum}` : '',

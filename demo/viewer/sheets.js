@@ -1,8 +1,7 @@
-// What the steps of "How it is made" are drawn with: grids with their scales, over the picture or by themselves, and
-// how they stand on the page.
+// What the steps of "How it is made" are drawn with: grids with their scales, and how they stand on the page.
 
 import { $, make, painted } from './dom.js';
-import { inside, lightness, printed, project, toneOf } from './maps.js';
+import { inside, lightness, printed, toneOf } from './maps.js';
 import { digits, number } from './words.js';
 
 const NUMBERED = 8; // cells a side at most of a grid whose cells show their numbers
@@ -12,7 +11,6 @@ const NUMBERED = 8; // cells a side at most of a grid whose cells show their num
  * @typedef {object} Drawn
  * @property {number} h
  * @property {number} w
- * @property {number[] | null} placement of its cells in the picture
  * @property {Float32Array} data (h w,)
  * @property {Float32Array} unit the same in 0..1
  * @property {number} top what the end of the colours stands for
@@ -32,7 +30,7 @@ export function cells({ unit, palette, h, w }) {
   return canvas;
 }
 
-function area(...nodes) {
+export function area(...nodes) {
   const node = make('div', null, { class: 'gl-area' });
   node.append(...nodes);
   return node;
@@ -105,18 +103,6 @@ export function sheet(drawn, exact) {
   }
   holder.again = () => sheet(drawn, exact);
   return holder;
-}
-
-/**
- * A grid over the picture, cell by cell or smoothly.
- * @param {Drawn} drawn
- * @param {{ base: string, picture: number[] }} view address and sides of the picture
- */
-export function over(drawn, { base, picture }, smooth, opacity = 0.6) {
-  const W = 420, H = Math.max(Math.round(W * picture[0] / picture[1]), 1);
-  const canvas = painted(project(drawn.unit, drawn, H, W, NaN, smooth), drawn.palette, H, W);
-  canvas.style.opacity = opacity;
-  return area(image(base, 'Your picture'), canvas);
 }
 
 // ---- how they stand on the page ----------------------------------------------------------------

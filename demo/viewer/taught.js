@@ -3,17 +3,15 @@
 import { readLink } from './address.js';
 import { $ } from './dom.js';
 import { fieldOf, movedBy } from './facts.js';
-import { bytesOf, roundingOf, scaled, signedBytesOf, valuesOf } from './maps.js';
+import { roundingOf, scaled, signedBytesOf, valuesOf } from './maps.js';
 import { sheet } from './sheets.js';
 import { store } from './store.js';
+import { paletteOf } from './tones.js';
 import { UNREACHED } from './words.js';
 
 /** @import { CellSum, Guided, Lesson, Nudge, StepMap, Tile, Without } from './wire.js' */
 /** @import { Drawn } from './sheets.js' */
 /** @import { InView } from './viewer.js' */
-
-const PLAIN = props.colours.find((name) => !props.lit.includes(name)); // a grid by itself has no picture to light
-const palettes = Object.fromEntries(Object.entries(props.palettes).map(([name, text]) => [name, bytesOf(text)]));
 
 /** What a visitor plays with, at the start of a lesson. */
 export const FRESH = {
@@ -55,7 +53,7 @@ const lecture = store({
   stale: false, // whether what it shows is not what the page asks for
   said: '', // what it says to the visitor
   notes: false, // whether the teacher's notes were opened: they have the answers of all steps
-  opacity: 50,
+  opacity: 100,
   space: [0, 0], // of the figure, in pixels
   ...FRESH,
 });
@@ -85,14 +83,14 @@ export function rivalNow() {
 
 /**
  * @param {StepMap} map
- * @param {boolean} round whether zero is in the middle of the colours
- * @param {number} top what their end stands for; 0: the largest of this map
+ * @param {'reaction' | 'evidence'} tone
+ * @param {number} top what the end of the colours stands for; 0: the largest of this map
  * @param {Float32Array} data instead of the map's own
  * @returns {Drawn}
  */
-export function drawn(map, round = false, top = 0, data = valuesIn(map)) {
-  const [h, w] = map.sent, palette = palettes[round ? props.diverging[PLAIN] : PLAIN];
-  return { h, w, placement: state.lesson.placement, data, round, palette, ...scaled(data, round, top) };
+export function drawn(map, tone, top = 0, data = valuesIn(map)) {
+  const [h, w] = map.sent, round = tone === 'evidence' || map.bottom > 0;
+  return { h, w, data, round, palette: paletteOf(tone), ...scaled(data, round, top) };
 }
 
 /** A grid with its scale. */

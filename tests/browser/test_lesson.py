@@ -64,6 +64,14 @@ def pixels(canvas) -> np.ndarray:
     return np.array(flat, float).reshape(h, w, 4)[:, :, :3]
 
 
+def token(lesson, name: str) -> np.ndarray:
+    """A colour of the page's style, (3,)."""
+    text = lesson.evaluate("(n, name) => getComputedStyle(n).getPropertyValue(name)", f"--{name}")
+    return np.array(
+        [17 * int(c, 16) for c in text[1:]] if len(text) == 4 else [*bytes.fromhex(text[1:])]
+    )
+
+
 def near(number: float) -> object:
     """As the page rounds: three digits."""
     return pytest.approx(number, rel=6e-3)
@@ -365,8 +373,10 @@ def test_channels_switched_off(lesson, survey) -> None:
     report.wait_for()
     left = lesson.locator("figure", has_text=f"The sum without #{first.channel}").locator("canvas")
     signed = survey.maps[LAYER, "Grad-CAM"]
-    unit = ((signed - first.grid) / np.abs(signed).max() + 1) / 2
-    assert np.abs(pixels(left) - heatmap.paint(unit, heatmap.DIVERGING)).mean() < 2
+    share = ((signed - first.grid) / np.abs(signed).max())[:, :, None]
+    none, red, blue = (token(lesson, name) for name in ("card", "red", "blue"))
+    expected = none + np.abs(share).clip(0, 1) * (np.where(share < 0, blue, red) - none)
+    assert np.abs(pixels(left) - expected).mean() < 2
     before, channel, after, promised, change = numbers(report.inner_text().replace("#", " "))
     assert channel == first.channel
     assert promised == near(-first.total)
@@ -637,7 +647,44 @@ def test_a_class_guesses_before_it_sees_and_a_remote_turns_the_page(lab) -> None
     lab.page.get_by_role("tab", name="Look").click()
 
 
-@pytest.mark.longest
+def test_a_grid_that_is_drawn_anew_keeps_the_focus_and_every_key(lab) -> None:
+    """By the key itself, and by an answer that comes between two keys."""
+    lab.page.get_by_role("tab", name="How it is made").click()
+    lesson, keys = lab.page.locator("#lesson"), lab.page.keyboard
+    part, score = lab.page.locator("#lesson [data-step]"), lesson.locator("[data-key=score]")
+    lesson.locator(".gl-nav button").nth(4).click()
+    grid = lesson.locator("[data-key=A]:not([data-leaving])")
+    expect(score).to_contain_text("7.480 → ?")
+    held, asks = [], re.compile("/component_server")
+    lab.page.route(asks, lambda route: held.append(route))
+    mark, places = grid.locator(".gl-mark"), set()
+    grid.focus()
+    for key in ("Enter", "ArrowRight", "ArrowUp"):
+        keys.press(key)
+        places.add(mark.get_attribute("style"))
+        expect(grid).to_be_focused()
+    assert len(places) == 3
+    expect(score).to_contain_text("… → ?")
+    for route in held:
+        route.continue_()
+    lab.page.unroute(asks)
+    expect(score).to_contain_text("7.480 → ?")
+    expect(grid).to_be_focused()
+    expect(grid).to_have_attribute("data-held", "")
+    keys.press("Escape")
+    expect(grid).not_to_have_attribute("data-held", "")
+    keys.press("ArrowRight")
+    assert mark.get_attribute("style") in places
+    expect(part).to_have_attribute("data-show", "1")
+    keys.press("Enter")
+    keys.press("3")  # there the grid lies on the photo, and has no keys
+    keys.press("PageDown")
+    lesson.locator(".gl-nav button").nth(4).click()
+    expect(grid).not_to_have_attribute("data-held", "")
+    lab.page.get_by_role("tab", name="Look").click()
+
+
+@pytest.mark.slow
 def test_covering_really_runs_the_network_and_the_end_leads_into_the_other_tabs(lab) -> None:
     path, best = EXAMPLES_DIR / next(iter(EXAMPLES)), "top_activation"
     signed = pipeline.survey(pictures.read_rgb(path)).maps[best, "Grad-CAM"]
@@ -657,19 +704,11 @@ def test_covering_really_runs_the_network_and_the_end_leads_into_the_other_tabs(
     after = next(row["p"] for row in covered["classes"][0] if row["label"] == "lion")
     said = lesson.locator("[data-key=bars] b").all_inner_texts()
     assert numbers(plain(said[1]))[0] == pytest.approx(100 * after, abs=0.5)
-    lesson.locator(".gl-nav button").nth(4).click()
-    grid = lesson.locator("[data-key=A]:not([data-leaving])")
-    marked = grid.locator(".gl-mark")
-    before = marked.get_attribute("style")
-    for key in ("Enter", "ArrowRight"):
-        grid.press(key)
-    expect(marked).not_to_have_attribute("style", str(before))
-    expect(lab.page.locator("#lesson [data-step]")).to_have_attribute("data-show", "0")
-    for key in ("Escape", "ArrowRight"):
-        grid.press(key)
-    expect(lab.page.locator("#lesson [data-step]")).to_have_attribute("data-show", "1")
     keys.press("End")
+    keys.press("f")
+    lab.until("document.fullscreenElement")
     lesson.get_by_text("Make the answer lose").click()
+    lab.until("!document.fullscreenElement")  # it would hide the tab that is opened
     expect(lab.find("[name=gv-tool][value=cover]")).to_be_checked()
     lab.page.get_by_role("tab", name="How it is made").click()
     lesson.get_by_text("Hunt a photo").click()

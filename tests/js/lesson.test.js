@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
+import { readLink } from '../../demo/viewer/address.js';
 import { agreeing, decimals, enough, factsOf, halvesOf, patchOn, peaksOf, unitOf } from '../../demo/viewer/facts.js';
 import { NOTES, answersOf, handoutOf, noteRows } from '../../demo/viewer/paper.js';
 import { digitSize, sceneOf } from '../../demo/viewer/scenes.js';
@@ -139,7 +140,8 @@ test('the answers are those of the numbers', () => {
 test('earlier: which share of each map lies on the side where most of the last one is', () => {
   const f = all();
   assert.deepEqual([f.earlier.side, ...f.earlier.shares], [1, 0.8, 0.2, 0.75]); // 4 of 5, 1 of 5, 3 of 4
-  assert.match(plain(answerOf(said(10, f))), /^A: now 80 % lies in the left half\. In the last layer 80 % lay in/);
+  const told = 'A: now 80 % lies in the left half. The last layer: 80 % in the right half.';
+  assert.equal(plain(answerOf(said(10, f))), told);
   assert.match(plain(STATIONS[10].more(f).answer), /^75 % lies in the right half, place by place\.$/);
 });
 
@@ -147,8 +149,8 @@ test('cover: the patch lies on the strongest cell, then on the weakest, and the 
   const f = all();
   assert.deepEqual(f.patches[0].map((v) => Number(v.toFixed(2))), [0.33, 0.58, 0.67, 0.92]); // the middle of row 2
   assert.deepEqual(f.patches[1].map((v) => Number(v.toFixed(2))), [0, 0.08, 0.34, 0.42]);
-  assert.match(plain(answerOf(said(12, f))), /^C: it falls\. ant: 5\.25 → 4\.00\.$/);
-  assert.equal(plain(STATIONS[12].more(f).answer), 'ant: 5.25 → 5.27.');
+  assert.match(plain(answerOf(said(12, f))), /^C: it falls\. Score of ant: 5\.25 → 4\.00\.$/);
+  assert.equal(plain(STATIONS[12].more(f).answer), 'Score of ant: 5.25 → 5.27.');
   assert.equal(plain(STATIONS[12].math(f)), 'y(covered) - y(photo) = 4.00 - 5.25 = -1.25');
 });
 
@@ -249,6 +251,27 @@ test('the sums on the screen are right as they stand there', () => {
   assert.equal((before + moved).toFixed(3), after.toFixed(3));
 });
 
+test('a row’s sum fits beside its row, however many places it has', () => {
+  const whole = { ...all().whole, sum: 2.008 }; // 1.00 and 1.00 are not 2.01
+  const f = all({ lesson: { map: mapOf([0.004, 0, 1, 0.004, 0, 1], GRID), whole, start: null } });
+  for (const size of SIZES) {
+    const parts = scene(f, 9, 1, size).filter((p) => p.key.startsWith('row '));
+    assert.deepEqual(parts.map((p) => p.pieces[0][0]), ['1.004', '1.004']);
+    for (const p of parts) assert.ok(p.size * (4 * 0.6 + 0.3) <= p.w, `${p.size} in ${p.w}`);
+  }
+});
+
+test('how many cells are minus is counted by the network, not in what is drawn', () => {
+  const whole = { ...all().whole, below: 3 }, f = all({ lesson: { whole } }), [size] = SIZES;
+  assert.match(textOf(scene(f, 7, 1, size), 'note'), /3 of 6 are minus/);
+  assert.match(textOf(scene(f, 7, 2, size), 'note'), /2 of 6 are minus/);
+});
+
+test('a fixed start that is nothing has no minus', () => {
+  const f = all({ lesson: { start: -0.001, score: 5, whole: { ...all().whole, sum: 5.001 } } });
+  assert.deepEqual(scene(f, 9, 1, SIZES[0]).find((p) => p.key === 'total').lines[1], ['fixed start', '0.00']);
+});
+
 test('before the answer is asked for, it is not in the figure', () => {
   const f = all(), [size] = SIZES;
   const told = (step) => plain(JSON.stringify(scene(f, step, 0, size).map((p) => p.pieces ?? p.rows)));
@@ -278,8 +301,13 @@ test('what moves keeps its key', () => {
   for (const [one, two, key] of [
     [[0, 0], [1, 0], 'photo'], [[3, 0], [3, 1], 'A'], [[3, 1], [4, 0], 'A'], [[4, 1], [5, 0], 'G'],
     [[6, 1], [7, 0], 'map'], [[7, 1], [8, 0], 'relu'], [[8, 0], [8, 1], 'relu'],
-    [[1, 1], [0, 1], 'photo'], [[9, 1], [0, 1], 'map'],
+    [[3, 0], [3, 1], 'photo'], [[8, 0], [8, 1], 'photo'], [[1, 1], [0, 1], 'photo'], [[9, 1], [0, 1], 'map'],
   ]) for (const at of [one, two]) assert.ok(scene(f, ...at, size).some((p) => p.key === key), `${key} at ${at}`);
+});
+
+test('a link leads to every step but the first, which it leaves out, and to no other', () => {
+  const read = [...STATIONS.keys(), STATIONS.length].filter((n) => readLink(`#step=${n}`).link.step === String(n));
+  assert.deepEqual(read, [...STATIONS.keys()].slice(1));
 });
 
 // ---- on paper
@@ -297,7 +325,7 @@ test('the notes have the answer of every step, those of a second reveal too', ()
   const told = answersOf(all()).map(plain);
   assert.equal(told.length, STATIONS.length);
   assert.equal(told[7], 'B: 1 of 6. They speak against. Now 2 cells are minus: they speak for wolf.');
-  assert.equal(told[12], 'C: it falls. ant: 5.25 -> 4.00. ant: 5.25 -> 5.27.'.replaceAll('->', '→'));
+  assert.equal(told[12], 'C: it falls. Score of ant: 5.25 -> 4.00. Score of ant: 5.25 -> 5.27.'.replaceAll('->', '→'));
 });
 
 test('the handout has the numbers and a blank for each answer, and tells no class', () => {
