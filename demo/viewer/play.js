@@ -150,7 +150,7 @@ export const PLAYS = {
     const sorted = lesson.alphas.map((alpha, k) => ({ alpha, k })).sort((a, b) => b.alpha - a.alpha);
     const stems = plotStems(sorted.map((s) => s.alpha), sorted.findIndex((s) => s.k === t.k), `#${t.k}`, roomy(),
       `All ${count} weights, sorted, largest first`);
-    const text = `All K = ${count} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`;
+    const text = `All ${count} weights, sorted: red raises the score, blue lowers it. The thick line is #${t.k}.`;
     play.append(
       row(figure(sheetOf(t.g, 'evidence'), `All ${t.cells} gradients of #${t.k}.`, 230)),
       tryEarlier(),
@@ -259,7 +259,7 @@ export const PLAYS = {
       lines.push([`the other ${sum.others}`, '', '', number(sum.rest)], ['together', '', '', number(sum.total)]);
       report.replaceChildren(
         make('h3', `The sum that made the cell at ${sum.name}`),
-        table([['Feature map', 'α', '× A', '= term'], ...lines], lines.length),
+        table([['Feature map', 'weight', '× in this cell', '= term'], ...lines], lines.length),
       );
     });
     addView(async () => {

@@ -585,7 +585,7 @@ export function aboutQuestion({ score }, { label, classes, unsure }) {
 export function aboutMaps(lesson, tile, label) {
   const [shown, all] = [lesson.tiles.length, lesson.shape[2]];
   const which = shown < all ? `Shown are the ${shown} that` : 'All are shown, those first that';
-  return `Layer ${lesson.layer} has K = ${all} feature maps of ${grids(lesson.shape)} cells. ` +
+  return `Layer ${lesson.layer} has ${all} feature maps of ${grids(lesson.shape)} cells. ` +
     `${which} matter most for ${quoted(label)}.\n` +
     `You follow #${tile.k}: its mean is ${number(tile.strength)}. ` +
     'Click another one to follow it through the next three steps.';
@@ -632,7 +632,7 @@ export function aboutNudge(nudge, n, what, even, rounding) {
  */
 export function aboutPooling(tile, [h, w]) {
   return `Sum of the gradients: ${number(tile.total, 4)}.  Number of cells: ${h} × ${w} = ${tile.cells}.\n` +
-    `α of #${tile.k} = ${number(tile.total, 4)} / ${tile.cells} = ${number(tile.alpha)}.`;
+    `Weight of filter #${tile.k}: ${number(tile.total, 4)} / ${tile.cells} = ${number(tile.alpha)}.`;
 }
 
 /** How many terms are added up. */
@@ -648,10 +648,10 @@ export function firstTerms(count, channels, k) {
 export function aboutSum(station, channels, tile, place) {
   const r = station.correlation.toFixed(3).replace('-', '−');
   return `With ${station.count} of ${channels} feature maps: ${percent(station.share)} of all that is added up, ` +
-    `plus and minus counted alike. The map is like the whole one by r = ${r} ` +
+    `plus and minus counted alike. How much the map is like the whole one: ${r} ` +
     '(1: the same pattern; 0: nothing in common; −1: the opposite).\n' +
     `The term of #${tile.k}, which you follow, is number ${place} of them: ` +
-    `α · A = ${number(tile.alpha)} × its feature map.`;
+    `its weight, ${number(tile.alpha)}, times its feature map.`;
 }
 
 /**

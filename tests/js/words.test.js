@@ -380,7 +380,7 @@ test('the score asks, and the feature maps answer', () => {
     assert.match(words.aboutQuestion(LESSON, modest), /What in the picture speaks for it, and what against\?$/);
   }
   said(words.aboutMaps(LESSON, TILE, 'lion'),
-    'Layer x has K = 64 feature maps of 7×14 cells. Shown are the 2 that matter most for “lion”.\n' +
+    'Layer x has 64 feature maps of 7×14 cells. Shown are the 2 that matter most for “lion”.\n' +
     'You follow #5: its mean is 1.50. Click another one to follow it through the next three steps.');
   const all = words.aboutMaps({ ...LESSON, shape: [7, 14, 2] }, TILE, 'lion');
   assert.match(all, /All are shown, those first that matter most for “lion”\.\n/);
@@ -409,13 +409,13 @@ test('whether the promise of a gradient holds', () => {
 
 test('the weight is a mean, and the terms are added up', () => {
   said(words.aboutPooling(TILE, [7, 14, 64]),
-    'Sum of the gradients: 24.50.  Number of cells: 7 × 14 = 98.\nα of #5 = 24.50 / 98 = 0.250.');
+    'Sum of the gradients: 24.50.  Number of cells: 7 × 14 = 98.\nWeight of filter #5: 24.50 / 98 = 0.250.');
   assert.equal(words.firstTerms(1, 64, 5), 'the first of 64 terms, #5');
   assert.equal(words.firstTerms(3, 64, 5), 'the first 3 of 64 terms');
   said(words.aboutSum({ count: 3, share: 0.5, correlation: -0.25 }, 64, TILE, 2),
     'With 3 of 64 feature maps: 50 % of all that is added up, plus and minus counted alike. ' +
-    'The map is like the whole one by r = -0.250 (1: the same pattern; 0: nothing in common; -1: the opposite).\n' +
-    'The term of #5, which you follow, is number 2 of them: α · A = 0.250 × its feature map.');
+    'How much the map is like the whole one: -0.250 (1: the same pattern; 0: nothing in common; -1: the opposite).\n' +
+    'The term of #5, which you follow, is number 2 of them: its weight, 0.250, times its feature map.');
 });
 
 test('what the switchboard promised', () => {
