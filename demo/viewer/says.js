@@ -18,6 +18,7 @@ import {
 
 const MOST = 8; // classes that a search shows
 const LONG = 24; // letters of a class, or of two in a question, that are written small and on more lines
+const WHOLE = 48; // letters of a sentence beside which a link has room; without it the same stands in a button
 const LOW = 34; // pixels of a class where it is lowest
 
 function showSaid() {
@@ -58,7 +59,7 @@ function showSentence() {
   spell($('.gv-say'), saying(now, plainPalette(), isLit()));
   const { text, asks } = second(now, rival);
   write(sub, text);
-  if (asks) {
+  if (asks && text.length < WHOLE) {
     const about = { type: 'button', class: 'gv-link', 'data-why': rival.index };
     sub.append(' ', make('button', 'What tells them apart?', about));
   }
