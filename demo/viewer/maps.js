@@ -519,7 +519,7 @@ export function lit(photo, heat, palette, opacity, round) {
   const [shadeR, shadeG, shadeB] = WARM.map((power) => shadeOf(round ? 1 : power));
   const [tintR, tintG, tintB] = round ? [0.92, 0.92, 0.92] : [0.86, 0.92, 1.08]; // with both signs blue is evidence
   for (let i = 0; i < pixels.length; i++) {
-    const v = heat[i], n = v === v ? v * 255 + 0.5 | 0 : none, rest = 1 - cover[n];
+    const v = heat[i], n = v > 1 ? 255 : v >= 0 ? v * 255 + 0.5 | 0 : v < 0 ? 0 : none, rest = 1 - cover[n];
     const r = photo[4 * i], g = photo[4 * i + 1], b = photo[4 * i + 2];
     const grey = 0.2126 * r + 0.7152 * g + 0.0722 * b, muted = 8.925 + 0.42 * grey, shade = grey + 0.5 | 0;
     pixels[i] = 255 << 24

@@ -368,6 +368,10 @@ test('the lit picture: muted where there is nothing, more colour the more eviden
   assert.deepEqual(at(0, false), [43, 51, 72, 255]); // (8.925 + 0.525 (grey + 0.2 (c - grey))) (0.86, 0.92, 1.08)
   assert.deepEqual(at(1, false), [212, 3, 8, 255]); // 0.05 of that, 0.95 (255, 0, 7) shade ^ (0.8, 1.15, 1.7)
   assert.deepEqual(at(0.2, true), [44, 130, 24, 255]); // tone 51 of 255: 0.95 0.6 ^ 0.7 = 0.66438 of (51, 204, 7) shade
+  for (const round of [false, true]) { // another class or a covered picture may exceed the scale
+    assert.deepEqual(at(1.3, round), at(1, round));
+    assert.deepEqual(at(-0.4, round), at(0, round));
+  }
 });
 
 test('green is lighter than red, red than blue', () => {
